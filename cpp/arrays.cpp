@@ -1,0 +1,244 @@
+// Judging arrays; see arrays.hpp.
+#include "arrays.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace gradstep {
+namespace {
+
+using Api = py::detail::npy_api;
+using Flag = Api::constants;
+
+std::string repr_of_type(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__"));
+}
+
+std::string shape_text(const Geometry& g) {
+  std::string text = "(";
+  for (int i = 0; i < g.ndim; ++i) {
+    text += std::to_string(g.shape[i]) + (i + 1 < g.ndim ? ", " : g.ndim == 1 ? "," : "");
+  }
+  return text + ")";
+}
+
+std::string dtype_text(py::handle array) { return py::str(array.attr("dtype")); }
+
+const char* const dtype_names[dtype_count] = {"float32", "float64"};
+
+[[noreturn]] void not_an_array(py::handle object, const Label& label, const std::string& mend) {
+  throw py::type_error(label.text() + " must be a NumPy array or export its memory as one, got " +
+                       repr_of_type(object) + "; " + mend);
+}
+
+bool is_exactly_ndarray(py::handle object) {
+  return Py_TYPE(object.ptr()) == Api::get().PyArray_Type_;
+}
+
+// Masks and the like would be dropped without a word.
+void require_plain(py::handle array, const Label& label) {
+  if (py::hasattr(array, "mask") && py::hasattr(array, "fill_value")) {
+    not_an_array(array, label, "its mask would be ignored: pass .filled(...) or .data");
+  }
+}
+
+bool share_memory(py::handle a, py::handle b) {
+  return py::module_::import("numpy").attr("shares_memory")(a, b).cast<bool>();
+}
+
+[[noreturn]] void overlap(const Label& a, const Label& b) {
+  throw py::value_error(a.text() + " shares memory with " + b.text() +
+                        "; arrays of a step must not overlap: pass a copy of one of them");
+}
+
+}  // namespace
+
+std::string Label::text() const {
+  const std::string quoted = "'" + *name + "'";
+  switch (role) {
+    case parameter:
+      return "parameter " + quoted;
+    case gradient:
+      return "gradient of " + quoted;
+    case state:
+      break;
+  }
+  return "state '" + std::string(state_name) + "' of " + quoted;
+}
+
+py::array as_array(py::handle object, const Label& label) {
+  if (py::isinstance<py::array>(object)) {
+    if (!is_exactly_ndarray(object)) require_plain(object, label);
+    return py::reinterpret_borrow<py::array>(object);
+  }
+  const py::module_ numpy = py::module_::import("numpy");
+  const bool scalar = py::isinstance(object, numpy.attr("generic"));
+  // A NumPy scalar is what reducing a 0-d array gives. It can be read, but has no memory to update.
+  if (scalar && label.role != Label::gradient) {
+    not_an_array(object, label, "a scalar cannot be updated in place: use np.array(value)");
+  }
+  const bool exports = scalar || PyObject_CheckBuffer(object.ptr()) ||
+                       py::hasattr(object, "__array_interface__") ||
+                       py::hasattr(object, "__array_struct__");
+  try {
+    if (exports) return numpy.attr("asarray")(object);
+    if (py::hasattr(object, "__dlpack__")) return numpy.attr("from_dlpack")(object);
+  } catch (py::error_already_set& error) {
+    not_an_array(object, label,
+                 std::string("which NumPy could not read without a copy (") +
+                     std::string(py::str(error.value())) + "); pass a detached CPU array");
+  }
+  not_an_array(object, label, "convert it once with np.asarray(...)");
+}
+
+View view_of(py::handle array, const Label& label) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  const auto* descriptor = py::detail::array_descriptor_proxy(proxy->descr);
+  View view;
+  view.array = array;
+  view.flags = proxy->flags;
+  const bool native = descriptor->byteorder == '=' || descriptor->byteorder == '|';
+  if (native && descriptor->type_num == Api::NPY_FLOAT_) {
+    view.dtype = float32;
+  } else if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
+    view.dtype = float64;
+  } else {
+    throw py::type_error(label.text() + " has dtype " + dtype_text(array) +
+                         ", expected native float32 or float64; convert it once with "
+                         ".astype(np.float32) or .astype(np.float64)");
+  }
+  view.geometry = {proxy->data, proxy->nd, proxy->dimensions, proxy->strides};
+  view.size = 1;
+  std::ptrdiff_t below = 0, above = itemsize_of[view.dtype];
+  for (int i = 0; i < proxy->nd; ++i) {
+    view.size *= proxy->dimensions[i];
+    const std::ptrdiff_t reach = proxy->strides[i] * (proxy->dimensions[i] - 1);
+    (reach < 0 ? below : above) += reach;
+  }
+  view.low = view.high = reinterpret_cast<std::uintptr_t>(proxy->data);
+  if (view.size > 0) {
+    view.low += static_cast<std::uintptr_t>(below);
+    view.high += static_cast<std::uintptr_t>(above);
+  }
+  return view;
+}
+
+View writable_view_of(py::handle array, const Label& label) {
+  const View view = view_of(array, label);
+  if (!view.has(Flag::NPY_ARRAY_WRITEABLE_)) {
+    throw py::value_error(label.text() +
+                          " is read-only, but is updated in place; pass a writable array, for "
+                          "instance a copy");
+  }
+  return view;
+}
+
+void require_distinct_elements(const View& view, const Label& label) {
+  const Geometry& g = view.geometry;
+  if (view.size < 2 || view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_)) return;
+  const std::ptrdiff_t itemsize = itemsize_of[view.dtype];
+  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> axes;  // stride, length
+  for (int i = 0; i < g.ndim; ++i) {
+    if (g.shape[i] > 1) axes.emplace_back(std::abs(g.strides[i]), g.shape[i]);
+  }
+  std::sort(axes.begin(), axes.end());
+  // Where each axis strides over all that the finer ones reach, no two elements can meet.
+  std::ptrdiff_t reach = itemsize;
+  bool nested = true;
+  for (const auto& [stride, length] : axes) {
+    nested = nested && stride >= reach;
+    reach += stride * (length - 1);
+  }
+  if (nested) return;
+  // Odd strides (from as_strided) are looked at element by element. There are no more elements than
+  // fit in the memory they span, or two of them must meet.
+  bool distinct = view.size * itemsize <= reach;
+  if (distinct) {
+    std::vector<std::ptrdiff_t> offsets{0};
+    offsets.reserve(static_cast<std::size_t>(view.size));
+    for (const auto& [stride, length] : axes) {
+      const std::size_t so_far = offsets.size();
+      for (std::ptrdiff_t i = 1; i < length; ++i) {
+        for (std::size_t j = 0; j < so_far; ++j) offsets.push_back(offsets[j] + i * stride);
+      }
+    }
+    std::sort(offsets.begin(), offsets.end());
+    for (std::size_t i = 1; i < offsets.size() && distinct; ++i) {
+      distinct = offsets[i] - offsets[i - 1] >= itemsize;
+    }
+  }
+  if (!distinct) {
+    throw py::value_error(label.text() +
+                          " repeats elements: several indices reach the same memory (a stride of 0 "
+                          "or overlapping windows), so it cannot be updated in place; pass a copy");
+  }
+}
+
+void require_like(const View& view, const Label& label, const View& parameter) {
+  if (view.dtype != parameter.dtype) {
+    const char* wanted = dtype_names[parameter.dtype];
+    throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
+                         wanted + " like its parameter; convert it with .astype(np." + wanted +
+                         ")");
+  }
+  const Geometry &a = view.geometry, &b = parameter.geometry;
+  if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
+    throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
+                          shape_text(b) +
+                          " like its parameter; reshape it, or np.broadcast_to(..., shape)");
+  }
+}
+
+bool all_dense(const View* views, int count) {
+  for (const int order : {Flag::NPY_ARRAY_C_CONTIGUOUS_, Flag::NPY_ARRAY_F_CONTIGUOUS_}) {
+    const int wanted = order | Flag::NPY_ARRAY_ALIGNED_;
+    if (std::all_of(views, views + count, [&](const View& v) { return v.has(wanted); }))
+      return true;
+  }
+  return false;
+}
+
+void WrittenMemory::clear() {
+  entries_.clear();
+  shapes_.clear();
+}
+
+void WrittenMemory::add(const View& view, const Label& label) {
+  const Geometry& g = view.geometry;
+  shapes_.push_back(view.low);
+  shapes_.push_back(view.high);
+  for (int i = 0; i < g.ndim; ++i) {
+    shapes_.push_back(static_cast<std::uintptr_t>(g.shape[i]));
+    shapes_.push_back(static_cast<std::uintptr_t>(g.strides[i]));
+  }
+  if (view.size > 0) entries_.push_back({view.low, view.high, 0, view.array, label});
+}
+
+void WrittenMemory::require_disjoint() {
+  if (shapes_ == checked_shapes_) return;  // the usual case: nothing has moved since the last step
+  checked_shapes_.clear();
+  checked_ = entries_;
+  std::sort(checked_.begin(), checked_.end(),
+            [](const Entry& a, const Entry& b) { return a.low < b.low; });
+  std::uintptr_t high = 0;
+  for (auto entry = checked_.begin(); entry != checked_.end(); ++entry) {
+    entry->high_so_far = high = std::max(high, entry->high);
+    for (auto next = entry + 1; next != checked_.end() && next->low < entry->high; ++next) {
+      if (share_memory(entry->array, next->array)) overlap(entry->label, next->label);
+    }
+  }
+  checked_shapes_ = shapes_;
+}
+
+void WrittenMemory::require_apart(const View& view, const Label& label) const {
+  // Backwards from the last entry that begins below the array's end, while any reaches into it.
+  auto entry = std::lower_bound(checked_.begin(), checked_.end(), view.high,
+                                [](const Entry& e, std::uintptr_t at) { return e.low < at; });
+  while (entry != checked_.begin() && (--entry)->high_so_far > view.low) {
+    if (entry->high > view.low && share_memory(view.array, entry->array)) {
+      overlap(label, entry->label);
+    }
+  }
+}
+
+}  // namespace gradstep

@@ -1,0 +1,68 @@
+// Names and ranges of hyperparameters; see hyperparameters.hpp.
+#include "hyperparameters.hpp"
+
+#include <cmath>
+
+namespace gradstep {
+namespace {
+
+using V = GroupValues;
+constexpr NumberField number_fields[] = {
+    {"lr", &V::lr, false},
+    {"beta", &V::beta, true},
+    {"beta1", &V::beta1, true},
+    {"beta2", &V::beta2, true},
+    {"dampening", &V::dampening, true},
+    {"momentum", &V::momentum, true},
+    {"eps", &V::eps, false},
+    {"eps_root", &V::eps_root, false},
+    {"weight_decay", &V::weight_decay, false},
+};
+
+constexpr struct {
+  const char* name;
+  bool GroupValues::* member;
+} flag_fields[] = {
+    {"bias_correction", &V::bias_correction},
+    {"maximize", &V::maximize},
+    {"decoupled", &V::decoupled},
+};
+
+}  // namespace
+
+const NumberField* find_number(const std::string& name) {
+  for (const NumberField& field : number_fields) {
+    if (name == field.name) return &field;
+  }
+  return nullptr;
+}
+
+double checked_number(const NumberField& field, py::handle value) {
+  const double number = PyFloat_AsDouble(value.ptr());
+  if (number == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::type_error(std::string(field.name) + " must be a number or a schedule, got " +
+                         std::string(py::repr(value)));
+  }
+  const bool valid = std::isfinite(number) && number >= 0 && (!field.below_one || number < 1);
+  if (!valid) {
+    throw py::value_error(std::string(field.name) + " must be " +
+                          (field.below_one ? ">= 0 and < 1" : "finite and >= 0") + ", got " +
+                          std::string(py::repr(value)));
+  }
+  return number;
+}
+
+bool set_flag(GroupValues& values, const std::string& name, py::handle value) {
+  for (const auto& flag : flag_fields) {
+    if (name != flag.name) continue;
+    if (!py::isinstance<py::bool_>(value)) {
+      throw py::type_error(name + " must be True or False, got " + std::string(py::repr(value)));
+    }
+    values.*flag.member = value.cast<bool>();
+    return true;
+  }
+  return false;
+}
+
+}  // namespace gradstep

@@ -1,0 +1,64 @@
+// Python bindings. No logic: what is decided is decided in the files that are bound here.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+
+#include "dispatch.hpp"
+#include "series.hpp"
+#include "stepper.hpp"
+#include "threads.hpp"
+
+namespace py = pybind11;
+using namespace gradstep;
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "The compiled core of gradstep; its interface may change in any release.";
+  try {
+    choose_isa();
+  } catch (const std::invalid_argument& error) {
+    throw py::import_error(std::string("GRADSTEP_ISA: ") + error.what());
+  }
+  watch_forks();
+
+  m.def("isas", &available_isas);
+  m.def("isa", [] { return active_table().isa; });
+  m.def("use_isa", &use_isa, py::arg("name"));
+
+  m.def("has_openmp", &has_openmp);
+  m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("get_num_threads", &get_num_threads);
+  m.def("set_workers_spin", &set_workers_spin, py::arg("spin"));
+  m.def("get_workers_spin", &get_workers_spin);
+  m.def("team_size", &team_size, py::arg("elements"));
+  m.def("share_begin", &share_begin, py::arg("total"), py::arg("shares"), py::arg("share"));
+
+  m.def("one_minus_power", &one_minus_power, py::arg("beta"), py::arg("t"));
+  m.def("ewa_series", &ewa_series, py::arg("values"), py::arg("averages"), py::arg("beta"),
+        py::arg("bias_correction"));
+
+  m.def(
+      "as_array",
+      [](py::handle object, const std::string& name) {
+        return as_array(object, {Label::parameter, &name});
+      },
+      py::arg("object"), py::arg("name"));
+  m.def("state_names", &state_names, py::arg("rule"));
+
+  py::class_<Stepper>(m, "Stepper")
+      .def(py::init<>())
+      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"))
+      .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
+           py::arg("w"), py::arg("states"))
+      .def("check", &Stepper::check)
+      .def("step", &Stepper::step, py::arg("gradients"))
+      .def("set", &Stepper::set, py::arg("group"), py::arg("hyperparameters"))
+      .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
+      .def(
+          "start", [](Stepper& s, int group) { return s.start(group); }, py::arg("group"))
+      .def(
+          "set_start", [](Stepper& s, int group, std::int64_t t) { s.start(group) = t; },
+          py::arg("group"), py::arg("t"))
+      .def_readwrite("t", &Stepper::t);
+}

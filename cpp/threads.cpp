@@ -1,0 +1,113 @@
+// Thread policy; see threads.hpp.
+#include "threads.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace gradstep {
+namespace {
+
+std::atomic<int> bound{1};
+std::atomic<bool> spinning{false};
+
+#if defined(_OPENMP)
+std::atomic<bool> region_opened{false};  // in this process or in one it was forked from
+std::atomic<bool> forked{false};         // and so never to be opened again
+std::atomic<int> granted{1};             // threads that the system is known to grant
+
+// What the runtime was told before anybody could have changed it: a later omp_set_num_threads, by
+// threadpoolctl for one, that asks for less is obeyed.
+int runtime_limit() {
+  static const int at_start = omp_get_max_threads();
+  const int now = omp_get_max_threads();
+  return now < at_start ? now : INT32_MAX;
+}
+
+// libgomp ends the process where it cannot create a thread. So the first time that a team of this
+// size is wanted, as many threads are started and joined here, where a refusal is an exception.
+bool can_start(int team) {
+  if (team <= granted.load()) return true;
+  std::mutex mutex;
+  std::condition_variable all_started;
+  bool release = false;
+  std::vector<std::thread> others;
+  bool enough = true;
+  try {
+    others.reserve(static_cast<std::size_t>(team) - 1);
+    while (static_cast<int>(others.size()) < team - 1) {
+      others.emplace_back([&] {
+        std::unique_lock<std::mutex> lock(mutex);
+        all_started.wait(lock, [&] { return release; });  // alive together, as in a team
+      });
+    }
+  } catch (const std::system_error&) {
+    enough = false;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    release = true;
+  }
+  all_started.notify_all();
+  for (std::thread& other : others) other.join();
+  if (enough) granted.store(team);
+  return enough;
+}
+#endif
+
+// Below this many elements a thread costs more to wake than it saves. Measured with float32 Adam;
+// docs/design.md, "Threads", has the figures.
+constexpr std::int64_t worth_waking = 256 * 1024;
+constexpr std::int64_t worth_spinning = 1024 * 1024;
+
+}  // namespace
+
+bool has_openmp() {
+#if defined(_OPENMP)
+  return true;
+#else
+  return false;
+#endif
+}
+
+void set_num_threads(int threads) { bound.store(threads); }
+int get_num_threads() { return bound.load(); }
+void set_workers_spin(bool spin) { spinning.store(spin); }
+bool get_workers_spin() { return spinning.load(); }
+
+int team_size(std::int64_t elements) {
+#if defined(_OPENMP)
+  const std::int64_t pays = elements / (spinning.load() ? worth_spinning : worth_waking);
+  int team = static_cast<int>(std::min<std::int64_t>(bound.load(), pays));
+  if (team <= 1 || forked.load() || omp_in_parallel()) return 1;
+  team = std::min(team, runtime_limit());
+  if (team <= 1 || !can_start(team)) return 1;
+  region_opened.store(true);
+  return team;
+#else
+  static_cast<void>(elements);
+  return 1;
+#endif
+}
+
+void watch_forks() {
+#if defined(_OPENMP)
+  runtime_limit();
+#if defined(__unix__) || defined(__APPLE__)
+  pthread_atfork(nullptr, nullptr, [] { forked.store(region_opened.load()); });
+#endif
+#endif
+}
+
+}  // namespace gradstep

@@ -1,0 +1,33 @@
+"""The optimizer step of a NumPy model: in place, fused, on all cores, with the same bits everywhere.
+
+Only names stand here. ``gradstep.optimizers`` has the rules, ``gradstep.functional`` the same as
+functions, ``gradstep.schedules`` learning rates over time.
+"""
+
+from gradstep import _runtime as _runtime  # first: it decides how the core is loaded
+from gradstep import functional, schedules
+from gradstep.averaging import EWA, ewa
+from gradstep.batches import MiniBatches
+from gradstep.optimizer import Optimizer
+from gradstep.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
+from gradstep.parallel import cpu_info, get_num_threads, set_num_threads, threads
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EWA",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "MiniBatches",
+    "Momentum",
+    "Optimizer",
+    "RMSprop",
+    "cpu_info",
+    "ewa",
+    "functional",
+    "get_num_threads",
+    "schedules",
+    "set_num_threads",
+    "threads",
+]

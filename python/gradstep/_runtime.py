@@ -1,0 +1,41 @@
+"""Loads the compiled core so that OpenMP's threads sleep between steps.
+
+By default libgomp's workers spin for milliseconds after a parallel region and hold the cores that
+NumPy's own threads want next; a training loop was measured six times slower for it. libgomp reads
+its wait policy once, when it is loaded, so that is set here and taken away again at once. What the
+user has set is left alone. How many threads there are is decided in parallel.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def _openmp_is_loaded() -> bool:
+    """Whether another package has brought the OpenMP runtime that the core will use."""
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes  # NumPy has imported it already
+
+    try:
+        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+    except OSError:
+        return False
+    return True
+
+
+def _load() -> None:
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    ours = policy is None and "GOMP_SPINCOUNT" not in os.environ and not _openmp_is_loaded()
+    if ours:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        from gradstep import _core
+    finally:
+        if ours:
+            del os.environ["OMP_WAIT_POLICY"]
+    _core.set_workers_spin(not ours and (policy or "").lower() != "passive")
+
+
+_load()

@@ -1,0 +1,382 @@
+"""Mini-batches: shuffles the examples once an epoch and cuts them in batches.
+
+Here live the order of the examples and the resumption in the middle of an epoch. What is done with
+a batch lives with the caller. Nothing here touches the compiled core.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MiniBatches"]
+
+
+class MiniBatches:
+    """Hand out the examples of one or more arrays in mini-batches, shuffled anew every epoch.
+
+    Iterating runs one epoch: ``m / batch_size`` steps, rounded up; the last batch may be smaller.
+    Batch size 1 is stochastic gradient descent, batch size m is batch gradient descent.
+
+    Parameters
+    ----------
+    *arrays : array, each with m examples along `axis`
+        NumPy arrays (memory maps too), or objects that export their memory as one (``__array__``
+        and its kin, the buffer protocol, DLPack on the CPU). Example i of one array belongs to
+        example i of the others. Subclasses of ndarray are read as the plain array they hold.
+    batch_size : int, default 64
+        Examples a batch, at least 1; usual are 64 to 512. More than m gives one batch of all m.
+    shuffle : bool, default True
+        Draw a new order at the beginning of every epoch. False keeps the order of the arrays.
+    drop_last : bool, default False
+        Leave out the last batch of an epoch where it would be smaller than the others.
+    axis : int, default 0
+        The axis that counts the examples: 1 where they stand in columns. May be negative.
+    seed : None, int, SeedSequence or Generator, default None
+        Goes to `numpy.random.default_rng`. A Generator is used as it is: every shuffled epoch
+        advances it, and `load_state_dict` sets it. None gives other orders in every run.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs whose last batch was handed out. One that was broken off does not count.
+
+    Yields
+    ------
+    tuple of ndarray, or ndarray where one array was given
+        Copies of the same dtype: changing a batch changes neither the arrays nor other batches.
+
+    Raises
+    ------
+    TypeError
+        No array was given, or something that is not an array: a list, say, or a masked array.
+    ValueError
+        The arrays differ in m, have no examples or no such axis; another argument cannot be; or
+        `drop_last` would leave no batch at all.
+
+    Notes
+    -----
+    ``iter()`` begins a new epoch and draws its order, except the first after `load_state_dict`,
+    which finishes the saved epoch. An iterator of an earlier epoch goes on handing out its own
+    batches but no longer moves this object's `epoch` and state.
+
+    The arrays are neither copied nor loaded, so later changes to them show in later batches. (An
+    object whose ``__array__`` makes a copy is the exception.) A shuffled epoch needs 8 m bytes for
+    its order; a batch needs its own bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gradstep as gs
+    >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
+    >>> batches = gs.MiniBatches(X, y, batch_size=2, shuffle=False)
+    >>> for xb, yb in batches:
+    ...     print(xb.tolist(), yb.tolist())
+    [[0, 1], [2, 3]] [0, 1]
+    [[4, 5], [6, 7]] [2, 3]
+    [[8, 9]] [4]
+    >>> len(batches), batches.epoch
+    (3, 1)
+
+    Shuffled, every example still comes once an epoch:
+
+    >>> batches = gs.MiniBatches(y, batch_size=2, seed=0)
+    >>> sorted(np.concatenate(list(batches)).tolist())
+    [0, 1, 2, 3, 4]
+    """
+
+    def __init__(
+        self,
+        *arrays: Any,
+        batch_size: int = 64,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        axis: int = 0,
+        seed: int | np.random.SeedSequence | np.random.Generator | None = None,
+    ) -> None:
+        if not arrays:
+            raise TypeError("MiniBatches needs at least one array: MiniBatches(X, y, ...)")
+        self._axis = _integer("axis", axis)
+        self._arrays = [_as_array(i, array) for i, array in enumerate(arrays)]
+        self._m = _number_of_examples(self._arrays, self._axis)
+        self._batch_size = _integer("batch_size", batch_size, least=1)
+        self._shuffle = _flag("shuffle", shuffle)
+        self._drop_last = _flag("drop_last", drop_last)
+        if len(self) == 0:
+            raise ValueError(
+                f"drop_last=True with batch_size={self._batch_size} leaves no batch of "
+                f"{self._m} examples; take batch_size <= {self._m} or drop_last=False"
+            )
+        self._generator = _generator(seed)
+
+        self._epoch = 0
+        # Batches handed out of the running epoch, and the random state its order was drawn from:
+        # that is enough to draw the order again. Between epochs: 0 and None.
+        self._position = 0
+        self._order_from: dict[str, Any] | None = None
+        # Whether that epoch came from load_state_dict and waits for iter() to finish it.
+        self._loaded = False
+        # Counts what makes older iterators stale; only the newest one moves the state.
+        self._turn = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs whose last batch was handed out."""
+        return self._epoch
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        full, rest = divmod(self._m, self._batch_size)
+        return full + (rest > 0 and not self._drop_last)
+
+    def __repr__(self) -> str:
+        """Show the settings and the epoch, not the data."""
+        shown = {**self._settings(), "axis": self._axis, "epoch": self._epoch}
+        count = f"{len(self._arrays)} array{'s' if len(self._arrays) > 1 else ''}"
+        return f"MiniBatches({count}, {', '.join(f'{k}={v}' for k, v in shown.items())})"
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begin an epoch, or finish the one that `load_state_dict` brought."""
+        # Not itself a generator function: one would begin the epoch only at the first next().
+        if self._loaded and self._order_from is not None:
+            # The object's own generator already stands where the saved run had left it.
+            order_from, position = self._order_from, self._position
+            order = self._order(self._generator_at(order_from))
+        else:
+            order_from, position = self._generator.bit_generator.state, 0
+            order = self._order(self._generator)
+        self._order_from, self._position, self._loaded = order_from, position, False
+        self._turn += 1
+        return self._batches(order, position, self._turn)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a snapshot of the position in the running epoch and of the random state.
+
+        Taken in the body of the loop, it counts the batch in hand as consumed; taken in the body of
+        the last batch, it stands between two epochs.
+
+        Returns
+        -------
+        dict
+            Plain values only, and the arrays in the state of some bit generators. The order of the
+            epoch is not stored: it is drawn again from ``"order_from"``.
+        """
+        return {
+            **self._settings(),
+            "epoch": self._epoch,
+            "position": self._position,
+            "order_from": copy.deepcopy(self._order_from),
+            # Kept beside order_from because whoever shares the generator may have drawn since.
+            "random": self._generator.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state of `state_dict`; the next ``iter()`` finishes the saved epoch.
+
+        Over the same arrays that gives exactly the batches that were left, then the same epochs as
+        the run that never stopped. (NumPy may change what its generators draw between versions.)
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned, from an object with the same m, batch_size, shuffle,
+            drop_last and kind of bit generator.
+
+        Raises
+        ------
+        TypeError
+            `state` is not a dict.
+        ValueError
+            It does not fit this object or is damaged. Nothing has changed then.
+        """
+        if not isinstance(state, dict):
+            raise TypeError(
+                f"the state is {_named(state)}, expected the dict that state_dict() returned"
+            )
+        expected = self.state_dict().keys()
+        if state.keys() != expected:
+            raise ValueError(
+                f"the state has the keys {list(state)}, expected {list(expected)}; "
+                "load what MiniBatches.state_dict() returned"
+            )
+        for name, own in self._settings().items():
+            saved = state[name]
+            if type(saved) is not type(own) or saved != own:
+                raise ValueError(
+                    f"the state was saved with {name}={saved!r}, this object has {name}={own!r}; "
+                    "build it with the arrays and arguments of the saved one"
+                )
+        epoch = _integer("epoch of the state", state["epoch"])
+        position = _integer("position of the state", state["position"])
+        if not (epoch >= 0 and 0 <= position < len(self)):
+            raise ValueError(
+                f"the state was saved at epoch={epoch}, position={position}, expected epoch >= 0 "
+                f"and 0 <= position < {len(self)}, the batches per epoch; the state is damaged"
+            )
+        if position > 0 and state["order_from"] is None:
+            raise ValueError(
+                f"the state was saved at position={position} with order_from=None, expected a "
+                "random state in the middle of an epoch; the state is damaged"
+            )
+        random = self._checked("random", state["random"])
+        order_from = state["order_from"]
+        if order_from is not None:
+            order_from = self._checked("order_from", order_from)
+
+        self._generator.bit_generator.state = random
+        self._epoch, self._position, self._order_from = epoch, position, order_from
+        self._loaded = True
+        self._turn += 1
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a saved state must agree on."""
+        return {
+            "m": self._m,
+            "batch_size": self._batch_size,
+            "shuffle": self._shuffle,
+            "drop_last": self._drop_last,
+        }
+
+    def _order(self, generator: np.random.Generator) -> NDArray[np.int64] | None:
+        """Draw the order of one epoch; None is the order of the arrays."""
+        return generator.permutation(self._m) if self._shuffle else None
+
+    def _batches(
+        self, order: NDArray[np.int64] | None, position: int, turn: int
+    ) -> Iterator[NDArray[Any] | tuple[NDArray[Any], ...]]:
+        """Hand out one epoch's batches from `position` on."""
+        for index in range(position, len(self)):
+            cut = self._cut(index)
+            examples = cut if order is None else order[cut]
+            batch = tuple(self._gather(array, examples) for array in self._arrays)
+            # Before the batch is out, so that a state saved in the loop's body counts it.
+            if turn == self._turn:
+                self._move_to(index + 1)
+            yield batch if len(batch) > 1 else batch[0]
+
+    def _cut(self, index: int) -> slice:
+        """Return the places in the epoch's order that batch number `index` takes."""
+        start = index * self._batch_size
+        return slice(start, min(start + self._batch_size, self._m))
+
+    def _gather(self, array: NDArray[Any], examples: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Copy the chosen examples out of one array."""
+        # Indexing rather than ndarray.take, which first copies all of an array that is not
+        # C-contiguous: 150 ms instead of 0.03 ms for a batch of 64 out of 60000 × 784 in columns.
+        chosen: NDArray[Any] = array[(slice(None),) * (self._axis % array.ndim) + (examples,)]
+        return chosen.copy(order="K") if isinstance(examples, slice) else chosen
+
+    def _move_to(self, position: int) -> None:
+        if position < len(self):
+            self._position = position
+        else:
+            self._epoch, self._position, self._order_from = self._epoch + 1, 0, None
+
+    def _generator_at(self, state: dict[str, Any]) -> np.random.Generator:
+        """Make another generator of this object's kind that stands at `state`."""
+        bits = type(self._generator.bit_generator)()
+        bits.state = state
+        return np.random.Generator(bits)
+
+    def _checked(self, name: str, state: Any) -> Any:
+        """Return a copy of a saved random state, tried on another generator first."""
+        kind = self._generator.bit_generator.state["bit_generator"]
+        saved = state.get("bit_generator") if isinstance(state, dict) else state
+        if saved != kind:
+            raise ValueError(
+                f"{name} was saved from the bit generator {saved!r}, this object draws from "
+                f"{kind!r}; pass a Generator of the saved kind as seed"
+            )
+        try:
+            return self._generator_at(state).bit_generator.state
+        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} is not a state of {kind} ({error!r}); the state is damaged"
+            ) from error
+
+
+def _as_array(position: int, given: Any) -> NDArray[Any]:
+    """Return `given` as a plain ndarray over the same memory, or say what it is instead."""
+    problem = f"array {position} is {_named(given)}, expected a NumPy array"
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"{problem} without a mask; fill it with .filled(value) first")
+    protocols = ("__array_interface__", "__array_struct__", "__array__")
+    # A NumPy scalar and bytes export memory too, but nobody means them as examples.
+    scalar = isinstance(given, (bytes, np.generic))
+    try:
+        if not scalar and (any(hasattr(given, name) for name in protocols) or _has_buffer(given)):
+            return np.asarray(given)
+        if hasattr(given, "__dlpack__"):
+            return np.from_dlpack(given)
+    except Exception as error:  # another framework's own, of any kind
+        raise TypeError(f"{problem}; reading its memory failed: {error}") from error
+    if isinstance(given, (int, np.integer)):
+        mend = f"the batch size is a keyword, batch_size={given}"
+    elif hasattr(given, "toarray"):
+        mend = "make it dense with .toarray()"
+    else:
+        mend = "pass numpy.asarray(...) of it if it holds examples"
+    raise TypeError(f"{problem} or an object that exports its memory as one; {mend}")
+
+
+def _has_buffer(given: Any) -> bool:
+    try:
+        memoryview(given)
+    except TypeError:
+        return False
+    return True
+
+
+def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
+    """Return the m that all arrays share along `axis`."""
+    for i, array in enumerate(arrays):
+        if not -array.ndim <= axis < array.ndim:
+            wanted = f"(1, {array.size})" if axis == 1 else f"{axis + 1 if axis >= 0 else -axis}-D"
+            mend = f"reshape it to {wanted}" if array.ndim else "pass an array of examples"
+            raise ValueError(f"array {i} has shape {array.shape}, which has no axis {axis}; {mend}")
+        m, first = array.shape[axis], arrays[0].shape[axis]
+        if m != first:
+            raise ValueError(
+                f"array {i} has {m} examples along axis {axis} (shape {array.shape}), array 0 has "
+                f"{first} (shape {arrays[0].shape}); give all the same number, or another axis"
+            )
+        if m == 0:
+            raise ValueError(
+                f"array {i} has shape {array.shape}: no examples along axis {axis}, expected at "
+                "least one; check how the data was loaded or sliced"
+            )
+    return arrays[0].shape[axis]
+
+
+def _integer(name: str, value: Any, least: int | None = None) -> int:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or (least is not None and value < least):
+        bound = "" if least is None else f" >= {least}"
+        raise ValueError(f"{name} is {value!r}, expected an integer{bound}")
+    return int(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    # The truth of "False" is True: what is not a bool is more likely a mistake than a wish.
+    boolean = isinstance(value, (bool, np.bool_))
+    if not boolean:
+        raise ValueError(f"{name} is {value!r}, expected True or False")
+    return bool(value)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"seed is {seed!r}, expected None, an integer >= 0, a numpy.random.SeedSequence or a "
+            "numpy.random.Generator"
+        ) from error
+
+
+def _named(given: Any) -> str:
+    return "None" if given is None else f"of type {type(given).__name__}"

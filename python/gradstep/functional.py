@@ -1,0 +1,290 @@
+"""One step over arrays whose state the caller keeps: the optimizers as functions.
+
+Each takes arrays, or equally long lists of arrays, updates them in place and returns None. Formulas,
+hyperparameters and errors are those of the class that its docstring names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradstep import optimizers as _optimizers
+from gradstep.optimizer import Optimizer
+from gradstep.optimizers import Rate
+
+__all__ = ["adam", "adamw", "ewa", "momentum", "rmsprop", "sgd"]
+
+
+def sgd(
+    w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = False
+) -> None:
+    """Take one step of gradient descent, ``w := w − α g``; see `gradstep.SGD`.
+
+    Parameters
+    ----------
+    w, g : array or list of arrays
+        Parameters, updated in place, and gradients of the same shape and dtype.
+    lr, weight_decay, maximize
+        As in `gradstep.SGD`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> gs.functional.sgd(w, 2 * w, lr=0.1)
+    >>> w
+    array([ 0.8, -1.6])
+    """
+    _optimizers.SGD._apply(
+        w, g, {}, None, lr=lr, weight_decay=weight_decay, maximize=maximize
+    )
+
+
+def momentum(
+    w: Any,
+    g: Any,
+    m: Any,
+    *,
+    lr: Rate,
+    beta: Rate = 0.9,
+    t: int | None = None,
+    dampening: Rate | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Momentum, ``m := β m + (1−d) g; w := w − α m``; see `gradstep.Momentum`.
+
+    Parameters
+    ----------
+    w, g, m : array or list of arrays
+        Parameters and first moments, updated in place, and gradients; of the same shape and dtype.
+        The moments are zeros before the first step.
+    t : int, optional
+        The number of this step, counted from 1; needed with `bias_correction`.
+    lr, beta, dampening, nesterov, bias_correction, weight_decay, maximize
+        As in `gradstep.Momentum`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Momentum` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m = np.array([1.0, -2.0]), np.zeros(2)
+    >>> gs.functional.momentum(w, 2 * w, m, lr=0.1)
+    >>> w, m
+    (array([ 0.98, -1.96]), array([ 0.2, -0.4]))
+    """
+    _optimizers.Momentum._apply(
+        w,
+        g,
+        {"m": m},
+        t,
+        lr=lr,
+        beta=beta,
+        dampening=dampening,
+        nesterov=nesterov,
+        bias_correction=bias_correction,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+def rmsprop(
+    w: Any,
+    g: Any,
+    v: Any,
+    *,
+    lr: Rate,
+    beta: Rate = 0.9,
+    m: Any = None,
+    b: Any = None,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    centered: bool = False,
+    momentum: Rate = 0.0,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of RMSprop, ``v := β v + (1−β) g²; w := w − α g/√(v+ε)``; see `gradstep.RMSprop`.
+
+    Parameters
+    ----------
+    w, g, v : array or list of arrays
+        Parameters and second moments, updated in place, and gradients; of the same shape and dtype.
+        The moments are zeros before the first step.
+    m, b : array or list of arrays, optional
+        First moments, needed with `centered`, and the momentum buffer, needed with `momentum`; zeros
+        before the first step.
+    lr, beta, eps, eps_root, centered, momentum, weight_decay, maximize
+        As in `gradstep.RMSprop`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.RMSprop` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, v = np.array([1.0, -2.0]), np.zeros(2)
+    >>> gs.functional.rmsprop(w, 2 * w, v, lr=0.01, beta=0.75)
+    >>> w.round(6), v
+    (array([ 0.98, -1.98]), array([1., 4.]))
+    """
+    _optimizers.RMSprop._apply(
+        w,
+        g,
+        {"v": v, "m": m, "b": b},
+        None,
+        lr=lr,
+        beta=beta,
+        eps=eps,
+        eps_root=eps_root,
+        centered=centered,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+def adam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    *,
+    t: int,
+    lr: Rate,
+    betas: tuple[Rate, Rate] = (0.9, 0.999),
+    v_max: Any = None,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    bias_correction: bool = True,
+    amsgrad: bool = False,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Adam, ``w := w − α m̂ / (√(v̂ + eps_root) + eps)``; see `gradstep.Adam`.
+
+    Parameters
+    ----------
+    w, g, m, v : array or list of arrays
+        Parameters, first and second moments, updated in place, and gradients; of the same shape and
+        dtype. The moments are zeros before the first step.
+    t : int
+        The number of this step, counted from 1.
+    v_max : array or list of arrays, optional
+        The largest second moments, needed with `amsgrad`; zeros before the first step.
+    lr, betas, eps, eps_root, bias_correction, amsgrad, weight_decay, maximize
+        As in `gradstep.Adam`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Adam` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    >>> gs.functional.adam(w, 2 * w, m, v, t=1, lr=0.1)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
+    _adam(_optimizers.Adam, **locals())
+
+
+def adamw(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    *,
+    t: int,
+    lr: Rate,
+    betas: tuple[Rate, Rate] = (0.9, 0.999),
+    v_max: Any = None,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    bias_correction: bool = True,
+    amsgrad: bool = False,
+    weight_decay: Rate = 0.01,
+    maximize: bool = False,
+) -> None:
+    """Take one step of AdamW: ``w := w − α λ w``, then Adam's update; see `gradstep.AdamW`.
+
+    Parameters
+    ----------
+    w, g, m, v, t, v_max
+        As in `adam`.
+    lr, betas, eps, eps_root, bias_correction, amsgrad, weight_decay, maximize
+        As in `gradstep.AdamW`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.AdamW` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    >>> gs.functional.adamw(w, np.zeros(2), m, v, t=1, lr=0.1, weight_decay=0.5)
+    >>> w
+    array([ 0.95, -1.9 ])
+    """
+    _adam(_optimizers.AdamW, **locals())
+
+
+def _adam(
+    cls: type[Optimizer], *, w: Any, g: Any, m: Any, v: Any, t: int, v_max: Any, **values: Any
+) -> None:
+    cls._apply(w, g, {"m": m, "v": v, "v_max": v_max}, t, **values)
+
+
+def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
+    """Fold `x` into the exponentially weighted average `v`: ``v := β v + (1−β) x``.
+
+    Parameters
+    ----------
+    v, x : array or list of arrays
+        Averages, updated in place (zeros at first), and values of the same shape and dtype.
+    beta : float, default 0.9
+        β, at least 0 and below 1: averages about ``1 / (1−β)`` values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in the step of an optimizer, before any byte has changed.
+
+    See Also
+    --------
+    gradstep.EWA : keeps the average and its count, and corrects for the start at zero.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> v = np.zeros(2)
+    >>> gs.functional.ewa(v, np.array([1.0, 2.0]), beta=0.75)
+    >>> v
+    array([0.25, 0.5 ])
+    """
+    _Average._apply(v, x, {}, None, beta=beta)
+
+
+class _Average(Optimizer):
+    """An average is a rule like any other: what is averaged stands for the gradient."""
+
+    @classmethod
+    def _rule(cls, values: object) -> str:
+        return "ewa"

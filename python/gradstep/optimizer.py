@@ -1,0 +1,460 @@
+"""The base of every optimizer: parameters by name, groups, state, and the way into the core.
+
+What is particular to a rule is one class in optimizers.py; the formulas are in cpp/rules.hpp.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradstep import _core, schedules
+from gradstep.structure import Structure, require_distinct
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Optimizer:
+    """What all optimizers of this package have in common; use one of its subclasses.
+
+    Attributes
+    ----------
+    params
+        The structure given at construction; its arrays are updated in place.
+    groups : list of mappings
+        The hyperparameters of each group. Assigning to one changes it from the next step on.
+    state : dict
+        The arrays of state by parameter and name: ``state["W1"]["m"]``.
+
+    Notes
+    -----
+    A subclass gives its ``__init__`` with the public signature and `_rule`, which says by what rule
+    of the core a group with given hyperparameters steps.
+    """
+
+    # Hyperparameters that only select a rule and mean nothing to the core.
+    _selectors: ClassVar[frozenset[str]] = frozenset({"nesterov", "centered", "amsgrad"})
+    # Hyperparameters on which it depends what state a rule keeps.
+    _shapes: ClassVar[frozenset[str]] = frozenset({"momentum", "centered", "amsgrad"})
+    # Whether weight decay shrinks the parameter instead of entering the gradient.
+    _decoupled: ClassVar[bool] = False
+
+    def __init__(self, params: Any, **hyperparameters: Any) -> None:
+        self.params = params
+        self._stepper = _core.Stepper()
+        self._structures: list[Structure] = []
+        self.groups: list[Group] = []
+        self.state: dict[str, dict[str, Array]] = {}
+
+        self._grouped = _is_list_of_groups(params)
+        entries = params if self._grouped else [{"params": params}]
+        planned = []
+        first = 0
+        for entry in entries:
+            own = {key: value for key, value in entry.items() if key != "params"}
+            unknown = [key for key in own if key not in hyperparameters]
+            if unknown:
+                raise ValueError(
+                    f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
+                    + ", ".join(hyperparameters)
+                )
+            structure = Structure(entry["params"], first)
+            # Positions are counted on through groups; what has keys takes none.
+            if isinstance(entry["params"], list | tuple):
+                first += len(entry["params"])
+            elif not isinstance(entry["params"], Mapping):
+                first += 1
+            planned.append((structure, entry["params"], {**hyperparameters, **own}))
+        require_distinct(name for structure, _, _ in planned for name in structure.names)
+        if not any(structure.names for structure, _, _ in planned):
+            raise ValueError("params holds no arrays; pass at least one parameter")
+
+        for structure, tree, values in planned:
+            self._add(structure, tree, values)
+        self._stepper.check()
+        self._flatten = self._flattener()
+
+    def _add(self, structure: Structure, tree: object, values: dict[str, Any]) -> None:
+        group = Group(self, len(self.groups), values)
+        self._structures.append(structure)
+        self.groups.append(group)
+        for name, given in zip(structure.names, structure.flatten(tree), strict=True):
+            w = _core.as_array(given, name)
+            # In the parameter's own memory order, so that all of a step can be walked as one run.
+            self.state[name] = {
+                state: np.zeros_like(w, subok=False) for state in _core.state_names(group.rule)
+            }
+            self._stepper.add_parameter(group.index, name, w, list(self.state[name].values()))
+
+    def _flattener(self) -> Callable[[Any], Sequence[Any]]:
+        if not self._grouped:
+            return self._structures[0].flatten_gradients
+
+        def flatten(grads: Any) -> Sequence[Any]:
+            if not isinstance(grads, list | tuple):
+                raise TypeError(
+                    "grads must be a list with one entry for each group, "
+                    f"got {type(grads).__name__}"
+                )
+            if len(grads) != len(self.groups):
+                raise ValueError(
+                    f"grads must have one entry for each of the {len(self.groups)} groups, "
+                    f"got {len(grads)}"
+                )
+            return [
+                leaf
+                for structure, tree in zip(self._structures, grads, strict=True)
+                for leaf in structure.flatten_gradients(tree)
+            ]
+
+        return flatten
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        """Return the name of the core's rule for a group with these hyperparameters."""
+        raise NotImplementedError
+
+    @classmethod
+    def _core_values(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return hyperparameters as the core names them."""
+        core: dict[str, Any] = {"decoupled": cls._decoupled}
+        for name, value in values.items():
+            if name in cls._selectors:
+                if not isinstance(value, bool | np.bool_):
+                    raise TypeError(f"{name} must be True or False, got {value!r}")
+            elif name == "betas":
+                if not isinstance(value, tuple | list) or len(value) != 2:
+                    raise ValueError(f"betas must be a pair of numbers, got {value!r}")
+                core["beta1"], core["beta2"] = value
+            elif name == "dampening" and value is None:
+                core[name] = values["beta"]  # the average: what is kept and what comes in sum to 1
+            else:
+                core[name] = value
+        return core
+
+    def step(self, grads: Any) -> None:
+        """Take one step: update every parameter in place.
+
+        Parameters
+        ----------
+        grads
+            The gradients, in the structure of the parameters; in a dict, the same keys or every
+            innermost key with a leading ``d`` (``"dW1"`` for ``"W1"``); with groups, a list with
+            one entry for each. Each has its parameter's shape and dtype and any memory layout, and
+            is only read.
+
+        Raises
+        ------
+        TypeError
+            If something is not an array, or has a dtype that is not its parameter's.
+        ValueError
+            If a key, a length or a shape differs, an array became read-only, or two of the arrays
+            share memory.
+        RuntimeError
+            If another thread is stepping this optimizer.
+
+        Notes
+        -----
+        A step happens whole or not at all: every error comes before any byte has changed.
+        """
+        self._stepper.step(self._flatten(grads))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step (of the first group). Assigning sets all groups'."""
+        return self._stepper.get(0, "lr")
+
+    @lr.setter
+    def lr(self, value: float | Callable[[int], float]) -> None:
+        for group in self.groups:
+            group["lr"] = value
+
+    @property
+    def t(self) -> int:
+        """The number of steps taken."""
+        return self._stepper.t
+
+    def __repr__(self) -> str:
+        if len(self.groups) == 1:
+            return f"{type(self).__name__}({self.groups[0]._listed()})"
+        lines = "".join(f"\n  {group._listed()}" for group in self.groups)
+        return f"{type(self).__name__}({len(self.groups)} groups:{lines}\n)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a {type(self).__name__} is tied to its parameters' memory and cannot be copied or "
+            "pickled; make one over the other parameters and use state_dict() and load_state_dict()"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a snapshot: copies of all state, hyperparameters and `t`, as plain values.
+
+        A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
+        kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.
+
+        Examples
+        --------
+        >>> import numpy as np, gradstep as gs
+        >>> opt = gs.Momentum({"w": np.ones(2, np.float32)}, lr=0.1)
+        >>> opt.step({"w": np.ones(2, np.float32)})
+        >>> saved = opt.state_dict()
+        >>> saved["t"], saved["state"]["w"]["m"]
+        (1, array([0.1, 0.1], dtype=float32))
+        """
+        return {
+            "optimizer": type(self).__name__,
+            "t": self.t,
+            "groups": [
+                {**group._plain(), "start": self._stepper.start(group.index)}
+                for group in self.groups
+            ],
+            "state": {
+                name: {key: array.copy(order="K") for key, array in arrays.items()}
+                for name, arrays in self.state.items()
+            },
+        }
+
+    def load_state_dict(self, d: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned: state, hyperparameters and `t`. All or nothing.
+
+        Parameters
+        ----------
+        d : mapping
+            From an optimizer of the same class over parameters of the same names and shapes.
+
+        Raises
+        ------
+        ValueError
+            If anything does not fit; the message lists all of it, and nothing has changed.
+
+        Warns
+        -----
+        UserWarning
+            Where a hyperparameter was a callable that could not be saved; the own one is kept.
+        """
+        planned, own = self._plan_load(d)
+        for name in own:
+            warnings.warn(
+                f"{name} was a callable that could not be saved; this optimizer's own is kept",
+                stacklevel=2,
+            )
+        # From here on nothing fails.
+        for group, values, start in planned:
+            self._stepper.set(group.index, self._core_values(values))
+            self._stepper.set_start(group.index, start)
+            group._values = values
+        for name, arrays in self.state.items():
+            for key, array in arrays.items():
+                array[...] = d["state"][name][key]
+        self._stepper.t = d["t"]
+
+    def _plan_load(
+        self, d: Mapping[str, Any]
+    ) -> tuple[list[tuple[Group, dict[str, Any], int]], list[str]]:
+        """Check all of a state dict and return what loading it sets and what it leaves alone."""
+        missing = [key for key in ("optimizer", "t", "groups", "state") if key not in d]
+        if missing:
+            raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
+        if d["optimizer"] != type(self).__name__:
+            raise ValueError(
+                f"the state is of {d['optimizer']}, but this optimizer is {type(self).__name__}"
+            )
+        if len(d["groups"]) != len(self.groups):
+            raise ValueError(
+                f"the state has {len(d['groups'])} groups, this optimizer {len(self.groups)}"
+            )
+        _require_count("t", d["t"])
+        problems = self._mismatches(d["state"])
+        if problems:
+            raise ValueError("the state does not fit: " + "; ".join(problems))
+
+        planned = []
+        own: list[str] = []
+        for group, saved in zip(self.groups, d["groups"], strict=True):
+            values, kept = group._restored(saved)
+            group._check(values)
+            _require_count("start", saved.get("start"))
+            planned.append((group, values, saved["start"]))
+            own += kept
+        return planned, own
+
+    def _mismatches(self, state: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        problems = [f"{name!r} is not a parameter here" for name in state if name not in self.state]
+        for name, arrays in self.state.items():
+            if name not in state:
+                problems.append(f"{name!r} is missing")
+                continue
+            if list(arrays) != list(state[name]):
+                problems.append(f"{name!r} has {list(state[name])}, expected {list(arrays)}")
+                continue
+            for key, array in arrays.items():
+                saved = state[name][key]
+                if not isinstance(saved, np.ndarray):
+                    problems.append(f"{name}.{key} is no array")
+                elif (saved.shape, saved.dtype) != (array.shape, array.dtype):
+                    problems.append(
+                        f"{name}.{key} is {saved.dtype}{saved.shape}, "
+                        f"expected {array.dtype}{array.shape}"
+                    )
+        return problems
+
+    @classmethod
+    def _apply(
+        cls, w: object, g: object, state: Mapping[str, object], t: int | None, **values: Any
+    ) -> None:
+        """Take one step over arrays whose state the caller keeps; see functional.py."""
+        rule = cls._rule(values)
+        needed = _core.state_names(rule)
+        _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
+        if t is None:
+            if values.get("bias_correction"):
+                raise ValueError("bias_correction=True needs t, the number of this step, from 1 on")
+            t = 1
+        _require_count("t", t, least=1)
+        several = isinstance(w, list | tuple)
+        columns = [_listed_like(several, w, "w", w), _listed_like(several, w, "g", g)]
+        columns += [_listed_like(several, w, name, state[name]) for name in needed]
+
+        stepper = _core.Stepper()
+        stepper.t = operator.index(t) - 1
+        index = stepper.add_group(rule, cls._core_values(values))
+        stepper.set_start(index, 0)
+        for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
+            stepper.add_parameter(index, f"w[{i}]" if several else "w", wi, si)
+        stepper.step(columns[1])
+
+
+class Group(MutableMapping[str, Any]):
+    """The hyperparameters of one group, by the names of the optimizer's arguments.
+
+    Assigning checks the value and takes effect at the next step. Names cannot be added or removed.
+    """
+
+    def __init__(self, optimizer: Optimizer, index: int, values: dict[str, Any]) -> None:
+        self._optimizer = optimizer
+        self._values = values
+        self.index = index
+        self.rule = optimizer._rule(values)
+        optimizer._stepper.add_group(self.rule, optimizer._core_values(values))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._values:
+            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(self._values)}")
+        values = {**self._values, name: value}
+        self._check(values)
+        self._optimizer._stepper.set(self.index, self._optimizer._core_values(values))
+        self._values = values
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("hyperparameters can be changed but not removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Group({self._listed()})"
+
+    def _listed(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        """Raise where these values cannot be this group's; nothing is changed."""
+        core = self._optimizer._core_values(values)
+        rule = self._optimizer._rule(values)
+        if rule != self.rule:
+            raise ValueError(
+                f"the group steps by {self.rule!r}, but this would need {rule!r}, which keeps other "
+                "state: choose it when the optimizer is made"
+            )
+        trial = _core.Stepper()
+        trial.t = self._optimizer.t
+        trial.add_group(rule, core)
+
+    def _plain(self) -> dict[str, Any]:
+        """Return the values as plain ones, and under ``"own"`` the names that have none."""
+        plain: dict[str, Any] = {}
+        own = []
+        for name, value in self._values.items():
+            try:
+                plain[name] = _to_plain(value)
+            except TypeError:
+                own.append(name)
+        return {**plain, "own": own}
+
+    def _restored(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return all values as `saved` has them, and the names that it leaves to this group."""
+        own = list(saved.get("own", ()))
+        missing = [name for name in self._values if name not in saved and name not in own]
+        if missing:
+            raise ValueError(f"the state of group {self.index} has no {missing[0]!r}")
+        values = {
+            name: self._values[name] if name in own else _from_plain(saved[name])
+            for name in self._values
+        }
+        return values, own
+
+
+def _is_list_of_groups(params: object) -> bool:
+    if not isinstance(params, list | tuple) or not params:
+        return False
+    groups = [isinstance(entry, Mapping) and "params" in entry for entry in params]
+    if any(groups) and not all(groups):
+        raise ValueError(
+            f"entry {groups.index(False)} of params is no group; where one entry is a dict with "
+            "the key 'params', all have to be"
+        )
+    return all(groups)
+
+
+def _require_count(name: str, value: object, least: int = 0) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
+    if not least <= operator.index(value) < 2**53:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+
+
+def _require_states(
+    state: Mapping[str, object], needed: Sequence[str], shapes: Mapping[str, Any]
+) -> None:
+    because = " with " + ", ".join(f"{k}={v!r}" for k, v in shapes.items()) if shapes else ""
+    for name, given in state.items():
+        if given is None and name in needed:
+            raise ValueError(f"{name} is needed{because}: pass zeros in the shape of w at first")
+        if given is not None and name not in needed:
+            raise ValueError(f"{name} is not used{because}: leave it out")
+
+
+def _listed_like(several: bool, w: Any, name: str, given: Any) -> Sequence[Any]:
+    """Return `given` as a list as long as `w`: functions take one array each, or lists of them."""
+    if not several:
+        return [given]
+    if not isinstance(given, list | tuple):
+        raise TypeError(f"w is a list, so {name} must be one too, got {type(given).__name__}")
+    if len(given) != len(w):
+        raise ValueError(f"{name} must have {len(w)} entries, like w, got {len(given)}")
+    return given
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_to_plain(entry) for entry in value]
+    if callable(value):
+        return schedules.to_config(value)
+    return value.item() if isinstance(value, np.generic | np.ndarray) else copy.copy(value)
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_from_plain(entry) for entry in value)
+    return schedules.from_config(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,177 @@
+"""How many threads a step may use, and what the core found out about this processor.
+
+Whether a step of a given size uses them all is the core's decision (cpp/threads.cpp).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gradstep import _core
+
+
+def set_num_threads(n: int) -> None:
+    """Set the largest number of threads that a step may use, in the whole process.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; may exceed the number of cores. Small steps use fewer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> before = gs.get_num_threads()
+    >>> gs.set_num_threads(1)
+    >>> gs.get_num_threads()
+    1
+    >>> gs.set_num_threads(before)
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"the number of threads must be an integer >= 1, got {n!r}")
+    n = operator.index(n)
+    if not 1 <= n < 2**31:
+        raise ValueError(f"the number of threads must be an integer >= 1, got {n}")
+    _core.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Return the largest number of threads that a step may use.
+
+    At import it is ``GRADSTEP_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number of cores that
+    the process's affinity and its container's quota allow.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> gs.get_num_threads() >= 1
+    True
+    """
+    return _core.get_num_threads()
+
+
+@contextlib.contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Set the number of threads for the duration of a ``with`` block, in the whole process.
+
+    Parameters
+    ----------
+    n : int
+        As in `set_num_threads`, with the same errors.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> with gs.threads(3):
+    ...     gs.get_num_threads()
+    3
+    """
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def cpu_info() -> dict[str, Any]:
+    """Return what the core runs on.
+
+    Returns
+    -------
+    dict
+        ``"isa"``: the instruction-set level in use; ``"isas"``: the levels that this processor can
+        run, lowest first; ``"threads"``: the largest number of threads a step may use;
+        ``"openmp"``: whether the build found OpenMP (without it every step runs on one thread);
+        ``"workers"``: what OpenMP's threads do between steps, ``"sleep"``, ``"spin"`` or
+        ``"none"``. Where they spin, only long steps use them.
+
+    Notes
+    -----
+    The environment variable ``GRADSTEP_ISA`` forces a level at import, for tests and bug reports.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> info = gs.cpu_info()
+    >>> info["isa"] in info["isas"]
+    True
+    """
+    openmp = _core.has_openmp()
+    return {
+        "isa": _core.isa(),
+        "isas": _core.isas(),
+        "threads": get_num_threads() if openmp else 1,
+        "openmp": openmp,
+        "workers": ("spin" if _core.get_workers_spin() else "sleep") if openmp else "none",
+    }
+
+
+def default_num_threads() -> int:
+    """Return the number of threads to start with; see `get_num_threads`."""
+    ours = os.environ.get("GRADSTEP_NUM_THREADS")
+    if ours:
+        if not ours.strip().isdecimal() or not 1 <= int(ours) < 2**31:
+            raise ImportError(f"GRADSTEP_NUM_THREADS must be an integer >= 1, got {ours!r}")
+        return int(ours)
+    # A list gives the numbers of nested regions; ours is the outermost.
+    outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if outermost.isdecimal() and 1 <= int(outermost) < 2**31:
+        return int(outermost)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = container_quota()
+    return max(1, min(cores or 1, int(quota) if quota is not None else cores or 1))
+
+
+def container_quota(root: str = "/") -> float | None:
+    """Return how many cores' worth of time the control group grants, None where it sets no limit.
+
+    Parameters
+    ----------
+    root : str
+        Where ``proc`` and ``sys`` are mounted.
+    """
+    quotas = []
+    try:
+        lines = Path(root, "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        unified = controllers == ""
+        if not unified and "cpu" not in controllers.split(","):
+            continue
+        mount = Path(root, "sys/fs/cgroup", "" if unified else "cpu")
+        # A limit on any group above holds too. Inside a container the path may be the host's, and
+        # then only the mount point itself is there to be read.
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            quotas += _quota_of(folder, unified)
+            if folder == mount:
+                break
+    return min(quotas, default=None)
+
+
+def _quota_of(group: Path, unified: bool) -> list[float]:
+    try:
+        if unified:
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
+        return [int(quota) / int(period)] if int(quota) > 0 else []
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max": no limit
+        return []
+
+
+set_num_threads(default_num_threads())

@@ -1,0 +1,167 @@
+"""Structures of arrays, and the name of each array in them.
+
+A structure is one array, or lists, tuples and dicts of structures. Here it is flattened, compared
+with another and put together again. What the arrays are is not looked at: the core judges them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Union
+
+# A structure with a name in the place of each array.
+Template = Union[str, list["Template"], tuple["Template", ...], dict[Hashable, "Template"]]
+
+
+class Structure:
+    """The shape of one structure: flattens others of the same shape, in the same order.
+
+    Parameters
+    ----------
+    tree
+        The structure to learn from.
+    first
+        The position from which the entries of an outermost list are counted.
+    """
+
+    def __init__(self, tree: object, first: int = 0) -> None:
+        self._template = _template(tree, "", first)
+        self.names: tuple[str, ...] = tuple(_names(self._template))
+        require_distinct(self.names)
+        self._quick = self._quick_getters()
+
+    def flatten(self, tree: object, what: str = "params") -> Sequence[Any]:
+        """Return the arrays of `tree`, which must have this structure exactly."""
+        leaves: list[Any] = []
+        _collect(self._template, tree, False, what, leaves)
+        return leaves
+
+    def flatten_gradients(self, tree: object) -> Sequence[Any]:
+        """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
+        # One flat dict is what nearly everybody has, and a step waits for this.
+        if self._quick and type(tree) is dict and len(tree) == len(self.names):
+            for getter in self._quick:
+                try:
+                    return getter(tree)
+                except KeyError:
+                    pass
+        try:
+            return self.flatten(tree, "grads")
+        except _KeysDiffer as plain:
+            try:
+                leaves: list[Any] = []
+                _collect(self._template, tree, True, "grads", leaves)
+                return leaves
+            except _KeysDiffer:
+                raise ValueError(
+                    f"{plain} (or every key with a leading 'd': 'dW1' for 'W1')"
+                ) from None
+
+    def unflatten(self, leaves: Iterable[Any]) -> Any:
+        """Put arrays, in the order of `names`, together to this structure."""
+        remaining = iter(leaves)
+
+        def build(template: Template) -> Any:
+            if isinstance(template, str):
+                return next(remaining)
+            if isinstance(template, dict):
+                return {key: build(child) for key, child in template.items()}
+            return type(template)(build(child) for child in template)
+
+        return build(self._template)
+
+    def _quick_getters(self) -> tuple[Callable[[Any], Sequence[Any]], ...]:
+        template = self._template
+        if not isinstance(template, dict) or len(template) < 2:
+            return ()  # itemgetter of a single key gives no tuple
+        if not all(isinstance(child, str) for child in template.values()):
+            return ()
+        return tuple(
+            itemgetter(*(_key(key, child, d) for key, child in template.items()))
+            for d in (False, True)
+        )
+
+
+def require_distinct(names: Iterable[str]) -> None:
+    """Raise ValueError where a name stands twice."""
+    name, count = max(Counter(names).items(), key=itemgetter(1), default=("", 0))
+    if count > 1:
+        raise ValueError(
+            f"the name {name!r} stands for {count} arrays; rename a key, so that the joined keys "
+            "differ"
+        )
+
+
+class _KeysDiffer(ValueError):
+    """A dict has other keys than the structure."""
+
+
+def _template(tree: object, name: str, first: int = 0) -> Template:
+    def inner(key: object) -> str:
+        return f"{name}.{key}" if name else str(key)
+
+    if isinstance(tree, Mapping):
+        return {key: _template(child, inner(key)) for key, child in tree.items()}
+    if isinstance(tree, list | tuple):
+        children = [_template(child, inner(first + i)) for i, child in enumerate(tree)]
+        return tuple(children) if isinstance(tree, tuple) else children
+    return name or str(first)
+
+
+def _children(template: Template) -> Iterable[Template]:
+    if isinstance(template, str):
+        return ()
+    return template.values() if isinstance(template, dict) else template
+
+
+def _names(template: Template) -> Iterable[str]:
+    if isinstance(template, str):
+        yield template
+    for child in _children(template):
+        yield from _names(child)
+
+
+def _holds_dict(template: Template) -> bool:
+    return isinstance(template, dict) or any(map(_holds_dict, _children(template)))
+
+
+def _key(key: Hashable, child: Template, d: bool) -> Hashable:
+    """Return the key that stands for `key`; only an innermost one carries the ``d``."""
+    return f"d{key}" if d and not _holds_dict(child) else key
+
+
+def _collect(template: Template, tree: object, d: bool, where: str, leaves: list[Any]) -> None:
+    if isinstance(template, str):
+        leaves.append(tree)
+    elif isinstance(template, dict):
+        if not isinstance(tree, Mapping):
+            raise TypeError(
+                f"{where} must be a dict with the keys {_listed(template)}, "
+                f"got {type(tree).__name__}"
+            )
+        expected = {_key(key, child, d): child for key, child in template.items()}
+        missing = [key for key in expected if key not in tree]
+        unexpected = [key for key in tree if key not in expected]
+        if missing or unexpected:
+            parts = [f"{where} must have the keys {_listed(expected)}"]
+            parts += [f"missing: {_listed(missing)}"] if missing else []
+            parts += [f"unexpected: {_listed(unexpected)}"] if unexpected else []
+            raise _KeysDiffer("; ".join(parts))
+        for key, child in expected.items():
+            _collect(child, tree[key], d, f"{where}[{key!r}]", leaves)
+    else:
+        if not isinstance(tree, list | tuple):
+            raise TypeError(
+                f"{where} must be a list or tuple of {len(template)} entries, "
+                f"got {type(tree).__name__}"
+            )
+        if len(tree) != len(template):
+            raise ValueError(f"{where} must have {len(template)} entries, got {len(tree)}")
+        for i, (child, entry) in enumerate(zip(template, tree, strict=True)):
+            _collect(child, entry, d, f"{where}[{i}]", leaves)
+
+
+def _listed(keys: Iterable[object]) -> str:
+    return ", ".join(map(repr, keys))
