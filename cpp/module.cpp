@@ -29,8 +29,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("has_openmp", &has_openmp);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
   m.def("get_num_threads", &get_num_threads);
-  m.def("set_workers_spin", &set_workers_spin, py::arg("spin"));
-  m.def("get_workers_spin", &get_workers_spin);
+  m.def("set_elements_per_thread", &set_elements_per_thread, py::arg("elements"));
+  m.def("get_elements_per_thread", &get_elements_per_thread);
   m.def("team_size", &team_size, py::arg("elements"));
   m.def("share_begin", &share_begin, py::arg("total"), py::arg("shares"), py::arg("share"));
 

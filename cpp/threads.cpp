@@ -20,7 +20,7 @@ namespace gradstep {
 namespace {
 
 std::atomic<int> bound{1};
-std::atomic<bool> spinning{false};
+std::atomic<std::int64_t> elements_per_thread{INT64_MAX};
 
 #if defined(_OPENMP)
 std::atomic<bool> region_opened{false};  // in this process or in one it was forked from
@@ -66,11 +66,6 @@ bool can_start(int team) {
 }
 #endif
 
-// Below this many elements a thread costs more to wake than it saves. Measured with float32 Adam;
-// docs/design.md, "Threads", has the figures.
-constexpr std::int64_t worth_waking = 256 * 1024;
-constexpr std::int64_t worth_spinning = 1024 * 1024;
-
 }  // namespace
 
 bool has_openmp() {
@@ -83,12 +78,12 @@ bool has_openmp() {
 
 void set_num_threads(int threads) { bound.store(threads); }
 int get_num_threads() { return bound.load(); }
-void set_workers_spin(bool spin) { spinning.store(spin); }
-bool get_workers_spin() { return spinning.load(); }
+void set_elements_per_thread(std::int64_t elements) { elements_per_thread.store(elements); }
+std::int64_t get_elements_per_thread() { return elements_per_thread.load(); }
 
 int team_size(std::int64_t elements) {
 #if defined(_OPENMP)
-  const std::int64_t pays = elements / (spinning.load() ? worth_spinning : worth_waking);
+  const std::int64_t pays = elements / elements_per_thread.load();
   int team = static_cast<int>(std::min<std::int64_t>(bound.load(), pays));
   if (team <= 1 || forked.load() || omp_in_parallel()) return 1;
   team = std::min(team, runtime_limit());

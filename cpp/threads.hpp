@@ -13,10 +13,9 @@ bool has_openmp();
 void set_num_threads(int threads);
 int get_num_threads();
 
-// Whether OpenMP's workers keep spinning after a region. They then take the cores that NumPy's
-// matmul wants next, and only a long step is worth that.
-void set_workers_spin(bool spin);
-bool get_workers_spin();
+// How many elements of a step pay for one thread; python/gradstep/_runtime.py says why so many.
+void set_elements_per_thread(std::int64_t elements);
+std::int64_t get_elements_per_thread();
 
 // The team that a step over this many elements deserves, at least 1. Called outside any region.
 int team_size(std::int64_t elements);

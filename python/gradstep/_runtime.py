@@ -8,6 +8,7 @@ user has set is left alone. How many threads there are is decided in parallel.py
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -25,17 +26,23 @@ def _openmp_is_loaded() -> bool:
     return True
 
 
-def _load() -> None:
+def _load() -> bool:
+    """Import the core and return whether OpenMP's workers will spin between steps."""
     policy = os.environ.get("OMP_WAIT_POLICY")
     ours = policy is None and "GOMP_SPINCOUNT" not in os.environ and not _openmp_is_loaded()
     if ours:
         os.environ["OMP_WAIT_POLICY"] = "passive"
     try:
-        from gradstep import _core
+        importlib.import_module("gradstep._core")
     finally:
         if ours:
             del os.environ["OMP_WAIT_POLICY"]
-    _core.set_workers_spin(not ours and (policy or "").lower() != "passive")
+    return not ours and (policy or "").lower() != "passive"
 
 
-_load()
+WORKERS_SPIN = _load()
+
+# How many elements of a step pay for one thread: one that sleeps has to be woken, one that spins
+# takes a core from NumPy for milliseconds. docs/design.md, "Threads", has the measurements.
+_core = importlib.import_module("gradstep._core")
+_core.set_elements_per_thread(1024 * 1024 if WORKERS_SPIN else 256 * 1024)

@@ -17,9 +17,9 @@ from gradstep.structure import Structure
 
 
 class EWA:
-    """The exponentially weighted average of what it is given, one value at a time.
+    r"""The exponentially weighted average of what it is given, one value at a time.
 
-    .. math:: v := \\beta v + (1 - \\beta) \\theta, \\quad v_0 = 0
+    .. math:: v := \beta v + (1 - \beta) \theta, \quad v_0 = 0
 
     averages about ``1 / (1−β)`` values. With bias correction it is ``v / (1 − βᵗ)``, which is right
     from the first value on, where v is still close to its start at zero.
@@ -171,9 +171,9 @@ class EWA:
 
 
 def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) -> NDArray[Any]:
-    """Return the exponentially weighted averages of a whole series along its first axis.
+    r"""Return the exponentially weighted averages of a whole series along its first axis.
 
-    .. math:: v_t = \\beta v_{t-1} + (1 - \\beta) \\theta_t, \\quad v_0 = 0
+    .. math:: v_t = \beta v_{t-1} + (1 - \beta) \theta_t, \quad v_0 = 0
 
     With bias correction, ``v_t / (1 − βᵗ)``.
 

@@ -15,9 +15,7 @@ from gradstep.optimizers import Rate
 __all__ = ["adam", "adamw", "ewa", "momentum", "rmsprop", "sgd"]
 
 
-def sgd(
-    w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = False
-) -> None:
+def sgd(w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = False) -> None:
     """Take one step of gradient descent, ``w := w − α g``; see `gradstep.SGD`.
 
     Parameters
@@ -40,9 +38,7 @@ def sgd(
     >>> w
     array([ 0.8, -1.6])
     """
-    _optimizers.SGD._apply(
-        w, g, {}, None, lr=lr, weight_decay=weight_decay, maximize=maximize
-    )
+    _optimizers.SGD._apply(w, g, {}, None, lr=lr, weight_decay=weight_decay, maximize=maximize)
 
 
 def momentum(

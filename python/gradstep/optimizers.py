@@ -14,9 +14,9 @@ Rate = float | Callable[[int], float]
 
 
 class SGD(Optimizer):
-    """Gradient descent: mini-batch, stochastic (batch size 1) or batch (all examples).
+    r"""Gradient descent: mini-batch, stochastic (batch size 1) or batch (all examples).
 
-    .. math:: w := w - \\alpha g
+    .. math:: w := w - \alpha g
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Descent along an exponentially weighted average of the gradients.
+    r"""Descent along an exponentially weighted average of the gradients.
 
     .. math::
-        m &:= \\beta m + (1 - d) g \\\\
-        w &:= w - \\alpha m
+        m &:= \beta m + (1 - d) g \\
+        w &:= w - \alpha m
 
     With `nesterov` the step is along ``β m + (1−d) g``, with the new m. Bias correction divides the
     step by the sum of the weights in it: ``c = (1−d)(1−βᵗ)/(1−β)``, with nesterov ``β c + (1−d)``.
@@ -149,11 +149,11 @@ class Momentum(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Descent with each element's gradient divided by its root mean square.
+    r"""Descent with each element's gradient divided by its root mean square.
 
     .. math::
-        v &:= \\beta v + (1 - \\beta) g^2 \\\\
-        w &:= w - \\alpha \\frac{g}{\\sqrt{v + \\epsilon_{root}} + \\epsilon}
+        v &:= \beta v + (1 - \beta) g^2 \\
+        w &:= w - \alpha \frac{g}{\sqrt{v + \epsilon_{root}} + \epsilon}
 
     Centered, it keeps ``m := β m + (1−β) g`` too, and ``max(v − m², 0)`` stands for v. With momentum
     μ the quotient u is gathered, ``b := μ b + u``, and ``w := w − α b``.
@@ -236,12 +236,12 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and RMSprop together, both corrected for their start at zero.
+    r"""Momentum and RMSprop together, both corrected for their start at zero.
 
     .. math::
-        m &:= \\beta_1 m + (1 - \\beta_1) g, \\quad \\hat m = m / (1 - \\beta_1^t) \\\\
-        v &:= \\beta_2 v + (1 - \\beta_2) g^2, \\quad \\hat v = v / (1 - \\beta_2^t) \\\\
-        w &:= w - \\alpha \\frac{\\hat m}{\\sqrt{\\hat v + \\epsilon_{root}} + \\epsilon}
+        m &:= \beta_1 m + (1 - \beta_1) g, \quad \hat m = m / (1 - \beta_1^t) \\
+        v &:= \beta_2 v + (1 - \beta_2) g^2, \quad \hat v = v / (1 - \beta_2^t) \\
+        w &:= w - \alpha \frac{\hat m}{\sqrt{\hat v + \epsilon_{root}} + \epsilon}
 
     With `amsgrad`, ``v_max := max(v_max, v)`` stands for v and is corrected as v would be.
 
@@ -285,7 +285,7 @@ class Adam(Optimizer):
     >>> import numpy as np, gradstep as gs
     >>> params = {"W": np.array([[1.0, -2.0]]), "b": np.zeros(1)}
     >>> opt = gs.Adam(params, lr=0.1)
-    >>> opt.step({"dW": params["W"], "db": np.ones(1)})
+    >>> opt.step({"dW": 2 * params["W"], "db": np.ones(1)})
     >>> params["W"].round(6), params["b"].round(6)
     (array([[ 0.9, -1.9]]), array([-0.1]))
     """
@@ -321,9 +321,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay.
+    r"""Adam with decoupled weight decay.
 
-    .. math:: w := w - \\alpha \\lambda w, \\quad \\text{then the update of Adam}
+    .. math:: w := w - \alpha \lambda w, \quad \text{then the update of Adam}
 
     Parameters
     ----------

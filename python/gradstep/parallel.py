@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradstep import _core
+from gradstep._runtime import WORKERS_SPIN
 
 
 def set_num_threads(n: int) -> None:
@@ -113,7 +114,7 @@ def cpu_info() -> dict[str, Any]:
         "isas": _core.isas(),
         "threads": get_num_threads() if openmp else 1,
         "openmp": openmp,
-        "workers": ("spin" if _core.get_workers_spin() else "sleep") if openmp else "none",
+        "workers": ("spin" if WORKERS_SPIN else "sleep") if openmp else "none",
     }
 
 

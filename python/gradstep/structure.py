@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 # A structure with a name in the place of each array.
-Template = Union[str, list["Template"], tuple["Template", ...], dict[Hashable, "Template"]]
+Template: TypeAlias = "str | list[Template] | tuple[Template, ...] | dict[Hashable, Template]"
 
 
 class Structure:
