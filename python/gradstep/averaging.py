@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradstep import _core
+from gradstep import _core, checks
 from gradstep.structure import Structure
 
 
@@ -160,13 +160,14 @@ class EWA:
         missing = [k for k in ("beta", "bias_correction", "t", "average") if k not in d]
         if missing:
             raise ValueError(f"not the state of an average: it has no {missing[0]!r}")
+        t = checks.count("t", d["t"])
         loaded = EWA(d["beta"], bias_correction=d["bias_correction"])
         if d["average"] is not None:
             of_numbers = isinstance(d["average"], numbers.Real)
             structure = Structure(d["average"])
             values = loaded._values(structure, d["average"], of_numbers)
             loaded._begin(structure, [v.copy(order="K") for v in values], of_numbers)
-        loaded._stepper.t = d["t"]
+        loaded._stepper.t = t
         self.__dict__ = loaded.__dict__
 
 

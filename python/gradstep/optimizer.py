@@ -6,14 +6,13 @@ What is particular to a rule is one class in optimizers.py; the formulas are in 
 from __future__ import annotations
 
 import copy
-import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gradstep import _core, schedules
+from gradstep import _core, checks, schedules
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -268,7 +267,7 @@ class Optimizer:
             raise ValueError(
                 f"the state has {len(d['groups'])} groups, this optimizer {len(self.groups)}"
             )
-        _require_count("t", d["t"])
+        checks.count("t", d["t"])
         problems = self._mismatches(d["state"])
         if problems:
             raise ValueError("the state does not fit: " + "; ".join(problems))
@@ -278,8 +277,7 @@ class Optimizer:
         for group, saved in zip(self.groups, d["groups"], strict=True):
             values, kept = group._restored(saved)
             group._check(values)
-            _require_count("start", saved.get("start"))
-            planned.append((group, values, saved["start"]))
+            planned.append((group, values, checks.count("start", saved.get("start"))))
             own += kept
         return planned, own
 
@@ -315,13 +313,13 @@ class Optimizer:
             if values.get("bias_correction"):
                 raise ValueError("bias_correction=True needs t, the number of this step, from 1 on")
             t = 1
-        _require_count("t", t, least=1)
+        t = checks.count("t", t, least=1)
         several = isinstance(w, list | tuple)
         columns = [_listed_like(several, w, "w", w), _listed_like(several, w, "g", g)]
         columns += [_listed_like(several, w, name, state[name]) for name in needed]
 
         stepper = _core.Stepper()
-        stepper.t = operator.index(t) - 1
+        stepper.t = t - 1
         index = stepper.add_group(rule, cls._core_values(values))
         stepper.set_start(index, 0)
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
@@ -370,16 +368,15 @@ class Group(MutableMapping[str, Any]):
 
     def _check(self, values: Mapping[str, Any]) -> None:
         """Raise where these values cannot be this group's; nothing is changed."""
-        core = self._optimizer._core_values(values)
         rule = self._optimizer._rule(values)
+        trial = _core.Stepper()
+        trial.t = self._optimizer.t
+        trial.add_group(rule, self._optimizer._core_values(values))
         if rule != self.rule:
             raise ValueError(
                 f"the group steps by {self.rule!r}, but this would need {rule!r}, which keeps other "
                 "state: choose it when the optimizer is made"
             )
-        trial = _core.Stepper()
-        trial.t = self._optimizer.t
-        trial.add_group(rule, core)
 
     def _plain(self) -> dict[str, Any]:
         """Return the values as plain ones, and under ``"own"`` the names that have none."""
@@ -415,13 +412,6 @@ def _is_list_of_groups(params: object) -> bool:
             "the key 'params', all have to be"
         )
     return all(groups)
-
-
-def _require_count(name: str, value: object, least: int = 0) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
-    if not least <= operator.index(value) < 2**53:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
 
 
 def _require_states(

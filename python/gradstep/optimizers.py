@@ -188,6 +188,9 @@ class RMSprop(Optimizer):
     -----
     The state is ``v``, with `centered` also ``m``, with `momentum` also ``b``.
 
+    A gradient whose square overflows makes v infinite and its parameter stand still, but never NaN;
+    `centered` is exempt, because there ``v − m²`` can be ∞ − ∞.
+
     References
     ----------
     Hinton, "Neural networks for machine learning", Coursera 2012, lecture 6e.

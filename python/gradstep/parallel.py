@@ -6,13 +6,12 @@ Whether a step of a given size uses them all is the core's decision (cpp/threads
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gradstep import _core
+from gradstep import _core, checks
 from gradstep._runtime import WORKERS_SPIN
 
 
@@ -38,12 +37,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> gs.set_num_threads(before)
     """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"the number of threads must be an integer >= 1, got {n!r}")
-    n = operator.index(n)
-    if not 1 <= n < 2**31:
-        raise ValueError(f"the number of threads must be an integer >= 1, got {n}")
-    _core.set_num_threads(n)
+    _core.set_num_threads(checks.count("the number of threads", n, least=1, below=2**31))
 
 
 def get_num_threads() -> int:

@@ -1,0 +1,191 @@
+"""The judge: every optimizer's formula in plain NumPy float64, and the table of cases it judges.
+
+Written from the formulas of the documentation, apart from the core; nothing of the package is used
+but the classes that the table names. A new optimizer is one function here and its rows below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gradstep as gs
+
+Array = NDArray[np.float64]
+State = dict[str, Array]
+
+
+def sgd(w: Array, g: Array, s: State, t: int, *, lr: float) -> Array:
+    return w - lr * g
+
+
+def momentum(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    beta: float = 0.9,
+    dampening: float | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> Array:
+    d = beta if dampening is None else dampening
+    s["m"] = beta * s["m"] + (1 - d) * g
+    u = beta * s["m"] + (1 - d) * g if nesterov else s["m"]
+    if bias_correction:
+        weight = (1 - d) * (1 - beta**t) / (1 - beta)
+        u = u / (beta * weight + (1 - d) if nesterov else weight)
+    return w - lr * u
+
+
+def rmsprop(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    beta: float = 0.9,
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+    centered: bool = False,
+    momentum: float = 0.0,
+) -> Array:
+    s["v"] = beta * s["v"] + (1 - beta) * g**2
+    v = s["v"]
+    if centered:
+        s["m"] = beta * s["m"] + (1 - beta) * g
+        v = np.maximum(v - s["m"] ** 2, 0)
+    u = g / (np.sqrt(v + eps_root) + eps)
+    if momentum:
+        s["b"] = momentum * s["b"] + u
+        u = s["b"]
+    return w - lr * u
+
+
+def adam(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+    bias_correction: bool = True,
+    amsgrad: bool = False,
+) -> Array:
+    s["m"] = betas[0] * s["m"] + (1 - betas[0]) * g
+    s["v"] = betas[1] * s["v"] + (1 - betas[1]) * g**2
+    v = s["v"]
+    if amsgrad:
+        s["v_max"] = v = np.maximum(s["v_max"], v)
+    m_hat = s["m"] / (1 - betas[0] ** t) if bias_correction else s["m"]
+    v_hat = v / (1 - betas[1] ** t) if bias_correction else v
+    return w - lr * m_hat / (np.sqrt(v_hat + eps_root) + eps)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One optimizer with options, its judge, and its function in `gradstep.functional`."""
+
+    optimizer: type[gs.Optimizer]
+    judge: Callable[..., Array]
+    states: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        listed = ",".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.optimizer.__name__}({listed})"
+
+    @property
+    def function(self) -> Callable[..., None]:
+        return getattr(gs.functional, self.optimizer.__name__.lower())  # type: ignore[no-any-return]
+
+    def new_state(self, w: NDArray[Any]) -> State:
+        return {name: np.zeros(w.shape) for name in self.states}
+
+    def step(self, w: Array, g: Array, state: State, t: int, lr: float) -> Array:
+        """Return the new parameter; `state` is replaced entry by entry."""
+        options = dict(self.options)
+        decay = options.pop("weight_decay", 0.01 if self.optimizer is gs.AdamW else 0.0)
+        if options.pop("maximize", False):
+            g = -g
+        if self.optimizer is gs.AdamW:
+            w = w - lr * decay * w
+        else:
+            g = g + decay * w
+        return self.judge(w, g, state, t, lr=lr, **options)
+
+
+def _rows(
+    optimizer: type[gs.Optimizer],
+    judge: Callable[..., Array],
+    *rows: tuple[tuple[str, ...], dict[str, Any]],
+) -> list[Case]:
+    return [Case(optimizer, judge, states, options) for states, options in rows]
+
+
+M, V, MV, MAX = ("m",), ("v",), ("m", "v"), ("m", "v", "v_max")
+CASES = [
+    *_rows(
+        gs.SGD,
+        sgd,
+        ((), {}),
+        ((), {"weight_decay": 0.3}),
+        ((), {"maximize": True, "weight_decay": 0.3}),
+    ),
+    *_rows(
+        gs.Momentum,
+        momentum,
+        (M, {}),
+        (M, {"beta": 0.5}),
+        (M, {"dampening": 0.0}),
+        (M, {"dampening": 0.4, "bias_correction": True}),
+        (M, {"nesterov": True}),
+        (M, {"bias_correction": True}),
+        (M, {"nesterov": True, "bias_correction": True, "dampening": 0.0}),
+        (M, {"weight_decay": 0.3}),
+        (M, {"nesterov": True, "maximize": True}),
+    ),
+    *_rows(
+        gs.RMSprop,
+        rmsprop,
+        (V, {}),
+        (V, {"beta": 0.5, "eps": 0.25}),
+        (V, {"eps_root": 0.25}),
+        (("v", "m"), {"centered": True, "eps_root": 0.01}),
+        (("v", "b"), {"momentum": 0.7}),
+        (("v", "m", "b"), {"centered": True, "momentum": 0.7, "eps": 0.1}),
+        (V, {"weight_decay": 0.3}),
+        (V, {"maximize": True}),
+    ),
+    *_rows(
+        gs.Adam,
+        adam,
+        (MV, {}),
+        (MV, {"betas": (0.5, 0.75)}),
+        (MV, {"eps": 0.25}),
+        (MV, {"eps_root": 0.25}),
+        (MV, {"eps": 1e-3, "eps_root": 0.0}),
+        (MV, {"bias_correction": False, "eps_root": 0.01}),
+        (MAX, {"amsgrad": True}),
+        (MAX, {"amsgrad": True, "eps": 0.25, "weight_decay": 0.3}),
+        (MV, {"weight_decay": 0.3}),
+        (MV, {"maximize": True}),
+    ),
+    *_rows(
+        gs.AdamW,
+        adam,
+        (MV, {}),
+        (MV, {"weight_decay": 0.3, "eps": 0.25}),
+        (MAX, {"weight_decay": 0.3, "amsgrad": True, "maximize": True}),
+    ),
+]

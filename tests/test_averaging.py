@@ -1,0 +1,176 @@
+"""Exponentially weighted averages of numbers, arrays, models and series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gradstep as gs
+
+
+def judge(values: Any, beta: float, corrected: bool) -> list[Any]:
+    """Return all averages by the sum itself: (1−β) Σ βⁱ θ, over 1 − βᵗ where corrected."""
+    out = []
+    for t in range(1, len(values) + 1):
+        weights = [(1 - beta) * beta ** (t - 1 - i) for i in range(t)]
+        v = sum(w * x for w, x in zip(weights, values, strict=False))
+        out.append(v / sum(weights) if corrected else v)
+    return out
+
+
+BETAS = [0.0, 0.5, 0.9, 0.98]
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("kind", ["numbers", "arrays", "model"])
+def test_one_at_a_time(kind: str, beta: float, corrected: bool) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 3))
+    average = gs.EWA(beta, bias_correction=corrected)
+    assert average.value == 0.0
+    for t, (value, expected) in enumerate(
+        zip(values, judge(values, beta, corrected), strict=True), 1
+    ):
+        x: Any = {"numbers": value[0], "arrays": value, "model": {"W": value, "b": [value[0:1]]}}[
+            kind
+        ]
+        found = average.update(float(x) if kind == "numbers" else x)
+        assert average.t == t
+        assert np.all(average.value == found) if kind != "model" else True
+        if kind == "numbers":
+            assert type(found) is float
+            expected = expected[0]
+        elif kind == "model":
+            np.testing.assert_allclose(found["b"][0], expected[:1], rtol=1e-12)
+            found = found["W"]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "shape", [(40,), (40, 1), (40, 17), (40, 3, 5), (1,), (0,), (0, 4), (3, 0)]
+)
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_series_has_the_bits_of_its_updates(
+    shape: tuple[int, ...], corrected: bool, dtype: Any, isa: str
+) -> None:
+    values = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    series = gs.ewa(values, 0.9, bias_correction=corrected)
+    assert series.dtype == dtype
+    assert series.shape == shape
+    average = gs.EWA(0.9, bias_correction=corrected)
+    for value, expected in zip(values, series, strict=True):
+        assert np.array_equal(average.update(np.asarray(value)), expected)
+
+
+def test_a_long_corrected_series() -> None:
+    # Past the point where 1 − βᵗ has become 1, and from a layout that is not contiguous.
+    values = np.random.default_rng(2).normal(size=(2, 3000))[::-1].T
+    found = gs.ewa(values, 0.98, bias_correction=True)
+    expected = np.array(judge(values[:200], 0.98, True))
+    np.testing.assert_allclose(found[:200], expected, rtol=1e-11)
+    weights = 0.02 * 0.98 ** np.arange(3000)[::-1]
+    np.testing.assert_allclose(found[-1], weights @ values, rtol=1e-10)
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50),
+    beta=st.floats(0, 0.999),
+)
+def test_a_corrected_average_lies_within_its_values(values: list[float], beta: float) -> None:
+    found = gs.ewa(values, beta, bias_correction=True)
+    slack = 1e-9 * (1 + max(map(abs, values)))
+    assert np.all(found >= np.minimum.accumulate(values) - slack)
+    assert np.all(found <= np.maximum.accumulate(values) + slack)
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        (np.arange(3), np.float64),
+        (np.array([True, False]), np.float64),
+        (np.ones(3, np.float32), np.float32),
+        (np.ones((2, 2), order="F"), np.float64),
+        (np.array(2.0, np.float32), np.float32),
+    ],
+)
+def test_dtypes(given: Any, dtype: Any) -> None:
+    found = gs.EWA(0.5).update(given)
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, given / 2)
+    if given.ndim:
+        assert gs.ewa(given, 0.5).dtype == dtype
+
+
+@pytest.mark.parametrize("number", [1, 1.0, np.float32(1), np.int64(1)])
+def test_numbers_give_float(number: Any) -> None:
+    assert type(gs.EWA(0.5).update(number)) is float
+
+
+def test_what_is_returned_is_independent() -> None:
+    x = np.ones(3)
+    average = gs.EWA(0.5)
+    first = average.update(x)
+    assert x.tolist() == [1, 1, 1]
+    first[...] = 99
+    x[...] = 1
+    second = average.update(x)
+    assert second.tolist() == [0.75] * 3
+    average.value[...] = 99
+    assert average.value.tolist() == [0.75] * 3
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "error", "message"),
+    [
+        (1.0, np.ones(1), TypeError, "average is of a number, got ndarray"),
+        (np.ones(1), 1.0, TypeError, "average is of arrays, got float"),
+        (np.ones(2), np.ones(3), ValueError, r"has shape \(3,\), expected \(2,\)"),
+        (np.ones(2), np.ones(2, np.float32), TypeError, "has dtype float32, expected float64"),
+        ({"a": np.ones(2)}, {"b": np.ones(2)}, ValueError, r"x must have the keys 'a'"),
+        ([np.ones(2)], [np.ones(2)] * 2, ValueError, r"x must have 1 entries, got 2"),
+    ],
+)
+def test_another_kind_is_refused(first: Any, then: Any, error: Any, message: str) -> None:
+    average = gs.EWA()
+    before = average.update(first)
+    with pytest.raises(error, match=message):
+        average.update(then)
+    assert average.t == 1
+    np.testing.assert_equal(average.value, before)
+
+
+@pytest.mark.parametrize(
+    "value", [2.0, np.array([1.0, 2.0], np.float32), {"a": [np.ones(2)], "b": np.zeros((2, 2))}]
+)
+def test_saving_and_loading(value: Any) -> None:
+    average = gs.EWA(0.75, bias_correction=True)
+    average.update(value)
+    saved = average.state_dict()
+    loaded = gs.EWA()
+    loaded.load_state_dict(saved)
+    assert repr(loaded) == repr(average) == "EWA(beta=0.75, bias_correction=True)"
+    for _ in range(3):
+        np.testing.assert_equal(loaded.update(value), average.update(value))
+    assert loaded.t == average.t == 4
+    fresh = gs.EWA(0.5)
+    fresh.load_state_dict(gs.EWA(0.25).state_dict())
+    assert (fresh.beta, fresh.t, fresh.value) == (0.25, 0, 0.0)
+
+
+def test_a_state_that_is_none_changes_nothing() -> None:
+    average = gs.EWA(0.5)
+    average.update(1.0)
+    for bad, message in [
+        ({}, "has no 'beta'"),
+        ({**average.state_dict(), "beta": 2.0}, "beta must be"),
+        ({**average.state_dict(), "t": -1}, "t must be an integer"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            average.load_state_dict(bad)
+        assert (average.value, average.t) == (0.5, 1)

@@ -1,0 +1,138 @@
+"""The same bits: for any threads, level, alignment, layout, and any cut of the elements into arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import gradstep as gs
+from gradstep import _core
+from oracle import CASES, Case
+
+Array = NDArray[Any]
+
+
+def digest(*arrays: Array) -> str:
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def inputs(n: int, dtype: Any) -> tuple[Array, list[Array]]:
+    """Parameters, and gradients of three steps from 1e-25 to 1e4 in both signs, zeros among them."""
+    rng = np.random.default_rng(n)
+    w = rng.normal(size=n).astype(dtype)
+    grads = [
+        (rng.normal(size=n) * 10.0 ** rng.uniform(-25, 4, n) * (rng.random(n) > 0.05)).astype(dtype)
+        for _ in range(3)
+    ]
+    return w, grads
+
+
+def outcome(case: Case, w: Array, grads: list[Array]) -> str:
+    opt = case.optimizer(w, lr=0.1, **case.options)
+    for g in grads:
+        opt.step(g)
+    return digest(w, *opt.state["0"].values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_levels_threads_and_alignment(case: Case, dtype: Any, eager_threads: None) -> None:
+    w, grads = inputs(4099, dtype)
+    found = {}
+    for isa in _core.isas():
+        _core.use_isa(isa)
+        for threads in (1, 2, 5):
+            for shift in (0, 1, 7):  # elements: off any vector's alignment
+                at = np.zeros(w.size + 8, dtype)[shift : shift + w.size]
+                at[...] = w
+                with gs.threads(threads):
+                    found[isa, threads, shift] = outcome(case, at, grads)
+    _core.use_isa(_core.isas()[-1])
+    assert len(set(found.values())) == 1, found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES[:: max(1, len(CASES) // 8)], ids=str)
+def test_sizes_around_vectors_and_tiles(case: Case, dtype: Any, eager_threads: None) -> None:
+    # Element i has the same bits wherever the array ends: body, tail and single elements agree.
+    whole, grads = inputs(4097, dtype)
+    opt = case.optimizer(whole.copy(), lr=0.1, **case.options)
+    longest = opt.params
+    for g in grads:
+        opt.step(g)
+    for n in [*range(1, 70), 511, 512, 513, 1023, 1025, 4096]:
+        w = whole[:n].copy()
+        outcome(case, w, [g[:n].copy() for g in grads])
+        assert digest(w) == digest(longest[:n]), n
+
+
+@given(data=st.data())
+def test_any_cut_into_arrays(data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(CASES))
+    n = data.draw(st.integers(2, 3000))
+    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=6)))
+    threads = data.draw(st.integers(1, 4))
+    w, grads = inputs(n, np.float32)
+    parts = np.split(w.copy(), cuts)
+    before = _core.get_elements_per_thread()
+    _core.set_elements_per_thread(1)
+    with gs.threads(threads):
+        opt = case.optimizer(parts, lr=0.1, **case.options)
+        for g in grads:
+            opt.step(np.split(g, cuts))
+    _core.set_elements_per_thread(before)
+    outcome(case, w, grads)
+    assert digest(np.concatenate(parts)) == digest(w)
+
+
+def test_a_few_million_elements_shared_out() -> None:
+    case = next(c for c in CASES if c.options == {"amsgrad": True})
+    w, grads = inputs(3_000_001, np.float32)
+    found = set()
+    for threads in (1, 2, 3):
+        with gs.threads(threads):
+            found.add(outcome(case, w.copy(), grads[:2]))
+    assert len(found) == 1
+
+
+@given(total=st.integers(0, 2**40), shares=st.integers(1, 300), share=st.integers(0, 299))
+def test_shares_are_equal_and_cover_everything(total: int, shares: int, share: int) -> None:
+    share %= shares
+    begin = _core.share_begin(total, shares, share)
+    end = _core.share_begin(total, shares, share + 1)
+    assert end - begin in (total // shares, -(-total // shares))
+    assert _core.share_begin(total, shares, 0) == 0
+    assert _core.share_begin(total, shares, shares) == total
+
+
+# Another compiler, processor or C library has to come to these very bits.
+PINNED = {
+    gs.SGD: "bfd9f0bbc876a061",
+    gs.Momentum: "46eadc9c9e15735e",
+    gs.RMSprop: "f01682ae779d2be6",
+    gs.Adam: "86bff2c386339b0b",
+    gs.AdamW: "dce064656011ca9b",
+}
+
+
+@pytest.mark.parametrize("optimizer", PINNED, ids=lambda o: o.__name__)
+def test_pinned_digest(optimizer: type[gs.Optimizer]) -> None:
+    # Inputs from integers and powers of two alone: no random stream and no C library in them.
+    k = np.arange(1, 4001, dtype=np.uint64)
+    mixed = (k * np.uint64(2654435761)) % np.uint64(2**32)
+    values = np.ldexp(mixed.astype(np.float64) - 2.0**31, -31)
+    w = values[::4].astype(np.float32)
+    opt = optimizer(w, lr=0.125)
+    for start in (1, 2, 3):
+        exponents = (mixed[start::4] % np.uint64(40)).astype(np.int64) - 30
+        opt.step(np.ldexp(values[start::4], exponents).astype(np.float32))
+    assert digest(w, *opt.state["0"].values())[:16] == PINNED[optimizer]

@@ -1,0 +1,444 @@
+"""Bad input: the message names the array or argument, and not a byte has changed."""
+
+from __future__ import annotations
+
+import array
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+import gradstep as gs
+
+Array = NDArray[Any]
+
+
+def f32(*shape: int) -> Array:
+    return np.ones(shape, np.float32)
+
+
+def read_only(a: Array) -> Array:
+    a.flags.writeable = False
+    return a
+
+
+class Opaque:
+    """Has nothing to do with an array."""
+
+
+# --- parameters -------------------------------------------------------------------------------
+
+PARAMETERS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("number", lambda: 1.0, TypeError, r"parameter 'W' must be a NumPy array .* got float"),
+    ("none", lambda: None, TypeError, r"parameter 'W' .* got NoneType; convert"),
+    ("object", Opaque, TypeError, r"parameter 'W' .* got Opaque"),
+    ("string", lambda: "abc", TypeError, r"parameter 'W' .* got str"),
+    ("bytes", lambda: b"abcd", TypeError, r"parameter 'W' has dtype \|S4"),
+    ("scalar", lambda: np.float32(1), TypeError, r"parameter 'W' .* np\.array\(value\)"),
+    ("masked", lambda: np.ma.masked_array(f32(3)), TypeError, r"parameter 'W' .* mask would be"),
+    ("integers", lambda: np.ones(3, int), TypeError, r"parameter 'W' has dtype int64, expected"),
+    ("half", lambda: np.ones(3, np.float16), TypeError, r"parameter 'W' has dtype float16"),
+    ("long double", lambda: np.ones(3, np.longdouble), TypeError, r"parameter 'W' has dtype"),
+    ("complex", lambda: np.ones(3, complex), TypeError, r"parameter 'W' has dtype complex128"),
+    ("objects", lambda: np.ones(3, object), TypeError, r"parameter 'W' has dtype object"),
+    ("swapped", lambda: np.ones(3, ">f4"), TypeError, r"'W' has dtype >f4, .*native.*astype"),
+    ("read-only", lambda: read_only(f32(3)), ValueError, r"parameter 'W' is read-only.*copy"),
+    ("broadcast", lambda: np.broadcast_to(f32(1), 3), ValueError, r"parameter 'W' is read-only"),
+    ("stride 0", lambda: as_strided(f32(1), (3,), (0,)), ValueError, r"'W' repeats elements"),
+    ("windows", lambda: as_strided(f32(9), (3, 3), (8, 4)), ValueError, r"'W' repeats elements"),
+    ("half an element", lambda: as_strided(f32(9), (4,), (2,)), ValueError, r"repeats elements"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"), [r[1:] for r in PARAMETERS], ids=[r[0] for r in PARAMETERS]
+)
+def test_parameters(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        gs.SGD({"W": make()})
+
+
+def test_odd_strides_that_meet_nowhere_are_accepted() -> None:
+    base = np.arange(40, dtype=np.float32)
+    w = as_strided(base, (2, 3), (20, 8))  # elements 0 2 4, 5 7 9: interleaved but apart
+    gs.SGD(w, lr=1.0).step(np.ones((2, 3), np.float32))
+    assert base[:10].tolist() == [-1, 1, 1, 3, 3, 4, 6, 6, 8, 8]
+
+
+# --- gradients --------------------------------------------------------------------------------
+
+GRADIENTS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("list", lambda: [1.0, 2.0, 3.0], TypeError, r"gradient of 'W' must be .* got list; convert it"),
+    ("none", lambda: None, TypeError, r"gradient of 'W' .* got NoneType"),
+    ("number", lambda: 0.5, TypeError, r"gradient of 'W' .* got float"),
+    ("masked", lambda: np.ma.masked_array(f32(3)), TypeError, r"gradient of 'W' .* mask would be"),
+    ("wider", lambda: np.ones(3), TypeError, r"gradient of 'W' has dtype float64, expected float32 .*astype\(np\.float32\)"),
+    ("half", lambda: np.ones(3, np.float16), TypeError, r"gradient of 'W' has dtype float16"),
+    ("swapped", lambda: np.ones(3, ">f4"), TypeError, r"gradient of 'W' has dtype >f4"),
+    ("integers", lambda: np.ones(3, np.int32), TypeError, r"gradient of 'W' has dtype int32"),
+    ("short", lambda: f32(2), ValueError, r"gradient of 'W' has shape \(2,\), expected \(3,\).*reshape"),
+    ("row", lambda: f32(1, 3), ValueError, r"gradient of 'W' has shape \(1, 3\), expected \(3,\)"),
+    ("0-d", lambda: f32(), ValueError, r"gradient of 'W' has shape \(\), expected \(3,\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"), [r[1:] for r in GRADIENTS], ids=[r[0] for r in GRADIENTS]
+)
+@pytest.mark.parametrize("optimizer", [gs.SGD, gs.Adam])
+def test_gradients(
+    optimizer: type[gs.Optimizer], make: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    # The bad one comes last, so that everything before it was already looked at.
+    params = {"b": f32(4), "W": f32(3)}
+    opt = optimizer(params)
+    opt.step({"b": f32(4), "W": f32(3)})
+    before = copy.deepcopy((params, opt.state_dict()))
+    with pytest.raises(error, match=message):
+        opt.step({"b": f32(4), "W": make()})
+    np.testing.assert_equal((params, opt.state_dict()), before)
+
+
+STRUCTURES: list[tuple[Any, Any, type[Exception], str]] = [
+    ({"a": 1, "b": 1}, {"a": 1}, ValueError, r"missing: 'b'.*leading 'd'"),
+    ({"a": 1, "b": 1}, {"a": 1, "b": 1, "c": 1}, ValueError, r"unexpected: 'c'"),
+    ({"a": 1, "b": 1}, {"da": 1, "b": 1}, ValueError, r"keys 'a', 'b'; missing: 'a'; unexpected: 'da'"),
+    ({"a": 1, "b": 1}, {"da": 1, "db": 1, "dz": 1}, ValueError, r"unexpected: 'da', 'db', 'dz'"),
+    ({"a": 1}, {"b": 1}, ValueError, r"missing: 'a'; unexpected: 'b'"),
+    ({"a": 1, "b": 1}, [1, 1], TypeError, r"grads must be a dict with the keys 'a', 'b', got list"),
+    ({"o": {"a": 1}}, {"do": {"a": 1}}, ValueError, r"grads must have the keys 'o'"),
+    ({"o": {"a": 1}}, {"o": {"z": 1}}, ValueError, r"grads\['o'\] must have the keys 'a'"),
+    ({"o": {"a": 1}}, {"o": 1}, TypeError, r"grads\['o'\] must be a dict .* got ndarray"),
+    ([1, 1], [1], ValueError, r"grads must have 2 entries, got 1"),
+    ([1, 1], {"0": 1, "1": 1}, TypeError, r"grads must be a list or tuple of 2 entries, got dict"),
+    ([1, [1, 1]], [1, [1]], ValueError, r"grads\[1\] must have 2 entries, got 1"),
+    (1, [1], TypeError, r"gradient of '0' must be a NumPy array .* got list"),
+    ([{"params": [1]}, {"params": [1]}], [[1]], ValueError, r"each of the 2 groups, got 1"),
+    ([{"params": [1]}, {"params": [1]}], {"0": [1]}, TypeError, r"one entry for each group, got dict"),
+]  # fmt: skip
+
+
+def arrays(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: arrays(child) for key, child in tree.items()}
+    if isinstance(tree, list):
+        return [arrays(child) for child in tree]
+    return f32(2)
+
+
+@pytest.mark.parametrize(("params", "grads", "error", "message"), STRUCTURES)
+def test_structures(params: Any, grads: Any, error: type[Exception], message: str) -> None:
+    opt = gs.SGD(arrays(params))
+    with pytest.raises(error, match=message):
+        opt.step(arrays(grads))
+    assert opt.t == 0
+
+
+# --- overlap ----------------------------------------------------------------------------------
+
+
+def test_overlapping_parameters() -> None:
+    base = f32(10)
+    for a, b in [(base, base), (base[:6], base[5:]), (base[::2], base[4:5]), (base, base[::-1])]:
+        with pytest.raises(
+            ValueError, match=r"parameter '[ab]' shares memory with parameter '[ab]'.*copy"
+        ):
+            gs.SGD({"a": a, "b": b})
+
+
+def test_interleaved_parameters_are_apart() -> None:
+    base = f32(10)
+    opt = gs.SGD({"even": base[::2], "odd": base[1::2]}, lr=1.0)
+    opt.step({"even": np.full(5, 1, np.float32), "odd": np.full(5, 2, np.float32)})
+    assert base.tolist() == [0.0, -1.0] * 5
+
+
+def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
+    base = f32(10)
+    opt = gs.Adam({"a": base[:5], "b": f32(5)})
+    with pytest.raises(ValueError, match=r"gradient of 'b' shares memory with parameter 'a'"):
+        opt.step({"a": f32(5), "b": base[4:9]})
+    with pytest.raises(ValueError, match=r"gradient of 'a' shares memory with state 'm' of 'b'"):
+        opt.step({"a": opt.state["b"]["m"], "b": f32(5)})
+    opt.step({"a": base[5:], "b": base[5:]})  # two gradients may be one
+    with pytest.raises(ValueError, match=r"(state 'm' of 'w'|parameter 'w') shares memory with"):
+        gs.functional.momentum(base, f32(10), base, lr=0.1)
+
+
+@given(data=st.data())
+def test_overlap_against_sets_of_bytes(data: st.DataObject) -> None:
+    def view() -> tuple[Array, set[int]]:
+        ndim = data.draw(st.integers(1, 2))
+        shape = data.draw(st.lists(st.integers(1, 4), min_size=ndim, max_size=ndim))
+        strides = data.draw(st.lists(st.integers(-9, 9), min_size=ndim, max_size=ndim))
+        starts = [sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if s < 0)]
+        start = data.draw(st.integers(0, 40)) - starts[0]
+        offsets = [
+            start + sum(i * s for i, s in zip(index, strides, strict=True))
+            for index in np.ndindex(*shape)
+        ]
+        array = np.ndarray(shape, np.float32, raw, start, strides)
+        bytes_ = [{at + k for k in range(4)} for at in offsets]
+        union: set[int] = set().union(*bytes_)
+        return array, union if len(union) == 4 * len(offsets) else set()
+
+    raw = bytearray(200)
+    (a, a_bytes), (b, b_bytes) = view(), view()
+    expected = bool(a_bytes) and bool(b_bytes) and not a_bytes & b_bytes
+    assert (refusal(lambda: gs.SGD([a, b], lr=0.5)) == "") == expected
+    if a_bytes and a.shape == b.shape:
+        opt = gs.SGD([a], lr=0.5)
+        meets = bool(a_bytes & _bytes_of(b, raw))
+        assert ("shares memory" in refusal(lambda: opt.step([b]))) == meets
+
+
+def refusal(act: Callable[[], object]) -> str:
+    """Return the message of the ValueError that `act` raises, empty where it raises none."""
+    try:
+        act()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _bytes_of(array: Array, raw: bytearray) -> set[int]:
+    start = array.ctypes.data - np.frombuffer(raw, np.uint8).ctypes.data
+    return {
+        start + sum(i * s for i, s in zip(index, array.strides, strict=True)) + k
+        for index in np.ndindex(*array.shape)
+        for k in range(4)
+    }
+
+
+def test_what_changes_after_construction_is_seen() -> None:
+    w, other = f32(6), f32(6)
+    opt = gs.Momentum({"w": w, "other": other})
+    w.flags.writeable = False
+    with pytest.raises(ValueError, match="parameter 'w' is read-only"):
+        opt.step({"w": f32(6), "other": f32(6)})
+    w.flags.writeable = True
+    w.shape = (2, 3)
+    with pytest.raises(ValueError, match=r"gradient of 'w' has shape \(6,\), expected \(2, 3\)"):
+        opt.step({"w": f32(6), "other": f32(6)})
+    with pytest.raises(ValueError, match=r"state 'm' of 'w' has shape \(6,\), expected \(2, 3\)"):
+        opt.step({"w": f32(2, 3), "other": f32(6)})
+    assert w.sum() == other.sum() == 6
+    assert opt.t == 0
+
+
+# --- hyperparameters --------------------------------------------------------------------------
+
+HYPERPARAMETERS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+    (gs.SGD, {"lr": -1.0}, ValueError, r"lr must be finite and >= 0, got -1\.0"),
+    (gs.SGD, {"lr": np.nan}, ValueError, r"lr must be finite and >= 0, got nan"),
+    (gs.SGD, {"lr": np.inf}, ValueError, r"lr must be finite and >= 0, got inf"),
+    (gs.SGD, {"lr": "0.1"}, TypeError, r"lr must be a number or a schedule, got '0\.1'"),
+    (gs.SGD, {"lr": None}, TypeError, r"lr must be a number or a schedule, got None"),
+    (gs.SGD, {"lr": lambda n: -1.0}, ValueError, r"lr must be finite and >= 0, got -1\.0"),
+    (gs.SGD, {"lr": lambda n: "x"}, TypeError, r"lr must be a number"),
+    (gs.SGD, {"weight_decay": -0.1}, ValueError, r"weight_decay must be finite and >= 0"),
+    (gs.SGD, {"maximize": 1}, TypeError, r"maximize must be True or False, got 1"),
+    (gs.Momentum, {"beta": 1.0}, ValueError, r"beta must be >= 0 and < 1, got 1\.0"),
+    (gs.Momentum, {"beta": -0.1}, ValueError, r"beta must be >= 0 and < 1"),
+    (gs.Momentum, {"dampening": 1.5}, ValueError, r"dampening must be >= 0 and < 1"),
+    (gs.Momentum, {"nesterov": "yes"}, TypeError, r"nesterov must be True or False, got 'yes'"),
+    (gs.RMSprop, {"eps": -1e-8}, ValueError, r"eps must be finite and >= 0"),
+    (gs.RMSprop, {"eps_root": -1e-8}, ValueError, r"eps_root must be finite and >= 0"),
+    (gs.RMSprop, {"momentum": 1.0}, ValueError, r"momentum must be >= 0 and < 1"),
+    (gs.RMSprop, {"centered": 0}, TypeError, r"centered must be True or False"),
+    (gs.Adam, {"betas": (0.9, 1.0)}, ValueError, r"beta2 must be >= 0 and < 1, got 1\.0"),
+    (gs.Adam, {"betas": (np.nan, 0.9)}, ValueError, r"beta1 must be >= 0 and < 1, got nan"),
+    (gs.Adam, {"betas": 0.9}, ValueError, r"betas must be a pair of numbers, got 0\.9"),
+    (gs.Adam, {"betas": (0.9,)}, ValueError, r"betas must be a pair"),
+    (gs.Adam, {"bias_correction": None}, TypeError, r"bias_correction must be True or False"),
+    (gs.AdamW, {"weight_decay": np.inf}, ValueError, r"weight_decay must be finite"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("optimizer", "options", "error", "message"), HYPERPARAMETERS)
+def test_hyperparameters(
+    optimizer: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        optimizer(f32(3), **options)
+    # The same when it is assigned later, and then the old value stays.
+    opt = optimizer(f32(3))
+    [(name, value)] = options.items()
+    before = dict(opt.groups[0])
+    with pytest.raises(error, match=message):
+        opt.groups[0][name] = value
+    assert dict(opt.groups[0]) == before
+    opt.step(f32(3))
+
+
+def test_unknown_and_fixed_hyperparameters() -> None:
+    with pytest.raises(ValueError, match=r"SGD has no hyperparameter 'beta'; it has lr, "):
+        gs.SGD([{"params": f32(2), "beta": 0.9}])
+    opt = gs.Adam(f32(2))
+    with pytest.raises(ValueError, match=r"no hyperparameter 'beta'; there are lr, betas"):
+        opt.groups[0]["beta"] = 0.5
+    with pytest.raises(TypeError, match=r"can be changed but not removed"):
+        del opt.groups[0]["lr"]
+    with pytest.raises(ValueError, match=r"steps by 'adam', but this would need 'amsgrad'"):
+        opt.groups[0]["amsgrad"] = True
+
+
+@pytest.mark.parametrize("params", [{}, [], (), {"a": {}}, [{"params": []}]])
+def test_no_parameters(params: Any) -> None:
+    with pytest.raises(ValueError, match="params holds no arrays; pass at least one parameter"):
+        gs.SGD(params)
+
+
+def test_names_that_stand_twice() -> None:
+    with pytest.raises(ValueError, match=r"the name 'a\.b' stands for 2 arrays; rename a key"):
+        gs.SGD({"a": {"b": f32(1)}, "a.b": f32(1)})
+    with pytest.raises(ValueError, match=r"the name 'w' stands for 2 arrays"):
+        gs.SGD([{"params": {"w": f32(1)}}, {"params": {"w": f32(1)}}])
+
+
+def test_a_list_that_mixes_groups_and_parameters() -> None:
+    with pytest.raises(ValueError, match=r"entry 1 of params is no group"):
+        gs.SGD([{"params": f32(1)}, f32(1)])
+
+
+# --- functions, averages, threads -------------------------------------------------------------
+
+w, m, v = f32(3), f32(3), f32(3)
+FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: gs.functional.adam(w, w.copy(), m, v, t=0, lr=0.1), ValueError, r"t must be an integer >= 1, got 0"),
+    (lambda: gs.functional.adam(w, w.copy(), m, v, t=1.0, lr=0.1), TypeError, r"t must be an integer >= 1, got 1\.0"),  # type: ignore[arg-type]
+    (lambda: gs.functional.adam(w, w.copy(), m, v, t=True, lr=0.1), TypeError, r"t must be an integer"),
+    (lambda: gs.functional.adam(w, w.copy(), m, v, t=1, lr=0.1, amsgrad=True), ValueError, r"v_max is needed with amsgrad=True"),
+    (lambda: gs.functional.adam(w, w.copy(), m, v, t=1, lr=0.1, v_max=f32(3)), ValueError, r"v_max is not used with amsgrad=False"),
+    (lambda: gs.functional.adam(w, w.copy(), m, f32(4), t=1, lr=0.1), ValueError, r"state 'v' of 'w' has shape \(4,\)"),
+    (lambda: gs.functional.adam(w, w.copy(), m, np.ones(3), t=1, lr=0.1), TypeError, r"state 'v' of 'w' has dtype float64"),
+    (lambda: gs.functional.adam(w, w.copy(), m, read_only(f32(3)), t=1, lr=0.1), ValueError, r"state 'v' of 'w' is read-only"),
+    (lambda: gs.functional.rmsprop(w, w.copy(), v, lr=0.1, momentum=0.9), ValueError, r"b is needed with centered=False, momentum=0\.9"),
+    (lambda: gs.functional.momentum(w, w.copy(), m, lr=0.1, bias_correction=True), ValueError, r"needs t, the number of this step"),
+    (lambda: gs.functional.momentum(w, w.copy(), None, lr=0.1), ValueError, r"m is needed"),
+    (lambda: gs.functional.sgd([w], w.copy(), lr=0.1), TypeError, r"w is a list, so g must be one too, got ndarray"),
+    (lambda: gs.functional.sgd([w], [], lr=0.1), ValueError, r"g must have 1 entries, like w, got 0"),
+    (lambda: gs.functional.sgd([w, f32(2)], [f32(3), f32(3)], lr=0.1), ValueError, r"gradient of 'w\[1\]' has shape"),
+    (lambda: gs.functional.sgd(w, w.copy(), lr=-1), ValueError, r"lr must be finite"),
+    (lambda: gs.functional.ewa(w, w.copy(), beta=1.0), ValueError, r"beta must be >= 0 and < 1"),
+    (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),
+    (lambda: gs.EWA("x"), TypeError, r"beta must be a number"),  # type: ignore[arg-type]
+    (lambda: gs.EWA(bias_correction=1), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
+    (lambda: gs.EWA().update("x"), TypeError, r"'0' must be a NumPy array .* got str"),
+    (lambda: gs.EWA().update(np.ones(2, complex)), TypeError, r"has dtype complex128"),
+    (lambda: gs.EWA().update([]), ValueError, r"nothing to average"),
+    (lambda: gs.ewa(1.0), ValueError, r"at least one axis"),
+    (lambda: gs.ewa(["x"]), TypeError, r"has dtype <U1"),
+    (lambda: gs.ewa([1.0], beta=2), ValueError, r"beta must be >= 0 and < 1, got 2"),
+    (lambda: gs.set_num_threads(0), ValueError, r"number of threads must be an integer >= 1, got 0"),
+    (lambda: gs.set_num_threads(2.0), TypeError, r"number of threads must be an integer >= 1, got 2\.0"),  # type: ignore[arg-type]
+    (lambda: gs.set_num_threads(True), TypeError, r"number of threads"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "message"), FUNCTIONS)
+def test_functions_and_the_rest(
+    call: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call()
+    assert w.tolist() == m.tolist() == v.tolist() == [1, 1, 1]
+
+
+# --- what else serves as an array, and what cannot be done ---------------------------------------
+
+
+class Exports:
+    """Memory of another library, offered through one protocol."""
+
+    def __init__(self, held: Array, protocol: str) -> None:
+        setattr(self, protocol, getattr(held, protocol))
+
+
+class DLPack:
+    def __init__(self, held: Array) -> None:
+        self.held = held
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.held.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.held.__dlpack_device__()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda a: Exports(a, "__array_interface__"),
+        lambda a: Exports(a, "__array_struct__"),
+        memoryview,
+        DLPack,
+    ],
+    ids=["__array_interface__", "__array_struct__", "buffer", "dlpack"],
+)
+def test_memory_of_others_is_updated_without_a_copy(wrap: Callable[[Array], Any]) -> None:
+    held = f32(4)
+    opt = gs.SGD({"w": wrap(held)}, lr=0.25)
+    opt.step({"w": wrap(f32(4))})
+    assert held.tolist() == [0.75] * 4
+
+
+def test_a_buffer_of_the_standard_library_and_a_scalar_gradient() -> None:
+    held = array.array("d", [1.0, 2.0])
+    gs.SGD(held, lr=0.5).step(np.ones(2))
+    assert held.tolist() == [0.5, 1.5]
+    zero_d = np.array(1.0)
+    gs.SGD(zero_d, lr=0.5).step(np.sum(np.ones(3)) - 2)  # a reduction gives a NumPy scalar
+    assert zero_d == 0.5
+
+
+def test_an_array_that_cannot_be_exported() -> None:
+    class Refuses:
+        def __dlpack__(self, **options: Any) -> Any:
+            raise BufferError("requires grad")
+
+        def __dlpack_device__(self) -> Any:
+            return (1, 0)
+
+    with pytest.raises(TypeError, match=r"parameter 'w' .*requires grad.*detached CPU array"):
+        gs.SGD({"w": Refuses()})
+
+
+def test_optimizers_refuse_to_be_copied() -> None:
+    opt = gs.Adam(f32(2))
+    for act in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="tied to its parameters' memory"):
+            act(opt)
+
+
+def test_a_second_thread_on_the_same_optimizer() -> None:
+    # The schedule of the first step is held open while the second one comes.
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(n: int) -> float:
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            leave.wait(10)
+        return 0.5
+
+    params = f32(3)
+    opt = gs.SGD(params, lr=slow)
+    thread = threading.Thread(target=opt.step, args=(f32(3),))
+    thread.start()
+    assert inside.wait(10)
+    with pytest.raises(RuntimeError, match="stepping in another thread"):
+        opt.step(f32(3))
+    assert params.tolist() == [1, 1, 1]
+    leave.set()
+    thread.join()
+    opt.step(f32(3))
+    assert opt.t == 2
+    assert params.tolist() == [0, 0, 0]

@@ -1,0 +1,167 @@
+"""Numbers at the edges: β to the t, overflow, NaN, infinity, denormals, the floating-point mode."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gradstep as gs
+from gradstep import _core
+from oracle import CASES, Case
+
+
+@given(
+    beta=st.one_of(
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from([0.9, 0.99, 0.999, 0.9999, 1 - 2.0**-53, 0.5, 0.0, 1e-300]),
+    ),
+    t=st.one_of(st.integers(1, 100), st.integers(1, 2**53 - 1)),
+)
+def test_bias_correction_against_many_digits(beta: float, t: int) -> None:
+    with mpmath.workdps(60):
+        # expm1 of t·log β keeps the digits where β is close to 1.
+        exact = -mpmath.expm1(t * mpmath.log(beta)) if beta > 0 else mpmath.mpf(1)
+        error = abs(mpmath.mpf(_core.one_minus_power(beta, t)) - exact)
+        assert error <= 2 * np.spacing(float(exact))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_in_its_element(case: Case, value: float, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    start, gradient = rng.normal(size=(2, 100)).astype(np.float32)
+    clean, dirty = start.copy(), start.copy()
+    case.optimizer(clean, lr=0.1, **case.options).step(gradient)
+    gradient[37] = value
+    opt = case.optimizer(dirty, lr=0.1, **case.options)
+    opt.step(gradient)
+    others = np.arange(100) != 37
+    assert np.array_equal(clean[others], dirty[others])
+    assert not np.isfinite(dirty[37]) or not np.isfinite(opt.state["0"]["v"][37])
+
+
+# Centered RMSprop is exempt: there v − m² would be ∞ − ∞, as the Notes of gs.RMSprop say.
+@pytest.mark.parametrize("case", [c for c in CASES if not c.options.get("centered")], ids=str)
+@pytest.mark.parametrize("g", [1e20, 3e38])
+def test_a_square_that_overflows_makes_no_nan(case: Case, g: float) -> None:
+    w = np.ones(3, np.float32)
+    opt = case.optimizer(w, lr=1e-3, **case.options)
+    for _ in range(3):
+        opt.step(np.full(3, g, np.float32))
+    assert not np.isnan(w).any()
+    if "v" in case.states:
+        assert np.isfinite(w).all()
+
+
+def test_a_second_moment_counts_where_the_square_alone_would_overflow() -> None:
+    w = np.zeros(1, np.float32)
+    opt = gs.Adam(w, lr=1.0)
+    opt.step(np.full(1, 1e20, np.float32))
+    assert opt.state["0"]["v"][0] == pytest.approx(1e37, rel=1e-6)
+    assert w[0] == pytest.approx(-1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.states], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_under_zero_gradients_become_zero_and_never_denormal(
+    case: Case, dtype: Any, isa: str
+) -> None:
+    # From just above the smallest normal number, so that a few steps reach it.
+    tiny = float(np.finfo(dtype).tiny)
+    w = np.ones(40, dtype)
+    opt = case.optimizer(w, lr=0.1, **{**case.options, "weight_decay": 0.0})
+    for array in opt.state["0"].values():
+        array[...] = tiny * np.linspace(1, 4, 40)
+    for _ in range(3000):
+        opt.step(np.zeros(40, dtype))
+        for name, array in opt.state["0"].items():
+            assert np.all((array == 0) | (np.abs(array) >= tiny)), name
+    for name, array in opt.state["0"].items():
+        # 0.999³⁰⁰⁰ ≈ 0.05: all have sunk below their floor; a maximum never sinks.
+        assert name == "v_max" or np.all(array == 0), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_average_keeps_normal_numbers_and_drops_denormal_ones(dtype: Any) -> None:
+    tiny = np.finfo(dtype).tiny
+    v = np.array([tiny * 2, tiny, 1.0], dtype)
+    gs.functional.ewa(v, np.zeros(3, dtype), beta=0.75)
+    assert v.tolist() == [float(tiny) * 1.5, 0.0, 0.75]
+
+
+def test_small_moments_are_kept_where_they_matter() -> None:
+    # A floor too high would lose a second moment that a small eps lets count.
+    w = np.zeros(1, np.float32)
+    opt = gs.Adam(w, lr=1.0, eps_root=0.0, eps=1e-30)
+    opt.step(np.full(1, 1e-15, np.float32))
+    assert w[0] == pytest.approx(-1.0, rel=1e-5)
+
+
+def test_denormal_parameters_and_gradients_are_honoured() -> None:
+    w = np.array([0.0, 1e-44], np.float32)
+    gs.SGD(w, lr=1.0).step(np.array([1e-44, 0.0], np.float32))
+    assert w[0] == np.float32(-1e-44)
+    assert w[1] == np.float32(1e-44)
+
+
+class Mode:
+    """The calling thread's floating-point environment, read and set through the C library."""
+
+    # In glibc's fenv_t, x86-64: MXCSR follows seven words of the old x87 state.
+    WORD = 7
+    FLUSH_TO_ZERO, DENORMALS_ARE_ZERO, TOWARDS_ZERO = 1 << 15, 1 << 6, 3 << 13
+
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL(ctypes.util.find_library("m"))
+
+    def read(self) -> int:
+        environment = (ctypes.c_uint32 * 16)()
+        self.library.fegetenv(environment)
+        return environment[self.WORD]
+
+    def write(self, control: int) -> None:
+        environment = (ctypes.c_uint32 * 16)()
+        self.library.fegetenv(environment)
+        environment[self.WORD] = control
+        self.library.fesetenv(environment)
+
+
+@pytest.fixture
+def mode() -> Iterator[Mode]:
+    if platform.machine() not in ("x86_64", "AMD64") or platform.libc_ver()[0] != "glibc":
+        pytest.skip("reads MXCSR through glibc's fegetenv; run on x86-64 Linux")
+    mode = Mode()
+    before = mode.read()
+    yield mode
+    mode.write(before)
+
+
+@pytest.mark.parametrize("n", [100, 100_000])
+def test_the_callers_mode_is_neither_used_nor_changed(mode: Mode, n: int, threads: int) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=n).astype(np.float32)
+    gradient = (rng.normal(size=n) * 1e-20).astype(np.float32)  # its square is denormal
+    found = set()
+    usual = mode.read()
+    odd = mode.FLUSH_TO_ZERO | mode.DENORMALS_ARE_ZERO | mode.TOWARDS_ZERO
+    for control in (usual, usual | odd, usual & ~0x3F):  # the last: no exception flag is set
+        w = start.copy()
+        opt = gs.Adam(w, lr=0.1, eps_root=1e-30)
+        mode.write(control)
+        try:
+            opt.step(gradient)
+            after = mode.read()
+        finally:
+            mode.write(usual)
+        assert after == control
+        found.add(w.tobytes())
+    assert len(found) == 1

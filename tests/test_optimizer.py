@@ -1,0 +1,300 @@
+"""What every optimizer offers: names, groups, state, rates, saving and loading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from oracle import CASES, Case
+
+Array = NDArray[Any]
+
+
+def ones(*shape: int) -> Array:
+    return np.ones(shape)
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        (ones(2), ["0"]),
+        ([ones(2), ones(3)], ["0", "1"]),
+        ((ones(2), [ones(3), ones(4)]), ["0", "1.0", "1.1"]),
+        ({"W1": ones(2), "b1": ones(3)}, ["W1", "b1"]),
+        ({"o": [ones(2)], "h": {"W": ones(3), 7: ones(4)}}, ["o.0", "h.W", "h.7"]),
+        ([{"params": [ones(2), ones(3)]}, {"params": [ones(4)]}], ["0", "1", "2"]),
+        ([{"params": ones(2)}, {"params": {"a": ones(1)}}, {"params": ones(3)}], ["0", "a", "1"]),
+    ],
+)
+def test_names(params: Any, names: list[str]) -> None:
+    opt = gs.Momentum(params)
+    assert list(opt.state) == names
+    assert opt.params is params
+
+
+@pytest.mark.parametrize(
+    ("params", "grads"),
+    [
+        ({"W": ones(2), "b": ones(3)}, {"b": ones(3), "W": ones(2)}),
+        ({"W": ones(2), "b": ones(3)}, {"db": ones(3), "dW": ones(2)}),
+        ({"W": ones(2)}, {"dW": ones(2)}),
+        ({"W": ones(2), "dW": ones(3)}, {"dW": ones(3), "W": ones(2)}),
+        ({"W": ones(2), "dW": ones(3)}, {"ddW": ones(3), "dW": ones(2)}),
+        ({"l": {"W": ones(2)}, "b": ones(3)}, {"l": {"dW": ones(2)}, "db": ones(3)}),
+        ({"l": [{"W": ones(2)}]}, {"l": [{"dW": ones(2)}]}),
+        ({"l": [ones(2), ones(3)]}, {"dl": [ones(2), ones(3)]}),
+        ([ones(2), (ones(3),)], (ones(2), [ones(3)])),
+        ([{"params": {"W": ones(2)}}, {"params": [ones(3)]}], [{"dW": ones(2)}, [ones(3)]]),
+    ],
+)
+def test_gradients_find_their_parameters(params: Any, grads: Any) -> None:
+    # Shapes differ, so a gradient that went astray would be refused.
+    opt = gs.SGD(params, lr=0.25)
+    opt.step(grads)
+
+    def leaves(tree: Any) -> list[Array]:
+        if isinstance(tree, dict):
+            tree = list(tree.values())
+        return [tree] if isinstance(tree, np.ndarray) else [x for t in tree for x in leaves(t)]
+
+    for leaf in leaves(params):
+        assert np.all(leaf == 0.75)
+
+
+def test_groups_step_by_their_own_hyperparameters() -> None:
+    a, b, c = np.ones(3), np.ones(3), np.ones(3, np.float32)
+    opt = gs.Adam(
+        [{"params": [a]}, {"params": [b], "lr": 0.5, "amsgrad": True}, {"params": c, "eps": 1.0}],
+        lr=0.25,
+        eps_root=0.0,
+    )
+    opt.step([[ones(3)], [ones(3)], np.ones(3, np.float32)])
+    np.testing.assert_allclose(a, 0.75)
+    np.testing.assert_allclose(b, 0.5)
+    np.testing.assert_allclose(c, 0.875)  # 0.25 · 1 / (1 + 1)
+    assert [dict(group)["lr"] for group in opt.groups] == [0.25, 0.5, 0.25]
+    assert [list(s) for s in opt.state.values()] == [["m", "v"], ["m", "v", "v_max"], ["m", "v"]]
+    assert repr(opt).startswith("Adam(3 groups:\n  lr=0.25, betas=(0.9, 0.999), eps=0.0,")
+
+
+def test_rates_by_hand_and_by_schedule() -> None:
+    w = np.zeros(1)
+    seen = []
+
+    def halving(n: int) -> float:
+        seen.append(n)
+        return 0.5**n
+
+    opt = gs.SGD(w, lr=0.5)
+    assert opt.lr == 0.5
+    opt.lr = 2
+    opt.step(ones(1))
+    assert w[0] == -2
+    opt.lr = halving
+    assert opt.lr == 0.5  # one step was taken
+    opt.step(ones(1))
+    opt.step(ones(1))
+    assert w[0] == -2.75
+    assert opt.lr == 0.125
+    assert set(seen) == {1, 2, 3}
+    assert all(type(n) is int for n in seen)
+    assert opt.groups[0]["lr"] is halving
+    opt.groups[0]["lr"] = 1.0
+    opt.step(ones(1))
+    assert w[0] == -3.75
+    assert opt.t == 4
+
+
+def test_assigning_lr_sets_every_group() -> None:
+    opt = gs.SGD([{"params": ones(1), "lr": 0.5}, {"params": ones(1)}], lr=0.25)
+    assert opt.lr == 0.5
+    opt.lr = 0.125
+    assert [group["lr"] for group in opt.groups] == [0.125, 0.125]
+
+
+def test_any_hyperparameter_may_follow_a_schedule() -> None:
+    w, judged = np.ones(2), np.ones(2)
+    opt = gs.Momentum(w, lr=1.0, beta=lambda n: 0.5 / (n + 1), dampening=0.0)
+    m = np.zeros(2)
+    for n in range(3):
+        m = 0.5 / (n + 1) * m + 1
+        judged -= m
+        opt.step(ones(2))
+    np.testing.assert_allclose(w, judged)
+
+
+def test_dampening_follows_beta() -> None:
+    w = np.zeros(1)
+    opt = gs.Momentum(w, lr=1.0)
+    opt.groups[0]["beta"] = 0.75
+    opt.step(ones(1))
+    assert w[0] == -0.25
+
+
+def test_a_schedule_that_raises_changes_nothing() -> None:
+    def late(n: int) -> float:
+        if n == 1:
+            raise LookupError("no rate")
+        return 1.0
+
+    w = np.zeros(2)
+    opt = gs.Adam(w, lr=late)
+    opt.step(ones(2))
+    before = w.copy(), opt.state["0"]["m"].copy()
+    with pytest.raises(LookupError, match="no rate"):
+        opt.step(ones(2))
+    assert np.array_equal(w, before[0])
+    assert np.array_equal(opt.state["0"]["m"], before[1])
+    assert opt.t == 1
+
+
+def test_repr_shows_every_hyperparameter() -> None:
+    opt = gs.AdamW(ones(1), lr=gs.schedules.Cosine(0.1, 10), betas=(0.8, 0.9))
+    assert repr(opt) == (
+        "AdamW(lr=Cosine(lr=0.1, steps=10, end=0.0), betas=(0.8, 0.9), eps=0.0, eps_root=1e-08, "
+        "bias_correction=True, amsgrad=False, weight_decay=0.01, maximize=False)"
+    )
+
+
+def test_state_is_the_arrays_themselves() -> None:
+    w = np.asfortranarray(np.zeros((3, 4), np.float32))
+    opt = gs.Adam({"w": w})
+    m = opt.state["w"]["m"]
+    assert m.dtype == w.dtype
+    assert m.shape == w.shape
+    assert m.strides == w.strides  # walked in the parameter's own order
+    opt.step({"w": np.ones((3, 4), np.float32)})
+    assert opt.state["w"]["m"] is m
+    assert np.all(m == np.float32(0.1))
+    m[...] = 0
+    opt.step({"w": np.zeros((3, 4), np.float32)})
+    assert np.all(m == 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_loaded_run_goes_on_with_the_same_bits(case: Case, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    start = {"a": rng.normal(size=(3, 5)).astype(dtype), "b": rng.normal(size=7).astype(dtype)}
+    grads = [
+        {k: rng.normal(size=w.shape).astype(dtype) for k, w in start.items()} for _ in range(6)
+    ]
+    schedule = gs.schedules.warmup(gs.schedules.ExponentialDecay(0.1), 3)
+    for stop in range(6):
+        whole = {k: w.copy() for k, w in start.items()}
+        opt = case.optimizer(whole, lr=schedule, **case.options)
+        for g in grads[:stop]:
+            opt.step(g)
+        saved = opt.state_dict()
+        resumed = {k: w.copy() for k, w in whole.items()}
+        for g in grads[stop:]:
+            opt.step(g)
+        again = case.optimizer(resumed, **case.options)
+        again.load_state_dict(saved)
+        assert again.t == stop
+        assert repr(again) == repr(opt)
+        for g in grads[stop:]:
+            again.step(g)
+        for k in start:
+            assert resumed[k].tobytes() == whole[k].tobytes()
+
+
+def test_state_dict_is_a_snapshot_of_plain_values() -> None:
+    opt = gs.Adam(
+        {"w": np.zeros(2)}, lr=gs.schedules.join([0.1, gs.schedules.Linear(1, 0, 9)], [5])
+    )
+    opt.step({"w": ones(2)})
+    saved = opt.state_dict()
+    before = saved["state"]["w"]["m"].copy()
+    opt.step({"w": ones(2)})
+    assert np.array_equal(saved["state"]["w"]["m"], before)
+
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                assert type(key) is str
+                check(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                check(inner)
+        else:
+            assert type(value) in (int, float, bool, str, type(None), np.ndarray), value
+
+    check(saved)
+
+
+def test_an_own_callable_stays_with_its_optimizer() -> None:
+    def rate(n: int) -> float:
+        return 0.5
+
+    saved = gs.Adam(np.zeros(2), lr=rate, betas=(0.5, 0.6)).state_dict()
+    opt = gs.Adam(np.zeros(2), lr=rate)
+    with pytest.warns(UserWarning, match="lr was a callable that could not be saved"):
+        opt.load_state_dict(saved)
+    assert opt.groups[0]["lr"] is rate
+    assert opt.groups[0]["betas"] == (0.5, 0.6)
+
+
+def _changed(d: Any, *path: Any, value: Any) -> Any:
+    """Return a copy of `d` with one entry, at the end of `path`, replaced."""
+    key, *rest = path
+    changed = d.copy()
+    changed[key] = _changed(d[key], *rest, value=value) if rest else value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "error", "message"),
+    [
+        (("optimizer",), "SGD", ValueError, r"of SGD, but this optimizer is Adam"),
+        (("t",), -1, ValueError, r"t must be an integer >= 0, got -1"),
+        (("t",), 1.5, TypeError, r"t must be an integer >= 0, got 1\.5"),
+        (("groups",), [], ValueError, r"0 groups, this optimizer 1"),
+        (("state",), {}, ValueError, r"does not fit: 'a' is missing; 'b' is missing"),
+        (("state", "c"), {}, ValueError, r"'c' is not a parameter here"),
+        (("state", "b"), {"m": 0}, ValueError, r"'b' has \['m'\], expected \['m', 'v'\]"),
+        (("state", "b", "v"), 1.0, ValueError, r"b\.v is no array"),
+        (
+            ("state", "b", "v"),
+            ones(4),
+            ValueError,
+            r"b\.v is float64\(4,\), expected float64\(3,\)",
+        ),
+        (
+            ("state", "b", "v"),
+            np.ones(3, np.float32),
+            ValueError,
+            r"b\.v is float32\(3,\), expected float64",
+        ),
+        (("groups", 0, "lr"), -1.0, ValueError, r"lr must be finite and >= 0"),
+        (("groups", 0, "amsgrad"), True, ValueError, r"would need 'amsgrad'"),
+        (("groups", 0), {}, ValueError, r"the state of group 0 has no 'lr'"),
+        (("groups", 0, "lr"), {"schedule": "Spiral"}, ValueError, r"Spiral"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(
+    path: tuple[Any, ...], value: Any, error: type[Exception], message: str
+) -> None:
+    params = {"a": ones(2), "b": ones(3)}
+    opt = gs.Adam(params, lr=0.5)
+    opt.step({"a": ones(2), "b": ones(3)})
+    before, shown = opt.state_dict(), repr(opt)
+    saved = _changed(gs.Adam({"a": ones(2), "b": ones(3)}).state_dict(), *path, value=value)
+    with pytest.raises(error, match=message):
+        opt.load_state_dict(saved)
+    np.testing.assert_equal(opt.state_dict(), before)
+    assert repr(opt) == shown
+    with pytest.raises(ValueError, match="not the state of an optimizer: it has no 'optimizer'"):
+        opt.load_state_dict({})
+
+
+def test_empty_parameters_take_part() -> None:
+    params = [np.zeros((0, 3)), np.zeros(2)]
+    opt = gs.Adam(params, lr=0.5)
+    opt.step([np.zeros((0, 3)), ones(2)])
+    np.testing.assert_allclose(params[1], -0.5)
+    assert opt.t == 1

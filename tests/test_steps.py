@@ -1,0 +1,141 @@
+"""Every optimizer with every option, dtype, layout, level and number of threads, against the oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from layouts import CANARY, GRADIENTS, LAYOUTS
+from oracle import CASES, Case
+
+LR = 0.05
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_thirty_steps_in_float64(case: Case, isa: str, threads: int) -> None:
+    rng = np.random.default_rng(1)
+    params = {"W": rng.normal(size=(13, 40)), "b": rng.normal(size=40)}
+    judged = {name: w.copy() for name, w in params.items()}
+    states = {name: case.new_state(w) for name, w in params.items()}
+    opt = case.optimizer(params, lr=LR, **case.options)
+    for t in range(1, 31):
+        grads = {name: rng.normal(size=w.shape) * 10.0 ** -(t % 4) for name, w in params.items()}
+        opt.step(grads)
+        for name, g in grads.items():
+            judged[name] = case.step(judged[name], g, states[name], t, LR)
+    assert opt.t == 30
+    for name, w in params.items():
+        np.testing.assert_allclose(w, judged[name], rtol=1e-11, atol=1e-13)
+        assert set(opt.state[name]) == set(case.states)
+        for key, state in states[name].items():
+            np.testing.assert_allclose(opt.state[name][key], state, rtol=1e-11, atol=1e-15)
+
+
+def ulp(x: NDArray[Any]) -> NDArray[Any]:
+    spacing: NDArray[np.float64] = np.spacing(np.abs(x).astype(np.float32)).astype(np.float64)
+    return spacing
+
+
+@pytest.mark.parametrize("t", [1, 7, 100_000])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_step_in_float32_to_the_last_places(case: Case, t: int, isa: str) -> None:
+    # From a state in full swing: the parameter within one unit in its last place and sixteen of the
+    # change; each moment within three of its largest operand. Signs agree, so that nothing cancels.
+    rng = np.random.default_rng(t)
+    n = 4097
+    sign = rng.choice([-1.0, 1.0], n)
+    w, g, m = ((sign * np.abs(rng.normal(size=n))).astype(np.float32) for _ in range(3))
+    g *= 10.0 ** rng.integers(-6, 4, n).astype(np.float32)
+    if case.options.get("maximize"):
+        g = -g
+    state = {
+        "m": m,
+        "v": (m * m * rng.uniform(1.5, 3, n)).astype(np.float32),
+        "v_max": (m * m * rng.uniform(1, 5, n)).astype(np.float32),
+        "b": (sign * rng.uniform(0, 3, n)).astype(np.float32),
+    }
+    exact = {name: state[name].astype(np.float64) for name in case.states}
+    w64, g64 = w.astype(np.float64), g.astype(np.float64)
+    opt = case.optimizer(w, lr=LR, **case.options)
+    for name in case.states:
+        opt.state["0"][name][...] = state[name]
+    opt.load_state_dict({**opt.state_dict(), "t": t - 1})
+
+    expected = case.step(w64, g64, exact, t, LR)
+    opt.step(g)
+
+    for name, s in opt.state["0"].items():
+        # Nothing cancels, so the sum is the largest operand within a factor of two.
+        slack = 40 if name == "b" and case.options.get("centered") else 3
+        if "weight_decay" in case.options:
+            slack += 3  # g + λw was rounded before
+        assert np.all(np.abs(s - exact[name]) <= slack * ulp(exact[name])), name
+    change = np.abs(expected - w64)
+    if case.options.get("centered"):
+        change *= 64  # v − m² does cancel
+    if case.optimizer is gs.AdamW:
+        change = change + ulp(w64) / 2.0**-24 / 16  # the parameter is rounded once more
+    assert np.all(
+        np.abs(w - expected)
+        <= ulp(np.maximum(np.abs(w64), np.abs(expected))) + 16 * 2.0**-24 * change
+    )
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_layout_in_place(dtype: Any, layout: str, gradient: str, threads: int) -> None:
+    rng = np.random.default_rng(3)
+    case = next(c for c in CASES if c.optimizer is gs.Adam and c.options == {"eps": 0.25})
+    w, raw = LAYOUTS[layout](dtype)
+    outside = raw == CANARY
+    for value in (0.0, np.frombuffer(b"\xff" * w.itemsize, dtype)[0]):
+        w[...] = value
+        outside &= raw == CANARY
+    w[...] = rng.normal(size=w.shape)
+    judged, state = w.astype(np.float64), case.new_state(w)
+    opt = case.optimizer({"w": w}, lr=LR, **case.options)
+    for t in (1, 2, 3):
+        g = GRADIENTS[gradient](rng.normal(size=w.shape).astype(dtype))
+        before = g.copy()
+        opt.step({"w": g})
+        assert np.array_equal(g, before)
+        judged = case.step(judged, g.astype(np.float64), state, t, LR)
+    tolerance = 5e-7 if dtype is np.float32 else 1e-14
+    np.testing.assert_allclose(w, judged, rtol=0, atol=tolerance * 4)
+    assert np.count_nonzero(~outside) == w.nbytes
+    assert np.all(raw[outside] == CANARY)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> None:
+    rng = np.random.default_rng(4)
+    ws = [rng.normal(size=shape).astype(dtype) for shape in [(3, 4), (5,)]]
+    params = [w.copy() for w in ws]
+    opt = case.optimizer(params, lr=LR, **case.options)
+    states = {name: [np.zeros_like(w) for w in ws] for name in case.states}
+    for t in range(1, 6):
+        gs_ = [rng.normal(size=w.shape).astype(dtype) for w in ws]
+        opt.step(gs_)
+        call(case, ws, gs_, states, t)
+    for i, w in enumerate(ws):
+        assert np.array_equal(w, params[i])
+        for name, arrays in states.items():
+            assert np.array_equal(arrays[i], opt.state[str(i)][name])
+
+
+def call(case: Case, w: Any, g: Any, states: dict[str, Any], t: int) -> None:
+    """Call a case's function: the first states by position, t where it is taken."""
+    positional = {"sgd": (), "momentum": ("m",), "rmsprop": ("v",)}.get(
+        case.function.__name__, ("m", "v")
+    )
+    keywords = {name: s for name, s in states.items() if name not in positional}
+    if case.optimizer not in (gs.SGD, gs.RMSprop):
+        keywords["t"] = t
+    given = [states[name] for name in positional]
+    assert case.function(w, g, *given, lr=LR, **keywords, **case.options) is None
