@@ -1,0 +1,275 @@
+"""Threads, levels and what the environment says about them. Timings belong to the benchmarks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradstep as gs
+from gradstep import _core
+from gradstep.parallel import container_quota
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc; run on Linux")
+openmp = pytest.mark.skipif(
+    not _core.has_openmp(), reason="built without OpenMP; install it and build again"
+)
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process with these environment variables alone about threads."""
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OMP_", "GOMP_", "GRADSTEP_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,  # a hang is a failure
+        check=False,
+    )
+
+
+def output(code: str, **environment: str) -> str:
+    done = run(code, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- levels -----------------------------------------------------------------------------------
+
+
+def test_the_highest_level_is_used() -> None:
+    code = "import gradstep; print(gradstep.cpu_info()['isa'])"
+    assert output(code) == gs.cpu_info()["isas"][-1]
+
+
+@pytest.mark.parametrize("isa", _core.isas())
+def test_a_level_can_be_forced(isa: str) -> None:
+    code = "import gradstep; print(gradstep.cpu_info()['isa'])"
+    assert output(code, GRADSTEP_ISA=isa) == isa
+
+
+def test_a_level_that_cannot_be_is_an_import_error() -> None:
+    done = run("import gradstep", GRADSTEP_ISA="x86-64-v9")
+    assert done.returncode != 0
+    assert "ImportError: GRADSTEP_ISA: instruction-set level 'x86-64-v9' is unknown" in done.stderr
+    assert "available: baseline" in done.stderr
+
+
+@linux
+def test_levels_match_the_processors_flags() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text().split("flags", 1)[-1].split("\n", 1)[0].split())
+    if "lm" not in flags:
+        pytest.skip("not an x86-64 processor; run on one")
+    v3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
+    v4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    assert ("x86-64-v3" in _core.isas()) == (v3 <= flags)
+    assert ("x86-64-v4" in _core.isas()) == (v3 | v4 <= flags)
+
+
+# --- how many threads -------------------------------------------------------------------------
+
+COUNT = "import gradstep; print(gradstep.get_num_threads())"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"GRADSTEP_NUM_THREADS": "7"}, "7"),
+        ({"OMP_NUM_THREADS": "3"}, "3"),
+        ({"OMP_NUM_THREADS": "3,2"}, "3"),
+        ({"GRADSTEP_NUM_THREADS": "7", "OMP_NUM_THREADS": "3"}, "7"),
+        ({"GRADSTEP_NUM_THREADS": "", "OMP_NUM_THREADS": "3"}, "3"),
+    ],
+)
+def test_the_environment_decides(environment: dict[str, str], expected: str) -> None:
+    assert output(COUNT, **environment) == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "99999999999"])
+def test_a_number_of_threads_that_cannot_be_is_an_import_error(value: str) -> None:
+    done = run(COUNT, GRADSTEP_NUM_THREADS=value)
+    assert "ImportError: GRADSTEP_NUM_THREADS must be an integer >= 1, got" in done.stderr
+
+
+@linux
+def test_affinity_is_the_default() -> None:
+    one = min(os.sched_getaffinity(0))
+    assert output(f"import os; os.sched_setaffinity(0, [{one}])\n{COUNT}") == "1"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000"}, None),
+        ("0::/\n", {"cpu.max": "250000 100000"}, 2.5),
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "400000 100000", "a/b/cpu.max": "50000 100000"}, 0.5),
+        ("0::/of/the/host\n", {"cpu.max": "200000 100000"}, 2.0),
+        (
+            "4:cpu,cpuacct:/x\n1:name=systemd:/\n",
+            {"cpu/x/cpu.cfs_quota_us": "300000", "cpu/x/cpu.cfs_period_us": "100000"},
+            3.0,
+        ),
+        (
+            "4:cpu,cpuacct:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+            None,
+        ),
+        ("0::/\n", {}, None),
+        ("0::/\n", {"cpu.max": "nonsense"}, None),
+        (None, {}, None),
+    ],
+)
+def test_the_containers_quota(
+    tmp_path: Path, cgroup: str | None, files: dict[str, str], expected: float | None
+) -> None:
+    if cgroup is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(cgroup)
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert container_quota(str(tmp_path)) == expected
+
+
+def test_a_quota_below_one_core_still_gives_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRADSTEP_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for quota, expected in [(0.5, 1), (1.9, 1), (1000.0, None)]:
+        monkeypatch.setattr("gradstep.parallel.container_quota", lambda q=quota: q)
+        found = gs.parallel.default_num_threads()
+        assert found == expected if expected else found >= 1
+
+
+def test_set_and_get_and_with() -> None:
+    before = gs.get_num_threads()
+    with gs.threads(9):
+        assert gs.get_num_threads() == 9
+        with pytest.raises(KeyError), gs.threads(2):  # noqa: PT012
+            assert gs.cpu_info()["threads"] == (2 if _core.has_openmp() else 1)
+            raise KeyError
+        gs.set_num_threads(np.int64(4))
+        assert gs.get_num_threads() == 4
+    assert gs.get_num_threads() == before
+
+
+@openmp
+def test_a_team_is_bounded_by_work_and_by_the_user(eager_threads: None) -> None:
+    _core.set_elements_per_thread(1000)
+    with gs.threads(4):
+        assert [_core.team_size(n) for n in (0, 999, 1000, 2000, 3999, 4000, 10**9)] == [
+            1, 1, 1, 2, 3, 4, 4,
+        ]  # fmt: skip
+    with gs.threads(1):
+        assert _core.team_size(10**9) == 1
+
+
+# --- how OpenMP is loaded ---------------------------------------------------------------------
+
+
+@linux
+def test_import_starts_no_thread_and_leaves_the_environment_alone() -> None:
+    code = """
+import os, numpy
+before = len(os.listdir("/proc/self/task")), dict(os.environ)
+import gradstep
+assert (len(os.listdir("/proc/self/task")), dict(os.environ)) == before
+print(gradstep.cpu_info()["workers"])
+"""
+    assert output(code) in ("sleep", "none")
+
+
+@openmp
+@pytest.mark.parametrize(
+    ("environment", "workers"),
+    [
+        ({"OMP_WAIT_POLICY": "active"}, "spin"),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "sleep"),
+        ({"GOMP_SPINCOUNT": "1000"}, "spin"),
+    ],
+)
+def test_the_users_wait_policy_stands(environment: dict[str, str], workers: str) -> None:
+    code = "import gradstep, os; print(gradstep.cpu_info()['workers'], *os.environ.values())"
+    found = output(code, **environment).split()
+    assert found[0] == workers
+    assert set(environment.values()) <= set(found)
+
+
+@linux
+@openmp
+def test_a_runtime_that_is_already_there_is_noticed() -> None:
+    code = """
+import ctypes
+ctypes.CDLL("libgomp.so.1", mode=ctypes.RTLD_GLOBAL)
+import gradstep
+from gradstep import _core
+print(gradstep.cpu_info()["workers"], _core.get_elements_per_thread() > 500_000)
+"""
+    assert output(code) == "spin True"
+
+
+# --- fork, limits -----------------------------------------------------------------------------
+
+STEP = """
+import os, sys, numpy as np, gradstep as gs
+from gradstep import _core
+_core.set_elements_per_thread(1)
+gs.set_num_threads(3)
+w = np.zeros(100_000, np.float32)
+opt = gs.Adam(w, lr=0.5)
+g = np.ones_like(w)
+"""
+
+
+@openmp
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork; run on Linux or macOS")
+def test_a_forked_child_steps_after_its_parent_did() -> None:
+    code = (
+        STEP
+        + """
+opt.step(g)
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        team = _core.team_size(w.size)
+        opt.step(g)
+        os._exit(0 if team == 1 and opt.t == 2 and np.allclose(w, -1) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+assert _core.team_size(w.size) == 3
+opt.step(g)
+assert opt.t == 2 and np.allclose(w, -1)
+print("done")
+"""
+    )
+    assert output(code) == "done"
+
+
+@linux
+@openmp
+def test_where_no_thread_can_be_had_a_step_is_serial() -> None:
+    # A stack larger than the address space left: creating a thread fails, whoever asks.
+    code = (
+        STEP
+        + """
+import resource, threading
+threading.stack_size(0)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (4 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+assert _core.team_size(w.size) == 1
+opt.step(g)
+assert np.allclose(w, -0.5)
+print("done")
+"""
+    )
+    assert output(code) == "done"
