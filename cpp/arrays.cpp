@@ -234,7 +234,9 @@ void WrittenMemory::require_apart(const View& view, const Label& label) const {
   // Backwards from the last entry that begins below the array's end, while any reaches into it.
   auto entry = std::lower_bound(checked_.begin(), checked_.end(), view.high,
                                 [](const Entry& e, std::uintptr_t at) { return e.low < at; });
-  while (entry != checked_.begin() && (--entry)->high_so_far > view.low) {
+  while (entry != checked_.begin()) {
+    --entry;
+    if (entry->high_so_far <= view.low) return;
     if (entry->high > view.low && share_memory(view.array, entry->array)) {
       overlap(label, entry->label);
     }

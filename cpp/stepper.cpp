@@ -27,7 +27,7 @@ int count_states(const Rule& rule) {
 }
 
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
-constexpr std::int64_t worth_releasing = 16 * 1024;
+constexpr std::int64_t worth_releasing = 16'384;
 
 // One step at a time: a second thread on the same optimizer is told so, and finds nothing changed.
 class Turn {
@@ -140,7 +140,7 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
 const Constants* Stepper::constants_of(Group& group, const Kernel& kernel, DType dtype) {
   if (!group.prepared[dtype]) {
     const DefaultFloatingPointMode mode;
-    Hyperparameters h = group.values;
+    auto h = static_cast<const Hyperparameters&>(group.values);
     h.t = t + 1 - group.start;
     kernel.prepare(h, group.values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
     group.prepared[dtype] = true;
@@ -188,6 +188,7 @@ void Stepper::plan_item(Parameter& parameter, py::handle gradient, const KernelT
     for (int s = 0; s < count; ++s) item.streams[s] = views[s].geometry.data;
   } else {
     std::vector<Geometry> geometries;
+    geometries.reserve(max_streams);
     for (int s = 0; s < count; ++s) geometries.push_back(views[s].geometry);
     strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
     item.strided = strided_.back().get();

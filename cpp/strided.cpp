@@ -73,7 +73,8 @@ void StridedRun::walk(int a, std::int64_t begin, std::int64_t count, Copy copy) 
   while (true) {
     const std::int64_t n = std::min<std::int64_t>(count, shape_[inner] - index[inner]);
     copy(row, s.strides[inner], n);
-    if ((count -= n) <= 0) return;
+    count -= n;
+    if (count <= 0) return;
     // Carry into the outer axes, as an odometer does.
     row -= index[inner] * s.strides[inner];
     index[inner] = 0;

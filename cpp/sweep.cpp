@@ -57,6 +57,7 @@ void run_share(const std::vector<Item>& items, std::int64_t begin, std::int64_t 
   }
 }
 
+#if defined(_OPENMP)
 // A share begins at a tile's border in whichever array its first element falls.
 std::int64_t cut(const std::vector<Item>& items, std::int64_t total, int shares, int share) {
   const std::int64_t at = share_begin(total, shares, share);
@@ -65,6 +66,7 @@ std::int64_t cut(const std::vector<Item>& items, std::int64_t total, int shares,
                                       [](std::int64_t x, const Item& i) { return x < i.offset; });
   return at - (at - std::prev(after)->offset) % tile;
 }
+#endif
 
 }  // namespace
 
