@@ -98,6 +98,15 @@ def test_an_average_keeps_normal_numbers_and_drops_denormal_ones(dtype: Any) -> 
     assert v.tolist() == [float(tiny) * 1.5, 0.0, 0.75]
 
 
+def test_the_variance_of_centered_rmsprop_is_never_negative() -> None:
+    w = np.zeros(2)
+    opt = gs.RMSprop(w, lr=1.0, centered=True, eps_root=0.25)
+    opt.state["0"]["m"][...] = 1.0
+    opt.state["0"]["v"][...] = 0.5  # as rounding may leave it: less than m²
+    opt.step(np.ones(2))
+    np.testing.assert_allclose(w, -2.0)  # 1 / √(0 + 0.25)
+
+
 def test_small_moments_are_kept_where_they_matter() -> None:
     # A floor too high would lose a second moment that a small eps lets count.
     w = np.zeros(1, np.float32)
