@@ -7,7 +7,7 @@ a batch lives with the caller. Nothing here touches the compiled core.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class MiniBatches:
     seed : None, int, SeedSequence or Generator, default None
         Goes to `numpy.random.default_rng`. A Generator is used as it is: every shuffled epoch
         advances it, and `load_state_dict` sets it. None gives other orders in every run.
+    shard : (rank, size), default None
+        Hand out only part `rank` of `size` of every batch: a run of its examples, equally long on
+        all ranks or one shorter, empty where a batch has fewer than `size`. Side by side the parts
+        are the batch of one process, given the same arrays and `seed` on every rank.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class MiniBatches:
         drop_last: bool = False,
         axis: int = 0,
         seed: int | np.random.SeedSequence | np.random.Generator | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         if not arrays:
             raise TypeError("MiniBatches needs at least one array: MiniBatches(X, y, ...)")
@@ -112,12 +117,18 @@ class MiniBatches:
                 f"{self._m} examples; take batch_size <= {self._m} or drop_last=False"
             )
         self._generator = _generator(seed)
+        self._rank, self._ranks = _rank_and_ranks(shard)
+        if self._ranks > 1 and self._shuffle and seed is None:
+            raise ValueError(
+                f"shard={shard!r} with shuffle=True needs a seed, the same on every rank: without "
+                "one each rank draws an order of its own"
+            )
 
         self._epoch = 0
         # Batches handed out of the running epoch, and the random state its order was drawn from:
         # that is enough to draw the order again. Between epochs: 0 and None.
         self._position = 0
-        self._order_from: dict[str, Any] | None = None
+        self._order_from: Mapping[str, Any] | None = None
         # Whether that epoch came from load_state_dict and waits for iter() to finish it.
         self._loaded = False
         # Counts what makes older iterators stale; only the newest one moves the state.
@@ -136,6 +147,8 @@ class MiniBatches:
     def __repr__(self) -> str:
         """Show the settings and the epoch, not the data."""
         shown = {**self._settings(), "axis": self._axis, "epoch": self._epoch}
+        if self._ranks > 1:
+            shown["shard"] = (self._rank, self._ranks)
         count = f"{len(self._arrays)} array{'s' if len(self._arrays) > 1 else ''}"
         return f"MiniBatches({count}, {', '.join(f'{k}={v}' for k, v in shown.items())})"
 
@@ -178,7 +191,8 @@ class MiniBatches:
         """Take over a state of `state_dict`; the next ``iter()`` finishes the saved epoch.
 
         Over the same arrays that gives exactly the batches that were left, then the same epochs as
-        the run that never stopped. (NumPy may change what its generators draw between versions.)
+        the run that never stopped, whatever the shard of either. (NumPy may change what its
+        generators draw between versions.)
 
         Parameters
         ----------
@@ -259,9 +273,11 @@ class MiniBatches:
             yield batch if len(batch) > 1 else batch[0]
 
     def _cut(self, index: int) -> slice:
-        """Return the places in the epoch's order that batch number `index` takes."""
+        """Return the places in the epoch's order that this shard of batch `index` takes."""
         start = index * self._batch_size
-        return slice(start, min(start + self._batch_size, self._m))
+        size = min(self._batch_size, self._m - start)
+        first, end = (size * rank // self._ranks for rank in (self._rank, self._rank + 1))
+        return slice(start + first, start + end)
 
     def _gather(self, array: NDArray[Any], examples: slice | NDArray[np.int64]) -> NDArray[Any]:
         """Copy the chosen examples out of one array."""
@@ -276,7 +292,7 @@ class MiniBatches:
         else:
             self._epoch, self._position, self._order_from = self._epoch + 1, 0, None
 
-    def _generator_at(self, state: dict[str, Any]) -> np.random.Generator:
+    def _generator_at(self, state: Mapping[str, Any]) -> np.random.Generator:
         """Make another generator of this object's kind that stands at `state`."""
         bits = type(self._generator.bit_generator)()
         bits.state = state
@@ -286,7 +302,7 @@ class MiniBatches:
         """Return a copy of a saved random state, tried on another generator first."""
         kind = self._generator.bit_generator.state["bit_generator"]
         saved = state.get("bit_generator") if isinstance(state, dict) else state
-        if saved != kind:
+        if not isinstance(saved, str) or saved != kind:
             raise ValueError(
                 f"{name} was saved from the bit generator {saved!r}, this object draws from "
                 f"{kind!r}; pass a Generator of the saved kind as seed"
@@ -336,7 +352,9 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
     for i, array in enumerate(arrays):
         if not -array.ndim <= axis < array.ndim:
             wanted = f"(1, {array.size})" if axis == 1 else f"{axis + 1 if axis >= 0 else -axis}-D"
-            mend = f"reshape it to {wanted}" if array.ndim else "pass an array of examples"
+            mend = f"reshape it to {wanted}, or choose another axis"
+            if array.ndim == 0:
+                mend = "pass an array of examples"
             raise ValueError(f"array {i} has shape {array.shape}, which has no axis {axis}; {mend}")
         m, first = array.shape[axis], arrays[0].shape[axis]
         if m != first:
@@ -349,7 +367,8 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
                 f"array {i} has shape {array.shape}: no examples along axis {axis}, expected at "
                 "least one; check how the data was loaded or sliced"
             )
-    return arrays[0].shape[axis]
+    shared: int = arrays[0].shape[axis]
+    return shared
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
@@ -366,6 +385,16 @@ def _flag(name: str, value: Any) -> bool:
     if not boolean:
         raise ValueError(f"{name} is {value!r}, expected True or False")
     return bool(value)
+
+
+def _rank_and_ranks(shard: Any) -> tuple[int, int]:
+    if shard is None:
+        return 0, 1
+    if isinstance(shard, (tuple, list)) and len(shard) == 2:
+        rank, ranks = (_integer(f"shard[{i}]", part, least=i) for i, part in enumerate(shard))
+        if rank < ranks:
+            return rank, ranks
+    raise ValueError(f"shard is {shard!r}, expected (rank, size) with 0 <= rank < size")
 
 
 def _generator(seed: Any) -> np.random.Generator:

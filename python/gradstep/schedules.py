@@ -7,7 +7,7 @@ What counts the steps and what uses the rate is not: this file knows no optimize
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
@@ -42,8 +42,8 @@ _AnySchedule: TypeAlias = Callable[[Any], float]
 class Schedule:
     """A rate as a function of a count: the base of every schedule here.
 
-    Two schedules with equal arguments are equal and hash alike. A schedule made here is called
-    with a count, in steps unless it says otherwise; see `__call__`.
+    Called with a count, in steps unless the schedule says otherwise, it returns the rate; see
+    `__call__`. Schedules of one class with equal arguments are equal and hash alike.
 
     Examples
     --------
@@ -197,9 +197,9 @@ def _mix(start: float, end: float, weight: float) -> float:
     return weight * start + (1.0 - weight) * end
 
 
-def _cosine(start: float, end: float, fraction: float) -> float:
-    """Return the rate at a fraction of the way along half a cosine; it stays at the end."""
-    return _mix(start, end, (1.0 + math.cos(math.pi * min(fraction, 1.0))) / 2.0)
+def _cosine(start: float, end: float, x: float) -> float:
+    """Return the rate at a fraction x of the way along half a cosine."""
+    return _mix(start, end, (1.0 + math.cos(math.pi * x)) / 2.0)
 
 
 @dataclass(frozen=True)
@@ -211,24 +211,22 @@ class InverseTimeDecay(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at epoch 0, :math:`\alpha_0`.
-    decay_rate : float
+    decay_rate : float >= 0
         Growth of the divisor, per epoch. At 1 the rate is halved after one epoch.
-    steps_per_epoch : int, default 1
+    steps_per_epoch : int >= 1, default 1
         Steps in one epoch. With 1 the count is the epoch itself and is not floored.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps_per_epoch`` not an integer.
-    ValueError
-        ``lr`` or ``decay_rate`` is negative or not finite, or ``steps_per_epoch`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
-    With ``decay_rate > 0`` the rates satisfy the conditions of Robbins & Monro (1951), "A
-    Stochastic Approximation Method": their sum diverges and the sum of their squares does not;
+    With ``lr`` and ``decay_rate`` above 0 the rates satisfy the conditions of Robbins & Monro
+    (1951), "A Stochastic Approximation Method": their sum diverges, that of their squares does not;
     see Goodfellow et al. (2016), "Deep Learning", section 8.3.1.
 
     Examples
@@ -260,20 +258,17 @@ class ExponentialDecay(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at epoch 0, :math:`\alpha_0`.
-    base : float, default 0.95
+    base : float > 0, default 0.95
         The factor per epoch. Above 1 the rate grows, as in a range test.
-    steps_per_epoch : int, default 1
+    steps_per_epoch : int >= 1, default 1
         Steps in one epoch. With 1 the count is the epoch itself and is not floored.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps_per_epoch`` not an integer.
-    ValueError
-        ``lr`` is negative, ``base`` not positive, one of them not finite, or ``steps_per_epoch``
-        below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
     OverflowError
         When called: ``base`` is above 1 and its power outgrows a float.
 
@@ -307,19 +302,17 @@ class InverseSqrtDecay(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The base rate, :math:`\alpha_0`.
-    k : float, default 1.0
+    k : float >= 0, default 1.0
         A factor on the whole curve.
-    steps_per_epoch : int, default 1
+    steps_per_epoch : int >= 1, default 1
         Steps in one epoch. With 1 the count is the epoch itself and is not floored.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps_per_epoch`` not an integer.
-    ValueError
-        ``lr`` or ``k`` is negative or not finite, or ``steps_per_epoch`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
@@ -354,15 +347,13 @@ class Constant(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate, :math:`\alpha_0`.
 
     Raises
     ------
-    TypeError
-        ``lr`` is not a number.
-    ValueError
-        ``lr`` is negative or not finite.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     Examples
     --------
@@ -388,19 +379,17 @@ class StepDecay(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at count 0, :math:`\alpha_0`.
-    factor : float
+    factor : float > 0
         What the rate is multiplied by at each drop.
-    every : int
+    every : int >= 1
         Steps from one drop to the next.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``every`` not an integer.
-    ValueError
-        ``lr`` is negative, ``factor`` not positive, one of them not finite, or ``every`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
     OverflowError
         When called: ``factor`` is above 1 and its power outgrows a float.
 
@@ -435,17 +424,15 @@ class Piecewise(Schedule):
     Parameters
     ----------
     boundaries : sequence of int or float
-        Steps at which the rate changes: the new value holds from ``n >= boundary``. May be empty.
-    values : sequence of float
+        Steps at which the rate changes, above 0 and strictly increasing: the new value holds from
+        ``n >= boundary``. May be empty.
+    values : sequence of float >= 0
         The rates, one more than the boundaries.
 
     Raises
     ------
-    TypeError
-        An argument is not a sequence of numbers.
-    ValueError
-        The boundaries are not finite, positive and strictly increasing, a value is negative or
-        not finite, or the lengths do not fit.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     Examples
     --------
@@ -474,19 +461,17 @@ class Linear(Schedule):
 
     Parameters
     ----------
-    start : float
+    start : float >= 0
         The rate at count 0.
-    end : float
+    end : float >= 0
         The rate from count ``steps`` on; may be above ``start``.
-    steps : int
+    steps : int >= 1
         Steps from the one to the other.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps`` not an integer.
-    ValueError
-        A rate is negative or not finite, or ``steps`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
@@ -509,7 +494,7 @@ class Linear(Schedule):
         _store_counts(self, "steps")
 
     def _rate(self, n: float) -> float:
-        return _mix(self.end, self.start, min(n / self.steps, 1.0))
+        return _mix(self.end, self.start, n / self.steps) if n < self.steps else self.end
 
 
 @dataclass(frozen=True)
@@ -521,21 +506,19 @@ class Polynomial(Schedule):
 
     Parameters
     ----------
-    start : float
+    start : float >= 0
         The rate at count 0.
-    end : float
+    end : float >= 0
         The rate from count ``steps`` on; may be above ``start``.
-    steps : int
+    steps : int >= 1
         Steps from the one to the other.
-    power : float, default 1.0
+    power : float > 0, default 1.0
         1 is `Linear`; above 1 the rate moves early, below 1 late.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps`` not an integer.
-    ValueError
-        A rate is negative, ``power`` not positive, one of them not finite, or ``steps`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
@@ -561,8 +544,9 @@ class Polynomial(Schedule):
         _store_counts(self, "steps")
 
     def _rate(self, n: float) -> float:
-        left = 1.0 - min(n / self.steps, 1.0)
-        return _mix(self.start, self.end, math.pow(left, self.power))
+        if n >= self.steps:
+            return self.end
+        return _mix(self.start, self.end, math.pow(1.0 - n / self.steps, self.power))
 
 
 @dataclass(frozen=True)
@@ -574,19 +558,17 @@ class Cosine(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at count 0, :math:`\alpha_0`.
-    steps : int
+    steps : int >= 1
         Steps until ``end`` is reached.
-    end : float, default 0.0
+    end : float >= 0, default 0.0
         The rate from count ``steps`` on.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps`` not an integer.
-    ValueError
-        A rate is negative or not finite, or ``steps`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
@@ -609,7 +591,7 @@ class Cosine(Schedule):
         _store_counts(self, "steps")
 
     def _rate(self, n: float) -> float:
-        return _cosine(self.lr, self.end, n / self.steps)
+        return _cosine(self.lr, self.end, n / self.steps) if n < self.steps else self.end
 
 
 @dataclass(frozen=True)
@@ -624,22 +606,20 @@ class CosineRestarts(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at the beginning of every cycle, :math:`\alpha_0`.
-    steps : int
+    steps : int >= 1
         Steps in the first cycle; the first restart is at ``n == steps``.
-    factor : float, default 1.0
+    factor : float >= 1, default 1.0
         How many times longer each cycle is than the one before; a cycle need not be a whole
         number of steps.
-    end : float, default 0.0
+    end : float >= 0, default 0.0
         The rate that every cycle goes down to; the restart comes as it is reached.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps`` not an integer.
-    ValueError
-        A rate is negative, ``factor`` below 1, one of them not finite, or ``steps`` below 1.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     References
     ----------
@@ -668,11 +648,13 @@ class CosineRestarts(Schedule):
             return _cosine(self.lr, self.end, n % self.steps / self.steps)
         # s_i is a geometric sum; solved for i it tells the cycle. The hair on top keeps a restart
         # that falls on a whole n there, where rounding would put it just behind (factor 1.1, say).
+        # log1p and expm1 keep the digits where the factor is close to 1.
         growth = self.factor - 1.0
-        cycle = math.log1p(n / self.steps * growth) / math.log(self.factor)
-        stretch = math.pow(self.factor, math.floor(cycle * (1.0 + 1e-12)))
-        begin = self.steps * (stretch - 1.0) / growth
-        return _cosine(self.lr, self.end, (n - begin) / (self.steps * stretch))
+        log_factor = math.log1p(growth)
+        cycle = int(math.log1p(n / self.steps * growth) / log_factor * (1.0 + 1e-12))
+        stretch = math.expm1(cycle * log_factor)  # factor^i - 1
+        begin = self.steps * stretch / growth
+        return _cosine(self.lr, self.end, (n - begin) / (self.steps * (1.0 + stretch)))
 
 
 @dataclass(frozen=True)
@@ -689,24 +671,22 @@ class OneCycle(Schedule):
 
     Parameters
     ----------
-    lr : float
+    lr : float >= 0
         The rate at the peak, :math:`\alpha_0`.
-    steps : int
+    steps : int >= 1
         Steps until the lowest rate is reached, which then stays.
-    pct_start : float, default 0.3
-        The fraction of ``steps`` (not a percentage) spent on the way up.
-    div_factor : float, default 25.0
+    pct_start : float > 0, default 0.3
+        The fraction of ``steps`` (not a percentage) spent on the way up; it must leave at least one
+        step for each way.
+    div_factor : float > 0, default 25.0
         How many times lower than ``lr`` it begins.
-    final_div_factor : float, default 1e4
+    final_div_factor : float > 0, default 1e4
         How many times lower than where it began it ends.
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or ``steps`` not an integer.
-    ValueError
-        ``lr`` is negative, a factor not positive, one of them not finite, ``steps`` below 1, or
-        ``pct_start`` leaves no step for the way up or for the way down.
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
 
     Notes
     -----
@@ -747,32 +727,18 @@ class OneCycle(Schedule):
         if n < peak:
             return _cosine(self.lr / self.div_factor, self.lr, n / peak)
         end = self.lr / (self.div_factor * self.final_div_factor)
-        return _cosine(self.lr, end, (n - peak) / (self.steps - peak))
+        return _cosine(self.lr, end, (n - peak) / (self.steps - peak)) if n < self.steps else end
 
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """Climb to the first rate of a schedule, then follow it: what `warmup` returns.
-
-    Parameters
-    ----------
-    after : Schedule, callable or float
-        What follows the climb. A number means `Constant`.
-    steps : int
-        Steps of the climb.
-
-    Raises
-    ------
-    TypeError
-        ``after`` is neither a callable nor a number, or ``steps`` not an integer.
-    ValueError
-        ``after`` is a negative number or not finite, or ``steps`` below 1.
+    """What `warmup` returns; see there.
 
     Examples
     --------
     >>> import gradstep as gs
-    >>> gs.schedules.Warmup(gs.schedules.Constant(0.5), steps=2)(0)
-    0.25
+    >>> gs.schedules.Warmup(0.5, steps=2)
+    Warmup(after=Constant(lr=0.5), steps=2)
     """
 
     after: _AnySchedule
@@ -791,21 +757,7 @@ class Warmup(Schedule):
 
 @dataclass(frozen=True)
 class Joined(Schedule):
-    """Follow one schedule after another: what `join` returns.
-
-    Parameters
-    ----------
-    schedules : sequence of Schedule, callable or float
-        The schedules, one more than the boundaries. A number means `Constant`.
-    boundaries : sequence of int or float
-        Steps at which the next schedule takes over.
-
-    Raises
-    ------
-    TypeError
-        A schedule is neither a callable nor a number, or an argument is not a sequence.
-    ValueError
-        The boundaries are not finite, positive and strictly increasing, or the lengths do not fit.
+    """What `join` returns; see there.
 
     Examples
     --------
@@ -850,6 +802,11 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
         ``schedule`` is neither a callable nor a number, or ``steps`` not an integer.
     ValueError
         ``schedule`` is a negative number or not finite, or ``steps`` below 1.
+
+    Notes
+    -----
+    The climb is meant for whole counts: between ``steps - 1`` and ``steps`` a fractional one is
+    above ``schedule(0)``.
 
     References
     ----------
@@ -902,24 +859,8 @@ def join(schedules: Sequence[_AnySchedule | _Number], boundaries: Sequence[float
     return Joined(cast(Sequence[_AnySchedule], schedules), boundaries)
 
 
-_KINDS: dict[str, type[Schedule]] = {
-    kind.__name__: kind
-    for kind in (
-        Constant,
-        Cosine,
-        CosineRestarts,
-        ExponentialDecay,
-        InverseSqrtDecay,
-        InverseTimeDecay,
-        Joined,
-        Linear,
-        OneCycle,
-        Piecewise,
-        Polynomial,
-        StepDecay,
-        Warmup,
-    )
-}
+# The schedules above; one that is made elsewhere is no part of the table.
+_KINDS: dict[str, type[Schedule]] = {kind.__name__: kind for kind in Schedule.__subclasses__()}
 
 
 def to_config(schedule: Schedule) -> dict[str, object]:
@@ -975,9 +916,9 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     Raises
     ------
     TypeError
-        ``config`` is not a mapping, or an argument has the wrong type.
+        ``config`` is not a mapping.
     ValueError
-        The name is unknown, an argument is unknown or missing, or its value cannot be.
+        The name is unknown, or an argument is unknown, missing or cannot be.
 
     Examples
     --------
@@ -987,20 +928,16 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     """
     if not isinstance(config, Mapping):
         raise TypeError(f"config must be a mapping, got {config!r}")
-    arguments = {name: _from_plain(value) for name, value in config.items() if name != "schedule"}
     name = config.get("schedule")
     if not isinstance(name, str) or name not in _KINDS:
         raise ValueError(f"unknown schedule {name!r}: expected one of {', '.join(_KINDS)}")
     kind = _KINDS[name]
-    known = {field.name: field.default is MISSING for field in fields(kind)}
-    unknown = [argument for argument in arguments if argument not in known]
-    missing = [field for field, required in known.items() if required and field not in arguments]
-    if unknown or missing:
-        raise ValueError(
-            f"{name}: expected the arguments {', '.join(known)}; "
-            f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
-        )
-    return kind(**arguments)
+    arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError, OverflowError) as error:
+        expected = ", ".join(field.name for field in fields(kind))
+        raise ValueError(f"{name} takes the arguments {expected}: {error}") from error
 
 
 def _to_plain(value: Any) -> object:
