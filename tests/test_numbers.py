@@ -107,6 +107,30 @@ def test_the_variance_of_centered_rmsprop_is_never_negative() -> None:
     np.testing.assert_allclose(w, -2.0)  # 1 / √(0 + 0.25)
 
 
+# What each kind of moment keeps under a zero gradient, as powers of two in float32 and float64.
+FLOORS = [
+    ("m", {}, (-100, -996)),
+    ("b", {"momentum": 0.75}, (-100, -996)),
+    ("m", {"centered": True}, (-63, -511)),
+    ("v", {}, (-126, -1022)),
+]
+
+
+@pytest.mark.parametrize(("state", "options", "floors"), FLOORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_floor_of_each_moment(
+    state: str, options: dict[str, Any], floors: tuple[int, int], dtype: Any
+) -> None:
+    floor = dtype(2.0) ** floors[dtype is np.float64]
+    w = np.zeros(4, dtype)
+    make = gs.RMSprop if options or state == "v" else gs.Momentum
+    opt = make(w, lr=0.1, beta=0.75, **options)
+    array = opt.state["0"][state]
+    array[...] = dtype(4 / 3) * floor * np.array([1.01, 0.99, -1.01, -0.99], dtype)
+    opt.step(np.zeros(4, dtype))
+    assert (array != 0).tolist() == [True, False, True, False]
+
+
 def test_small_moments_are_kept_where_they_matter() -> None:
     # A floor too high would lose a second moment that a small eps lets count.
     w = np.zeros(1, np.float32)

@@ -30,7 +30,14 @@ class Structure:
         self._template = _template(tree, "", first)
         self.names: tuple[str, ...] = tuple(_names(self._template))
         require_distinct(self.names)
-        self._quick = self._quick_getters()
+        flat = all(isinstance(child, str) for child in _children(self._template))
+        self._flat_list = flat and isinstance(self._template, list | tuple)
+        self._getters: tuple[Callable[[Any], Sequence[Any]], ...] = ()
+        if flat and isinstance(self._template, dict):
+            self._getters = tuple(
+                _getter([_key(key, child, d) for key, child in self._template.items()])
+                for d in (False, True)
+            )
 
     def flatten(self, tree: object, what: str = "params") -> Sequence[Any]:
         """Return the arrays of `tree`, which must have this structure exactly."""
@@ -40,13 +47,15 @@ class Structure:
 
     def flatten_gradients(self, tree: object) -> Sequence[Any]:
         """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
-        # One flat dict is what nearly everybody has, and a step waits for this.
-        if self._quick and type(tree) is dict and len(tree) == len(self.names):
-            for getter in self._quick:
+        # One flat dict or list is what nearly everybody has, and a step waits for this.
+        if self._getters and type(tree) is dict and len(tree) == len(self.names):
+            for getter in self._getters:
                 try:
                     return getter(tree)
                 except KeyError:
                     pass
+        if self._flat_list and type(tree) is list and len(tree) == len(self.names):
+            return tree
         try:
             return self.flatten(tree, "grads")
         except _KeysDiffer as plain:
@@ -72,16 +81,11 @@ class Structure:
 
         return build(self._template)
 
-    def _quick_getters(self) -> tuple[Callable[[Any], Sequence[Any]], ...]:
-        template = self._template
-        if not isinstance(template, dict) or len(template) < 2:
-            return ()  # itemgetter of a single key gives no tuple
-        if not all(isinstance(child, str) for child in template.values()):
-            return ()
-        return tuple(
-            itemgetter(*(_key(key, child, d) for key, child in template.items()))
-            for d in (False, True)
-        )
+
+def _getter(keys: Sequence[Hashable]) -> Callable[[Any], Sequence[Any]]:
+    if len(keys) == 1:  # itemgetter of a single key gives no tuple
+        return lambda tree: (tree[keys[0]],)
+    return itemgetter(*keys) if keys else lambda tree: ()
 
 
 def require_distinct(names: Iterable[str]) -> None:
