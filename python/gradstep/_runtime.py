@@ -42,7 +42,8 @@ def _load() -> bool:
 
 WORKERS_SPIN = _load()
 
-# How many elements of a step pay for one thread: one that sleeps has to be woken, one that spins
-# takes a core from NumPy for milliseconds. docs/design.md, "Threads", has the measurements.
+# How many elements of a step pay for one thread. Threads that sleep have to be woken, for some 10 µs;
+# threads that spin hold a core for milliseconds afterwards, which only a long step is worth.
+# docs/design.md, "Threads", has the measurements.
 _core = importlib.import_module("gradstep._core")
-_core.set_elements_per_thread(1024 * 1024 if WORKERS_SPIN else 256 * 1024)
+_core.set_elements_per_thread(16_000_000 if WORKERS_SPIN else 250_000)
