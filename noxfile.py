@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["tests", "format", "lint", "types", "sanitize"]
+nox.options.sessions = ["tests", "serial", "format", "lint", "types", "sanitize"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
@@ -82,6 +82,19 @@ def sanitize(session: nox.Session) -> None:
             "PYTHONMALLOC": "malloc",  # every object gets a redzone of its own
         },
     )  # fmt: skip
+
+
+@nox.session
+def serial(session: nox.Session) -> None:
+    """Build without OpenMP, with warnings as errors, and run what depends on threads."""
+    session.install(
+        ".[test]", STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/serial"
+    )
+    code = (
+        "import gradstep as gs; i = gs.cpu_info(); assert (i['openmp'], i['threads']) == (False, 1)"
+    )
+    session.run("python", "-c", code)
+    session.run("pytest", "tests/test_parallel.py", "tests/test_bits.py", *session.posargs)
 
 
 @nox.session

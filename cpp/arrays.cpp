@@ -133,6 +133,33 @@ View writable_view_of(py::handle array, const Label& label) {
   return view;
 }
 
+void require_like(const View& view, const Label& label, const View& parameter) {
+  if (view.dtype != parameter.dtype) {
+    const char* wanted = dtype_names[parameter.dtype];
+    throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
+                         wanted + " like its parameter; convert it with .astype(np." + wanted +
+                         ")");
+  }
+  const Geometry &a = view.geometry, &b = parameter.geometry;
+  if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
+    throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
+                          shape_text(b) +
+                          " like its parameter; reshape it, or np.broadcast_to(..., shape)");
+  }
+}
+
+bool all_dense(const View* views, int count) {
+  for (const int order : {Flag::NPY_ARRAY_C_CONTIGUOUS_, Flag::NPY_ARRAY_F_CONTIGUOUS_}) {
+    const int wanted = order | Flag::NPY_ARRAY_ALIGNED_;
+    if (std::all_of(views, views + count, [&](const View& v) { return v.has(wanted); }))
+      return true;
+  }
+  return false;
+}
+
+namespace {
+
+// Throws where two elements of one array share memory.
 void require_distinct_elements(const View& view, const Label& label) {
   const Geometry& g = view.geometry;
   if (view.size < 2 || view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_)) return;
@@ -174,29 +201,7 @@ void require_distinct_elements(const View& view, const Label& label) {
   }
 }
 
-void require_like(const View& view, const Label& label, const View& parameter) {
-  if (view.dtype != parameter.dtype) {
-    const char* wanted = dtype_names[parameter.dtype];
-    throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
-                         wanted + " like its parameter; convert it with .astype(np." + wanted +
-                         ")");
-  }
-  const Geometry &a = view.geometry, &b = parameter.geometry;
-  if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
-    throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
-                          shape_text(b) +
-                          " like its parameter; reshape it, or np.broadcast_to(..., shape)");
-  }
-}
-
-bool all_dense(const View* views, int count) {
-  for (const int order : {Flag::NPY_ARRAY_C_CONTIGUOUS_, Flag::NPY_ARRAY_F_CONTIGUOUS_}) {
-    const int wanted = order | Flag::NPY_ARRAY_ALIGNED_;
-    if (std::all_of(views, views + count, [&](const View& v) { return v.has(wanted); }))
-      return true;
-  }
-  return false;
-}
+}  // namespace
 
 void WrittenMemory::clear() {
   entries_.clear();
@@ -222,6 +227,7 @@ void WrittenMemory::require_disjoint() {
             [](const Entry& a, const Entry& b) { return a.low < b.low; });
   std::uintptr_t high = 0;
   for (auto entry = checked_.begin(); entry != checked_.end(); ++entry) {
+    require_distinct_elements(view_of(entry->array, entry->label), entry->label);
     entry->high_so_far = high = std::max(high, entry->high);
     for (auto next = entry + 1; next != checked_.end() && next->low < entry->high; ++next) {
       if (share_memory(entry->array, next->array)) overlap(entry->label, next->label);

@@ -46,9 +46,6 @@ View view_of(py::handle array, const Label& label);
 // A View that may be written to: ValueError where it is read-only.
 View writable_view_of(py::handle array, const Label& label);
 
-// ValueError where two elements of one array share memory. Part of a parameter's first check.
-void require_distinct_elements(const View& view, const Label& label);
-
 // TypeError or ValueError where `view` has not the parameter's dtype and shape.
 void require_like(const View& view, const Label& label, const View& parameter);
 
@@ -60,8 +57,8 @@ class WrittenMemory {
  public:
   void clear();
   void add(const View& view, const Label& label);
-  // ValueError that names both where two of the arrays added so far share an element. Cheap where
-  // they are the same as when it was last called.
+  // ValueError where one of the arrays added so far repeats an element, or, naming both, where two
+  // share one. Cheap where they lie as they did when it was last called.
   void require_disjoint();
   // The same for an array that is only read, against all that are written.
   void require_apart(const View& view, const Label& label) const;

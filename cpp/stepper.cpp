@@ -117,7 +117,6 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
   const Label label{Label::parameter, &parameter.name};
   parameter.w = as_array(w, label);
   const View view = writable_view_of(parameter.w, label);
-  require_distinct_elements(view, label);
   const int count = count_states(rule);
   if (static_cast<int>(states.size()) != count) {
     throw py::value_error("rule '" + std::string(rule.name) + "' keeps " + std::to_string(count) +
@@ -129,7 +128,6 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
     parameter.states.push_back(as_array(given, state_label));
     const View state = writable_view_of(parameter.states.back(), state_label);
     require_like(state, state_label, view);
-    require_distinct_elements(state, state_label);
   }
   items_.reserve(parameters_.size() + 1);
   gradients_.reserve(parameters_.size() + 1);

@@ -6,12 +6,13 @@ import array
 import copy
 import pickle
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
@@ -54,6 +55,12 @@ PARAMETERS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("broadcast", lambda: np.broadcast_to(f32(1), 3), ValueError, r"parameter 'W' is read-only"),
     ("stride 0", lambda: as_strided(f32(1), (3,), (0,)), ValueError, r"'W' repeats elements"),
     ("windows", lambda: as_strided(f32(9), (3, 3), (8, 4)), ValueError, r"'W' repeats elements"),
+    (
+        "half an element in a plane",
+        lambda: as_strided(f32(9), (2, 2), (8, 10)),
+        ValueError,
+        r"parameter 'W' repeats elements.*copy",
+    ),
     ("half an element", lambda: as_strided(f32(9), (4,), (2,)), ValueError, r"repeats elements"),
 ]
 
@@ -161,6 +168,15 @@ def test_interleaved_parameters_are_apart() -> None:
     assert base.tolist() == [0.0, -1.0] * 5
 
 
+def test_a_gradient_behind_a_short_parameter_in_a_long_one() -> None:
+    base = f32(20)
+    opt = gs.SGD({"long": base[::5], "short": base[1:2]})
+    with pytest.raises(
+        ValueError, match=r"gradient of 'short' shares memory with parameter 'long'"
+    ):
+        opt.step({"long": f32(4), "short": base[10:11]})
+
+
 def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
     base = f32(10)
     opt = gs.Adam({"a": base[:5], "b": f32(5)})
@@ -173,6 +189,7 @@ def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
         gs.functional.momentum(base, f32(10), base, lr=0.1)
 
 
+@settings(max_examples=1000)
 @given(data=st.data())
 def test_overlap_against_sets_of_bytes(data: st.DataObject) -> None:
     def view() -> tuple[Array, set[int]]:
@@ -230,6 +247,12 @@ def test_what_changes_after_construction_is_seen() -> None:
         opt.step({"w": f32(6), "other": f32(6)})
     with pytest.raises(ValueError, match=r"state 'm' of 'w' has shape \(6,\), expected \(2, 3\)"):
         opt.step({"w": f32(2, 3), "other": f32(6)})
+    w.shape = (6,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy discourages what is done here
+        w.strides = (0,)
+    with pytest.raises(ValueError, match="parameter 'w' repeats elements"):
+        opt.step({"w": f32(6), "other": f32(6)})
     assert w.sum() == other.sum() == 6
     assert opt.t == 0
 

@@ -292,6 +292,19 @@ def test_a_state_that_does_not_fit_changes_nothing(
         opt.load_state_dict({})
 
 
+def test_a_group_counts_its_corrections_from_its_start() -> None:
+    w, fresh = np.zeros(3), np.zeros(3)
+    opt, new = gs.Adam(w, lr=0.5), gs.Adam(fresh, lr=0.5)
+    saved = opt.state_dict()
+    saved["t"] = saved["groups"][0]["start"] = 1000
+    opt.load_state_dict(saved)
+    for _ in range(3):
+        opt.step(ones(3))
+        new.step(ones(3))
+    assert np.array_equal(w, fresh)
+    assert (opt.t, new.t) == (1003, 3)
+
+
 def test_empty_parameters_take_part() -> None:
     params = [np.zeros((0, 3)), np.zeros(2)]
     opt = gs.Adam(params, lr=0.5)
