@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -149,12 +150,13 @@ def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> Non
 
 
 def call(case: Case, w: Any, g: Any, states: dict[str, Any], t: int) -> None:
-    """Call a case's function: the first states by position, t where it is taken."""
-    positional = {"sgd": (), "momentum": ("m",), "rmsprop": ("v",)}.get(
-        case.function.__name__, ("m", "v")
-    )
+    """Call a case's function: state by position where it stands so, t where it is taken."""
+    parameters = inspect.signature(case.function).parameters
+    _, _, *positional = [
+        name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
     keywords = {name: s for name, s in states.items() if name not in positional}
-    if case.optimizer not in (gs.SGD, gs.RMSprop):
+    if "t" in parameters:
         keywords["t"] = t
     given = [states[name] for name in positional]
     assert case.function(w, g, *given, lr=LR, **keywords, **case.options) is None
