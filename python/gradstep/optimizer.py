@@ -1,18 +1,19 @@
-"""The base of every optimizer: parameters by name, groups, state, and the way into the core.
+"""The base of every optimizer: parameters by name, state, saving, and the way into the core.
 
-What is particular to a rule is one class in optimizers.py; the formulas are in cpp/rules.hpp.
+What is particular to a rule is one class in optimizers.py; the formulas are in cpp/rules.hpp;
+hyperparameters are in groups.py.
 """
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gradstep import _core, checks, schedules
+from gradstep import _core, checks
+from gradstep.groups import Group
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -79,7 +80,7 @@ class Optimizer:
         self._flatten = self._flattener()
 
     def _add(self, structure: Structure, tree: object, values: dict[str, Any]) -> None:
-        group = Group(self, len(self.groups), values)
+        group = Group(self._stepper, values, self._rule, self._core_values)
         self._structures.append(structure)
         self.groups.append(group)
         for name, given in zip(structure.names, structure.flatten(tree), strict=True):
@@ -180,8 +181,8 @@ class Optimizer:
 
     def __repr__(self) -> str:
         if len(self.groups) == 1:
-            return f"{type(self).__name__}({self.groups[0]._listed()})"
-        lines = "".join(f"\n  {group._listed()}" for group in self.groups)
+            return f"{type(self).__name__}({self.groups[0].listed()})"
+        lines = "".join(f"\n  {group.listed()}" for group in self.groups)
         return f"{type(self).__name__}({len(self.groups)} groups:{lines}\n)"
 
     def __reduce__(self) -> Any:
@@ -209,7 +210,7 @@ class Optimizer:
             "optimizer": type(self).__name__,
             "t": self.t,
             "groups": [
-                {**group._plain(), "start": self._stepper.start(group.index)}
+                {**group.plain(), "start": self._stepper.start(group.index)}
                 for group in self.groups
             ],
             "state": {
@@ -244,9 +245,8 @@ class Optimizer:
             )
         # From here on nothing fails.
         for group, values, start in planned:
-            self._stepper.set(group.index, self._core_values(values))
+            group.replace(values)
             self._stepper.set_start(group.index, start)
-            group._values = values
         for name, arrays in self.state.items():
             for key, array in arrays.items():
                 array[...] = d["state"][name][key]
@@ -275,8 +275,8 @@ class Optimizer:
         planned = []
         own: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
-            values, kept = group._restored(saved)
-            group._check(values)
+            values, kept = group.restored(saved)
+            group.check(values)
             planned.append((group, values, checks.count("start", saved.get("start"))))
             own += kept
         return planned, own
@@ -327,81 +327,6 @@ class Optimizer:
         stepper.step(columns[1])
 
 
-class Group(MutableMapping[str, Any]):
-    """The hyperparameters of one group, by the names of the optimizer's arguments.
-
-    Assigning checks the value and takes effect at the next step. Names cannot be added or removed.
-    """
-
-    def __init__(self, optimizer: Optimizer, index: int, values: dict[str, Any]) -> None:
-        self._optimizer = optimizer
-        self._values = values
-        self.index = index
-        self.rule = optimizer._rule(values)
-        optimizer._stepper.add_group(self.rule, optimizer._core_values(values))
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._values:
-            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(self._values)}")
-        values = {**self._values, name: value}
-        self._check(values)
-        self._optimizer._stepper.set(self.index, self._optimizer._core_values(values))
-        self._values = values
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("hyperparameters can be changed but not removed")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Group({self._listed()})"
-
-    def _listed(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
-
-    def _check(self, values: Mapping[str, Any]) -> None:
-        """Raise where these values cannot be this group's; nothing is changed."""
-        rule = self._optimizer._rule(values)
-        trial = _core.Stepper()
-        trial.t = self._optimizer.t
-        trial.add_group(rule, self._optimizer._core_values(values))
-        if rule != self.rule:
-            raise ValueError(
-                f"the group steps by {self.rule!r}, but this would need {rule!r}, which keeps other "
-                "state: choose it when the optimizer is made"
-            )
-
-    def _plain(self) -> dict[str, Any]:
-        """Return the values as plain ones, and under ``"own"`` the names that have none."""
-        plain: dict[str, Any] = {}
-        own = []
-        for name, value in self._values.items():
-            try:
-                plain[name] = _to_plain(value)
-            except TypeError:
-                own.append(name)
-        return {**plain, "own": own}
-
-    def _restored(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Return all values as `saved` has them, and the names that it leaves to this group."""
-        own = list(saved.get("own", ()))
-        missing = [name for name in self._values if name not in saved and name not in own]
-        if missing:
-            raise ValueError(f"the state of group {self.index} has no {missing[0]!r}")
-        values = {
-            name: self._values[name] if name in own else _from_plain(saved[name])
-            for name in self._values
-        }
-        return values, own
-
-
 def _is_list_of_groups(params: object) -> bool:
     if not isinstance(params, list | tuple) or not params:
         return False
@@ -434,17 +359,3 @@ def _listed_like(several: bool, w: Any, name: str, given: Any) -> Sequence[Any]:
     if len(given) != len(w):
         raise ValueError(f"{name} must have {len(w)} entries, like w, got {len(given)}")
     return given
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_to_plain(entry) for entry in value]
-    if callable(value):
-        return schedules.to_config(value)
-    return value.item() if isinstance(value, np.generic | np.ndarray) else copy.copy(value)
-
-
-def _from_plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_from_plain(entry) for entry in value)
-    return schedules.from_config(value) if isinstance(value, Mapping) else value
