@@ -65,6 +65,15 @@ def test_gradients_find_their_parameters(params: Any, grads: Any) -> None:
         assert np.all(leaf == 0.75)
 
 
+def test_gradients_may_change_their_keys_from_step_to_step() -> None:
+    params = {"W": ones(2), "dW": ones(3)}
+    opt = gs.SGD(params, lr=0.25)
+    for grads in ({"dW": ones(2), "ddW": ones(3)}, {"W": ones(2), "dW": ones(3)}) * 2:
+        opt.step(grads)
+    assert params["W"].tolist() == [0.0] * 2
+    assert params["dW"].tolist() == [0.0] * 3
+
+
 def test_groups_step_by_their_own_hyperparameters() -> None:
     a, b, c = np.ones(3), np.ones(3), np.ones(3, np.float32)
     opt = gs.Adam(

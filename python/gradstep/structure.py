@@ -49,20 +49,24 @@ class Structure:
         """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
         # One flat dict or list is what nearly everybody has, and a step waits for this.
         if self._getters and type(tree) is dict and len(tree) == len(self.names):
-            for getter in self._getters:
+            plain_or_d = self._getters
+            for getter in plain_or_d:
                 try:
-                    return getter(tree)
+                    leaves = getter(tree)
                 except KeyError:
-                    pass
+                    continue
+                if getter is not plain_or_d[0]:  # what fitted once fits the next time too
+                    self._getters = plain_or_d[::-1]
+                return leaves
         if self._flat_list and type(tree) is list and len(tree) == len(self.names):
             return tree
         try:
             return self.flatten(tree, "grads")
         except _KeysDiffer as plain:
             try:
-                leaves: list[Any] = []
-                _collect(self._template, tree, True, "grads", leaves)
-                return leaves
+                with_d: list[Any] = []
+                _collect(self._template, tree, True, "grads", with_d)
+                return with_d
             except _KeysDiffer:
                 raise ValueError(
                     f"{plain} (or every key with a leading 'd': 'dW1' for 'W1')"
