@@ -43,7 +43,9 @@ void require_plain(py::handle array, const Label& label) {
 }
 
 bool share_memory(py::handle a, py::handle b) {
-  return py::module_::import("numpy").attr("shares_memory")(a, b).cast<bool>();
+  const py::module_ numpy = py::module_::import("numpy");
+  const py::object plain = numpy.attr("asarray");  // a subclass might answer in its own way
+  return numpy.attr("shares_memory")(plain(a), plain(b)).cast<bool>();
 }
 
 [[noreturn]] void overlap(const Label& a, const Label& b) {
@@ -80,10 +82,17 @@ py::array as_array(py::handle object, const Label& label) {
   const bool exports = scalar || PyObject_CheckBuffer(object.ptr()) ||
                        py::hasattr(object, "__array_interface__") ||
                        py::hasattr(object, "__array_struct__");
+  const auto as_numpy = [&] { return py::array(numpy.attr("asarray")(object)); };
   try {
-    if (exports) return numpy.attr("asarray")(object);
+    if (exports) return as_numpy();
+    if (py::hasattr(object, "__array__")) {
+      // It may hand out its memory or make a copy: two copies at a time are not in one place.
+      const py::array first = as_numpy(), second = as_numpy();
+      if (first.data() == second.data()) return first;
+    }
     if (py::hasattr(object, "__dlpack__")) return numpy.attr("from_dlpack")(object);
   } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
     not_an_array(object, label,
                  std::string("which NumPy could not read without a copy (") +
                      std::string(py::str(error.value())) + "); pass a detached CPU array");
@@ -97,7 +106,8 @@ View view_of(py::handle array, const Label& label) {
   View view;
   view.array = array;
   view.flags = proxy->flags;
-  const bool native = descriptor->byteorder == '=' || descriptor->byteorder == '|';
+  const char order = descriptor->byteorder;
+  const bool native = order == '=' || order == '|' || order == (PY_BIG_ENDIAN ? '>' : '<');
   if (native && descriptor->type_num == Api::NPY_FLOAT_) {
     view.dtype = float32;
   } else if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
@@ -109,14 +119,14 @@ View view_of(py::handle array, const Label& label) {
   }
   view.geometry = {proxy->data, proxy->nd, proxy->dimensions, proxy->strides};
   view.size = 1;
-  std::ptrdiff_t below = 0, above = itemsize_of[view.dtype];
-  for (int i = 0; i < proxy->nd; ++i) {
-    view.size *= proxy->dimensions[i];
-    const std::ptrdiff_t reach = proxy->strides[i] * (proxy->dimensions[i] - 1);
-    (reach < 0 ? below : above) += reach;
-  }
+  for (int i = 0; i < proxy->nd; ++i) view.size *= proxy->dimensions[i];
   view.low = view.high = reinterpret_cast<std::uintptr_t>(proxy->data);
-  if (view.size > 0) {
+  if (view.size > 0) {  // an empty array may have strides beyond any memory
+    std::ptrdiff_t below = 0, above = itemsize_of[view.dtype];
+    for (int i = 0; i < proxy->nd; ++i) {
+      const std::ptrdiff_t reach = proxy->strides[i] * (proxy->dimensions[i] - 1);
+      (reach < 0 ? below : above) += reach;
+    }
     view.low += static_cast<std::uintptr_t>(below);
     view.high += static_cast<std::uintptr_t>(above);
   }

@@ -37,13 +37,25 @@ const NumberField* find_number(const std::string& name) {
   return nullptr;
 }
 
-double checked_number(const NumberField& field, py::handle value) {
-  const double number = PyFloat_AsDouble(value.ptr());
-  if (number == -1.0 && PyErr_Occurred()) {
+namespace {
+
+double number_of(const NumberField& field, py::handle value) {
+  if (!PyBool_Check(value.ptr())) {
+    const double number = PyFloat_AsDouble(value.ptr());
+    if (number != -1.0 || !PyErr_Occurred()) return number;
+    const bool too_large = PyErr_ExceptionMatches(PyExc_OverflowError);
+    if (!too_large && !PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
     PyErr_Clear();
-    throw py::type_error(std::string(field.name) + " must be a number or a schedule, got " +
-                         std::string(py::repr(value)));
+    if (too_large) return HUGE_VAL;  // and so not finite: an integer beyond any double
   }
+  throw py::type_error(std::string(field.name) + " must be a number or a schedule, got " +
+                       std::string(py::repr(value)));
+}
+
+}  // namespace
+
+double checked_number(const NumberField& field, py::handle value) {
+  const double number = number_of(field, value);
   const bool valid = std::isfinite(number) && number >= 0 && (!field.below_one || number < 1);
   if (!valid) {
     throw py::value_error(std::string(field.name) + " must be " +

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "dispatch.hpp"
+#include "floating_point.hpp"
 #include "series.hpp"
 #include "stepper.hpp"
 #include "threads.hpp"
@@ -34,7 +35,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("team_size", &team_size, py::arg("elements"));
   m.def("share_begin", &share_begin, py::arg("total"), py::arg("shares"), py::arg("share"));
 
-  m.def("one_minus_power", &one_minus_power, py::arg("beta"), py::arg("t"));
+  m.def(
+      "one_minus_power",
+      [](double beta, std::int64_t t) {
+        const DefaultFloatingPointMode mode;
+        return one_minus_power(beta, t);
+      },
+      py::arg("beta"), py::arg("t"));
   m.def("ewa_series", &ewa_series, py::arg("values"), py::arg("averages"), py::arg("beta"),
         py::arg("bias_correction"));
 
@@ -46,19 +53,33 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       py::arg("object"), py::arg("name"));
   m.def("state_names", &state_names, py::arg("rule"));
 
-  py::class_<Stepper>(m, "Stepper")
-      .def(py::init<>())
-      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"))
+  const auto collected = [](PyHeapTypeObject* heap_type) {
+    PyTypeObject* type = &heap_type->ht_type;
+    type->tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type->tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
+      Py_VISIT(Py_TYPE(self));
+      if (!py::detail::is_holder_constructed(self)) return 0;
+      return py::cast<const Stepper&>(py::handle(self)).traverse(visit, arg);
+    };
+    type->tp_clear = [](PyObject* self) -> int {
+      if (py::detail::is_holder_constructed(self)) {
+        py::cast<Stepper&>(py::handle(self)).drop_schedules();
+      }
+      return 0;
+    };
+  };
+  py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
+      .def(py::init<std::int64_t>(), py::arg("t") = 0)
+      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"),
+           py::arg("start") = 0)
       .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
            py::arg("w"), py::arg("states"))
       .def("check", &Stepper::check)
       .def("step", &Stepper::step, py::arg("gradients"))
-      .def("set", &Stepper::set, py::arg("group"), py::arg("hyperparameters"))
+      .def("change", &Stepper::change, py::arg("changes"), py::arg("t"))
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
-      .def(
-          "start", [](Stepper& s, int group) { return s.start(group); }, py::arg("group"))
-      .def(
-          "set_start", [](Stepper& s, int group, std::int64_t t) { s.start(group) = t; },
-          py::arg("group"), py::arg("t"))
-      .def_readwrite("t", &Stepper::t);
+      .def("start", &Stepper::start, py::arg("group"))
+      .def("hold", &Stepper::hold)
+      .def("release", &Stepper::release)
+      .def_property_readonly("t", &Stepper::t);
 }

@@ -3,7 +3,8 @@
 #pragma once
 
 #if defined(_MSC_VER) && !defined(__clang__)
-#include <math.h>  // MSVC has no __builtin_sqrt; its sqrt is an intrinsic under /O2
+#pragma fp_contract(off)  // before Visual Studio 2022 a default of /fp:precise
+#include <math.h>         // MSVC has no __builtin_sqrt; its sqrt is an intrinsic under /O2
 #define GRADSTEP_INLINE __forceinline
 #define GRADSTEP_RESTRICT __restrict
 #define GRADSTEP_SIMD  // MSVC vectorises plain loops; its OpenMP mode knows no simd pragma
@@ -51,13 +52,28 @@ struct Floor<float> {
   static constexpr float scaled = 0x1p-100f;
   // For a mean that is only ever squared: below √(smallest normal) its square is denormal.
   static constexpr float squared = 0x1p-63f;
+  static constexpr float largest = 0x1.fffffep127f;
 };
 template <>
 struct Floor<double> {
   static constexpr double normal = 0x1p-1022;
   static constexpr double scaled = 0x1p-996;
   static constexpr double squared = 0x1p-511;
+  static constexpr double largest = 0x1.fffffffffffffp1023;
 };
+
+// A second moment that overflowed stays the largest number: were it infinite, 0 · ∞ would make the
+// next one NaN where β is 0. NaN passes.
+template <class T>
+GRADSTEP_INLINE T bounded(T x) {
+  return x > Floor<T>::largest ? Floor<T>::largest : x;
+}
+
+// A constant that keeps a quotient from 0/0 must not vanish when it is rounded to T.
+template <class T>
+GRADSTEP_INLINE T positive(double x) {
+  return x > 0 && T(x) < Floor<T>::normal ? Floor<T>::normal : T(x);
+}
 
 // NaN is not below the floor and passes.
 template <class T>

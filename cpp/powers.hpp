@@ -6,13 +6,15 @@
 
 namespace gradstep {
 
+// Static, so that no object exports a copy that the linker could take for all.
+
 // An unevaluated sum high + low that carries about 106 bits (Dekker 1971).
 struct DoubleDouble {
   double high, low;
 };
 
 // The exact product of two doubles, as Dekker's splitting into 26 and 27 bits gives it.
-inline DoubleDouble exact_product(double a, double b) {
+static inline DoubleDouble exact_product(double a, double b) {
   constexpr double splitter = 134217729.0;  // 2²⁷ + 1
   const double a_scaled = splitter * a, b_scaled = splitter * b;
   const double a_high = a_scaled - (a_scaled - a), a_low = a - a_high;
@@ -23,7 +25,7 @@ inline DoubleDouble exact_product(double a, double b) {
   return {product, error};
 }
 
-inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
+static inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   const DoubleDouble product = exact_product(a.high, b.high);
   const double low = product.low + (a.high * b.low + a.low * b.high);
   const double high = product.high + low;
@@ -31,7 +33,7 @@ inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
 }
 
 // βᵗ for 0 ≤ β < 1 by repeated squaring: the relative error stays near t · 2⁻¹⁰⁴.
-inline DoubleDouble power(double beta, int64_t t) {
+static inline DoubleDouble power(double beta, int64_t t) {
   constexpr double vanished = 0x1p-400;  // far below what 1 − βᵗ can show; keeps clear of underflow
   DoubleDouble result{1.0, 0.0}, square{beta, 0.0};
   for (; t > 0; t >>= 1) {
@@ -44,7 +46,7 @@ inline DoubleDouble power(double beta, int64_t t) {
 }
 
 // 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
-inline double one_minus_power(double beta, int64_t t) {
+static inline double one_minus_power(double beta, int64_t t) {
   const DoubleDouble p = power(beta, t);
   return (1.0 - p.high) - p.low;
 }

@@ -24,7 +24,7 @@ struct Hyperparameters {
 template <class T>
 struct SGD {
   T lr;
-  explicit SGD(const Hyperparameters& h) : lr(T(h.lr)) {}
+  GRADSTEP_INLINE explicit SGD(const Hyperparameters& h) : lr(T(h.lr)) {}
   GRADSTEP_INLINE void update(T& w, T g) const { w -= lr * g; }
 };
 
@@ -33,14 +33,14 @@ struct SGD {
 template <class T>
 struct EWA {
   T beta, rest;
-  explicit EWA(const Hyperparameters& h) : beta(T(h.beta)), rest(T(1 - h.beta)) {}
+  GRADSTEP_INLINE explicit EWA(const Hyperparameters& h) : beta(T(h.beta)), rest(T(1 - h.beta)) {}
   GRADSTEP_INLINE void update(T& v, T x) const {
     v = settle(beta * v + rest * x, Floor<T>::normal);
   }
 };
 
 // The sum of the weights in a momentum average after t steps: what bias correction divides by.
-inline double momentum_weight(const Hyperparameters& h) {
+static inline double momentum_weight(const Hyperparameters& h) {
   return (1 - h.dampening) * one_minus_power(h.beta, h.t) / (1 - h.beta);
 }
 
@@ -49,7 +49,7 @@ inline double momentum_weight(const Hyperparameters& h) {
 template <class T>
 struct Momentum {
   T beta, rest, rate;
-  explicit Momentum(const Hyperparameters& h)
+  GRADSTEP_INLINE explicit Momentum(const Hyperparameters& h)
       : beta(T(h.beta)),
         rest(T(1 - h.dampening)),
         rate(T(h.lr / (h.bias_correction ? momentum_weight(h) : 1.0))) {}
@@ -64,7 +64,7 @@ struct Momentum {
 template <class T>
 struct Nesterov {
   T beta, rest, rate;
-  explicit Nesterov(const Hyperparameters& h)
+  GRADSTEP_INLINE explicit Nesterov(const Hyperparameters& h)
       : beta(T(h.beta)),
         rest(T(1 - h.dampening)),
         rate(
@@ -81,18 +81,18 @@ struct Nesterov {
 template <class T>
 struct RMSpropConstants {
   T lr, beta, rest, momentum, eps, eps_root;
-  explicit RMSpropConstants(const Hyperparameters& h)
+  GRADSTEP_INLINE explicit RMSpropConstants(const Hyperparameters& h)
       : lr(T(h.lr)),
         beta(T(h.beta)),
         rest(T(1 - h.beta)),
         momentum(T(h.momentum)),
-        eps(T(h.eps)),
-        eps_root(T(h.eps_root)) {}
+        eps(positive<T>(h.eps)),
+        eps_root(positive<T>(h.eps_root)) {}
 
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(beta * v + (rest * g) * g, Floor<T>::normal);
+    return bounded(settle(beta * v + (rest * g) * g, Floor<T>::normal));
   }
   GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
   static GRADSTEP_INLINE T variance(T v, T m) {
@@ -155,20 +155,20 @@ struct CenteredRMSpropMomentum : RMSpropConstants<T> {
 template <class T>
 struct AdamConstants {
   T beta1, rest1, beta2, rest2, rate, eps, eps_root;
-  explicit AdamConstants(const Hyperparameters& h)
+  GRADSTEP_INLINE explicit AdamConstants(const Hyperparameters& h)
       : beta1(T(h.beta1)), rest1(T(1 - h.beta1)), beta2(T(h.beta2)), rest2(T(1 - h.beta2)) {
     const double first = h.bias_correction ? one_minus_power(h.beta1, h.t) : 1.0;
     const double second = h.bias_correction ? one_minus_power(h.beta2, h.t) : 1.0;
     const double root = square_root(second);
     rate = T(h.lr * root / first);
-    eps = T(h.eps * root);
-    eps_root = T(h.eps_root * second);
+    eps = positive<T>(h.eps * root);
+    eps_root = positive<T>(h.eps_root * second);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
     return settle(beta1 * m + rest1 * g, Floor<T>::scaled);
   }
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(beta2 * v + (rest2 * g) * g, Floor<T>::normal);
+    return bounded(settle(beta2 * v + (rest2 * g) * g, Floor<T>::normal));
   }
   GRADSTEP_INLINE T change(T m, T v) const {
     return (rate * m) / (square_root(v + eps_root) + eps);

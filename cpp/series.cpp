@@ -20,12 +20,14 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
   const View views[] = {writable_view_of(averages, written), view_of(values, read)};
   require_like(views[1], read, views[0]);
   const Geometry& shape = views[0].geometry;
-  if (shape.ndim < 1 || !all_dense(views, 2)) {
+  constexpr int wanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  if (shape.ndim < 1 || !views[0].has(wanted) || !views[1].has(wanted)) {
     throw py::value_error("a series and its averages must be C-contiguous, with at least one axis");
   }
   if (views[0].size == 0) return;
   const std::int64_t rows = shape.shape[0];
 
+  const DefaultFloatingPointMode mode;
   // 1 − βᵗ soon is 1 and stays it: from there on there is nothing to correct.
   std::vector<double> corrections;
   for (std::int64_t t = 1; bias_correction && t <= rows; ++t) {
@@ -34,7 +36,6 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
     corrections.push_back(correction);
   }
   const py::gil_scoped_release release;
-  const DefaultFloatingPointMode mode;
   active_table().series[views[0].dtype](h, views[1].geometry.data, shape.data, rows,
                                         views[0].size / rows, corrections.data(),
                                         static_cast<std::int64_t>(corrections.size()));

@@ -29,25 +29,6 @@ int count_states(const Rule& rule) {
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
 constexpr std::int64_t worth_releasing = 16'384;
 
-// One step at a time: a second thread on the same optimizer is told so, and finds nothing changed.
-class Turn {
- public:
-  explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
-    if (busy_.exchange(true, std::memory_order_acquire)) {
-      throw std::runtime_error(
-          "this optimizer is stepping in another thread (or in the schedule or array that this "
-          "step "
-          "has just called); give each thread an optimizer of its own, or take turns with a lock");
-    }
-  }
-  ~Turn() { busy_.store(false, std::memory_order_release); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  std::atomic<bool>& busy_;
-};
-
 }  // namespace
 
 std::vector<std::string> state_names(const std::string& rule) {
@@ -55,12 +36,99 @@ std::vector<std::string> state_names(const std::string& rule) {
   return {row.states, row.states + count_states(row)};
 }
 
-int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters) {
+// One at a time: a second thread on the same optimizer is told so, and finds nothing changed.
+class Stepper::Turn {
+ public:
+  explicit Turn(Stepper& stepper) : stepper_(stepper), nested_(is_held_here(stepper)) {
+    if (!nested_) take(stepper);
+  }
+  ~Turn() {
+    if (!nested_) give_back(stepper_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  static void take(Stepper& stepper) {
+    if (stepper.busy_.exchange(true, std::memory_order_acquire)) {
+      throw std::runtime_error(
+          "this optimizer is stepping or being saved in another thread (or in the schedule or "
+          "array that it has just called); give each thread an optimizer of its own, or take turns "
+          "with a lock");
+    }
+  }
+  static void give_back(Stepper& stepper) {
+    stepper.holder_ = {};
+    stepper.busy_.store(false, std::memory_order_release);
+  }
+  static bool is_held_here(const Stepper& stepper) {
+    return stepper.busy_.load(std::memory_order_acquire) &&
+           stepper.holder_ == std::this_thread::get_id();
+  }
+
+ private:
+  Stepper& stepper_;
+  bool nested_;  // within this thread's own `hold`
+};
+
+void Stepper::hold() {
+  Turn::take(*this);
+  holder_ = std::this_thread::get_id();
+}
+
+void Stepper::release() {
+  if (Turn::is_held_here(*this)) Turn::give_back(*this);
+}
+
+int Stepper::traverse(visitproc visit, void* arg) const {
+  for (const Group& group : groups_) {
+    for (const auto& entry : group.schedules) Py_VISIT(entry.second.ptr());
+  }
+  for (const Parameter& parameter : parameters_) {
+    Py_VISIT(parameter.w.ptr());
+    for (const py::array& state : parameter.states) Py_VISIT(state.ptr());
+  }
+  for (const py::array& gradient : gradients_) Py_VISIT(gradient.ptr());
+  return 0;
+}
+
+void Stepper::drop_schedules() {
+  for (Group& group : groups_) {
+    Schedules dropped;
+    dropped.swap(group.schedules);
+  }
+}
+
+Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
+                                   const py::dict& hyperparameters) {
   Group group;
   group.rule = find_rule(rule);
-  group.start = t;
-  assign(group, hyperparameters);
-  groups_.push_back(std::move(group));
+  group.start = start;
+  for (const auto& [key, value] : hyperparameters) {
+    const std::string name = py::cast<std::string>(key);
+    if (set_flag(group.values, name, value)) continue;
+    const NumberField* field = find_number(name);
+    if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
+    py::object number = py::reinterpret_borrow<py::object>(value);
+    if (PyCallable_Check(value.ptr())) {
+      group.schedules.emplace_back(field, number);
+      number = value(t);
+    }
+    group.values.*field->member = checked_number(*field, number);
+  }
+  for (const auto& entry : group.schedules) {
+    if (group.values.bias_correction && entry.first->below_one) {
+      throw py::value_error(std::string(entry.first->name) +
+                            " cannot follow a schedule together with bias_correction=True: the "
+                            "correction assumes one value for all steps; switch it off");
+    }
+  }
+  return group;
+}
+
+int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters,
+                       std::int64_t start) {
+  const Turn turn(*this);
+  groups_.push_back(make_group(rule, start, t_, hyperparameters));
   return static_cast<int>(groups_.size()) - 1;
 }
 
@@ -71,47 +139,49 @@ Stepper::Group& Stepper::group_at(int group) {
   return groups_[static_cast<std::size_t>(group)];
 }
 
-void Stepper::set(int group, const py::dict& hyperparameters) {
-  Group changed = group_at(group);
-  assign(changed, hyperparameters);
-  group_at(group) = std::move(changed);
-}
-
-void Stepper::assign(Group& group, const py::dict& hyperparameters) const {
-  for (const auto& [key, value] : hyperparameters) {
-    const std::string name = py::cast<std::string>(key);
-    if (set_flag(group.values, name, value)) continue;
-    const NumberField* field = find_number(name);
-    if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
-    auto& schedules = group.schedules;
-    schedules.erase(std::remove_if(schedules.begin(), schedules.end(),
-                                   [&](const auto& entry) { return entry.first == field; }),
-                    schedules.end());
-    py::object number = py::reinterpret_borrow<py::object>(value);
-    if (PyCallable_Check(value.ptr())) {
-      schedules.emplace_back(field, number);
-      number = value(t);
+void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
+  const Turn turn(*this);
+  std::vector<Group> made;
+  made.reserve(changes.size());
+  for (const auto& [index, rule, start, hyperparameters] : changes) {
+    const std::string own = active_table().rules[group_at(index).rule].name;
+    if (start < 0 || start > new_t) {
+      throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
     }
-    group.values.*field->member = checked_number(*field, number);
+    made.push_back(make_group(rule, start, new_t, hyperparameters));
+    if (state_names(rule) != state_names(own)) {
+      throw py::value_error("the group steps by '" + own + "', but this would need '" + rule +
+                            "', which keeps other state: choose it when the optimizer is made");
+    }
   }
+  std::size_t i = 0;
+  for (const Change& entry : changes) group_at(std::get<0>(entry)) = std::move(made[i++]);
+  t_ = new_t;
 }
 
 double Stepper::get(int group, const std::string& name) {
-  Group& g = group_at(group);
+  group_at(group);
   const NumberField* field = find_number(name);
   if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
-  read_schedules(g);
-  return g.values.*field->member;
+  return scheduled_values(group).*field->member;
 }
 
-void Stepper::read_schedules(Group& group) {
-  for (const auto& [field, schedule] : group.schedules) {
-    group.values.*field->member = checked_number(*field, schedule(t));
+// A schedule is the user's code, and may do anything, even change this group: nothing here refers
+// to it while a schedule is called.
+GroupValues Stepper::scheduled_values(int group) const {
+  const auto index = static_cast<std::size_t>(group);
+  GroupValues values = groups_[index].values;
+  if (groups_[index].schedules.empty()) return values;
+  const Schedules schedules = groups_[index].schedules;
+  for (const auto& [field, schedule] : schedules) {
+    values.*field->member = checked_number(*field, schedule(t_));
   }
+  return values;
 }
 
 void Stepper::add_parameter(int group, const std::string& name, py::handle w,
                             const py::sequence& states) {
+  const Turn turn(*this);
   const Rule& rule = active_table().rules[group_at(group).rule];
   Parameter parameter{group, name, {}, {}};
   const Label label{Label::parameter, &parameter.name};
@@ -139,7 +209,7 @@ const Constants* Stepper::constants_of(Group& group, const Kernel& kernel, DType
   if (!group.prepared[dtype]) {
     const DefaultFloatingPointMode mode;
     auto h = static_cast<const Hyperparameters&>(group.values);
-    h.t = t + 1 - group.start;
+    h.t = t_ + 1 - group.start;
     kernel.prepare(h, group.values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
     group.prepared[dtype] = true;
   }
@@ -147,7 +217,7 @@ const Constants* Stepper::constants_of(Group& group, const Kernel& kernel, DType
 }
 
 // Checks one parameter, its state and, where given, its gradient, and appends its item.
-void Stepper::plan_item(Parameter& parameter, py::handle gradient, const KernelTable& table) {
+void Stepper::plan_item(Parameter& parameter, const py::array* gradient, const KernelTable& table) {
   Group& group = groups_[static_cast<std::size_t>(parameter.group)];
   const Rule& rule = table.rules[group.rule];
   View views[max_streams];
@@ -159,8 +229,7 @@ void Stepper::plan_item(Parameter& parameter, py::handle gradient, const KernelT
 
   const Label gradient_label{Label::gradient, &parameter.name};
   if (gradient) {
-    gradients_.push_back(as_array(gradient, gradient_label));
-    const View& g = views[count++] = view_of(gradients_.back(), gradient_label);
+    const View& g = views[count++] = view_of(*gradient, gradient_label);
     require_like(g, gradient_label, w);
   }
   for (std::size_t s = 0; s < parameter.states.size(); ++s) {
@@ -196,38 +265,46 @@ void Stepper::plan_item(Parameter& parameter, py::handle gradient, const KernelT
 }
 
 void Stepper::check() {
-  const Turn turn(busy_);
+  const Turn turn(*this);
   written_.clear();
-  for (Parameter& parameter : parameters_) plan_item(parameter, {}, active_table());
+  for (Parameter& parameter : parameters_) plan_item(parameter, nullptr, active_table());
   written_.require_disjoint();
 }
 
 void Stepper::step(const py::sequence& gradients) {
-  const Turn turn(busy_);
+  if (Turn::is_held_here(*this)) Turn::take(*this);  // not within `hold`: throws
+  const Turn turn(*this);
   const std::size_t given = gradients.size();
   if (given != parameters_.size()) {
     throw py::value_error("expected " + std::to_string(parameters_.size()) +
                           " gradients, one for each parameter, got " + std::to_string(given));
   }
   items_.clear();
-  gradients_.clear();
   strided_.clear();
   written_.clear();
   total_ = 0;
-  for (Group& group : groups_) {
-    read_schedules(group);
-    group.prepared[float32] = group.prepared[float64] = false;
+  // Gradients are let go when the step is over, also where it was refused.
+  struct Emptied {
+    std::vector<py::array>& arrays;
+    ~Emptied() { arrays.clear(); }
+  } const emptied{gradients_};
+
+  // Whatever calls the user's code comes first: it might move an array that was looked at before.
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    groups_[i].values = scheduled_values(static_cast<int>(i));
+    groups_[i].prepared[float32] = groups_[i].prepared[float64] = false;
   }
-  const KernelTable& table = active_table();
   for (std::size_t i = 0; i < given; ++i) {
     const py::object gradient = gradients[i];
-    plan_item(parameters_[i], gradient, table);
+    gradients_.push_back(as_array(gradient, {Label::gradient, &parameters_[i].name}));
   }
+
+  const KernelTable& table = active_table();
+  for (std::size_t i = 0; i < given; ++i) plan_item(parameters_[i], &gradients_[i], table);
   written_.require_disjoint();
-  std::size_t i = 0;
-  for (const py::object& gradient : gradients_) {
-    const Label label{Label::gradient, &parameters_[i++].name};
-    written_.require_apart(view_of(gradient, label), label);
+  for (std::size_t i = 0; i < given; ++i) {
+    const Label label{Label::gradient, &parameters_[i].name};
+    written_.require_apart(view_of(gradients_[i], label), label);
   }
   const int team = team_size(total_);
 
@@ -238,8 +315,7 @@ void Stepper::step(const py::sequence& gradients) {
     const py::gil_scoped_release release;
     sweep(items_, total_, team);
   }
-  ++t;
-  gradients_.clear();
+  ++t_;
 }
 
 }  // namespace gradstep

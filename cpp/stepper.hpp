@@ -8,6 +8,9 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "arrays.hpp"
@@ -18,9 +21,15 @@ namespace gradstep {
 
 class Stepper {
  public:
+  // What one group is to become: its index, rule and start, and all its hyperparameters.
+  using Change = std::tuple<int, std::string, std::int64_t, py::dict>;
+
+  explicit Stepper(std::int64_t t) : t_(t) {}
+
   // Adds a group that steps by the rule of that name. `hyperparameters` maps names to numbers,
-  // truth values, or schedules: callables that get the number of steps taken.
-  int add_group(const std::string& rule, const py::dict& hyperparameters);
+  // truth values, or schedules: callables that get the number of steps taken. `start` is how many
+  // had been taken before the group came: its corrections count from there.
+  int add_group(const std::string& rule, const py::dict& hyperparameters, std::int64_t start);
 
   // Adds a parameter with its state, in the order of `state_names(rule)`. Checks each by itself.
   void add_parameter(int group, const std::string& name, py::handle w, const py::sequence& states);
@@ -31,23 +40,31 @@ class Stepper {
   // One step over all groups: everything is validated and allocated, then swept; t moves with it.
   void step(const py::sequence& gradients);
 
-  // Changes hyperparameters: all of them, or none where one is refused.
-  void set(int group, const py::dict& hyperparameters);
+  // Replaces hyperparameters and t: all of them, or none where one is refused.
+  void change(const std::vector<Change>& changes, std::int64_t new_t);
 
   // A number by name; a scheduled one as its value for the next step.
   double get(int group, const std::string& name);
 
-  // How many steps had been taken when the group was added: its corrections count from there.
-  std::int64_t& start(int group) { return group_at(group).start; }
+  std::int64_t start(int group) { return group_at(group).start; }
 
-  std::int64_t t = 0;  // steps taken
+  std::int64_t t() const { return t_; }
+
+  // For Python's collector: a schedule may well refer to the optimizer that calls it.
+  int traverse(visitproc visit, void* arg) const;
+  void drop_schedules();
+
+  // Between the two no other thread can step or change anything, and this one cannot step.
+  void hold();
+  void release();
 
  private:
+  using Schedules = std::vector<std::pair<const NumberField*, py::object>>;
   struct Group {
-    int rule;  // its row in the table
-    GroupValues values;
+    int rule = 0;  // its row in the table
     std::int64_t start = 0;
-    std::vector<std::pair<const NumberField*, py::object>> schedules;
+    GroupValues values;
+    Schedules schedules;
     Constants constants[dtype_count];
     bool prepared[dtype_count] = {};  // in the step under way
   };
@@ -57,21 +74,25 @@ class Stepper {
     py::array w;
     std::vector<py::array> states;
   };
+  class Turn;
 
   Group& group_at(int group);
-  void assign(Group& group, const py::dict& hyperparameters) const;
-  void read_schedules(Group& group);
+  static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
+                          const py::dict& hyperparameters);
+  GroupValues scheduled_values(int group) const;
   const Constants* constants_of(Group& group, const Kernel& kernel, DType dtype);
-  void plan_item(Parameter& parameter, py::handle gradient, const KernelTable& table);
+  void plan_item(Parameter& parameter, const py::array* gradient, const KernelTable& table);
 
+  std::int64_t t_ = 0;        // steps taken
   std::deque<Group> groups_;  // a deque, so that items may point at a group's constants
   std::deque<Parameter> parameters_;
   WrittenMemory written_;
   std::atomic<bool> busy_{false};
+  std::thread::id holder_;  // of `hold`, while busy
 
   // The plan of the step under way; kept for their memory.
   std::vector<Item> items_;
-  std::vector<py::object> gradients_;
+  std::vector<py::array> gradients_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
   std::int64_t total_ = 0;
 };

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -23,9 +23,10 @@ std::atomic<int> bound{1};
 std::atomic<std::int64_t> elements_per_thread{INT64_MAX};
 
 #if defined(_OPENMP)
-std::atomic<bool> region_opened{false};  // in this process or in one it was forked from
-std::atomic<bool> forked{false};         // and so never to be opened again
-std::atomic<int> granted{1};             // threads that the system is known to grant
+std::atomic<bool> forked{false};  // from a process in which anybody may have opened a region
+
+// Threads that the system is known to grant; libgomp keeps a pool for each thread that asks.
+thread_local int granted = 1;
 
 // What the runtime was told before anybody could have changed it: a later omp_set_num_threads, by
 // threadpoolctl for one, that asks for less is obeyed.
@@ -38,7 +39,7 @@ int runtime_limit() {
 // libgomp ends the process where it cannot create a thread. So the first time that a team of this
 // size is wanted, as many threads are started and joined here, where a refusal is an exception.
 bool can_start(int team) {
-  if (team <= granted.load()) return true;
+  if (team <= granted) return true;
   std::mutex mutex;
   std::condition_variable all_started;
   bool release = false;
@@ -52,7 +53,7 @@ bool can_start(int team) {
         all_started.wait(lock, [&] { return release; });  // alive together, as in a team
       });
     }
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // no thread, or no memory for one
     enough = false;
   }
   {
@@ -61,7 +62,7 @@ bool can_start(int team) {
   }
   all_started.notify_all();
   for (std::thread& other : others) other.join();
-  if (enough) granted.store(team);
+  if (enough) granted = team;
   return enough;
 }
 #endif
@@ -78,7 +79,9 @@ bool has_openmp() {
 
 void set_num_threads(int threads) { bound.store(threads); }
 int get_num_threads() { return bound.load(); }
-void set_elements_per_thread(std::int64_t elements) { elements_per_thread.store(elements); }
+void set_elements_per_thread(std::int64_t elements) {
+  elements_per_thread.store(std::max<std::int64_t>(elements, 1));
+}
 std::int64_t get_elements_per_thread() { return elements_per_thread.load(); }
 
 int team_size(std::int64_t elements) {
@@ -88,7 +91,6 @@ int team_size(std::int64_t elements) {
   if (team <= 1 || forked.load() || omp_in_parallel()) return 1;
   team = std::min(team, runtime_limit());
   if (team <= 1 || !can_start(team)) return 1;
-  region_opened.store(true);
   return team;
 #else
   static_cast<void>(elements);
@@ -100,7 +102,7 @@ void watch_forks() {
 #if defined(_OPENMP)
   runtime_limit();
 #if defined(__unix__) || defined(__APPLE__)
-  pthread_atfork(nullptr, nullptr, [] { forked.store(region_opened.load()); });
+  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
 #endif
 #endif
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -163,6 +165,23 @@ def test_saving_and_loading(value: Any) -> None:
     assert (fresh.beta, fresh.t, fresh.value) == (0.25, 0, 0.0)
 
 
+@pytest.mark.parametrize("act", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_go_on_by_themselves(act: Any) -> None:
+    average = gs.EWA(0.5)
+    average.update(np.ones(2))
+    other = act(average)
+    assert other.update(np.ones(2)).tolist() == [0.75] * 2
+    assert average.value.tolist() == [0.5] * 2
+
+
+def test_what_was_set_at_first_stays() -> None:
+    average = gs.EWA(0.5)
+    with pytest.raises(AttributeError):
+        average.beta = 0.9  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        average.bias_correction = True  # type: ignore[misc]
+
+
 def test_a_state_that_is_none_changes_nothing() -> None:
     average = gs.EWA(0.5)
     average.update(1.0)
@@ -170,6 +189,8 @@ def test_a_state_that_is_none_changes_nothing() -> None:
         ({}, "has no 'beta'"),
         ({**average.state_dict(), "beta": 2.0}, "beta must be"),
         ({**average.state_dict(), "t": -1}, "t must be an integer"),
+        ({**average.state_dict(), "average": None}, "state of an average is damaged"),
+        ({**average.state_dict(), "t": 0}, "state of an average is damaged"),
     ]:
         with pytest.raises(ValueError, match=message):
             average.load_state_dict(bad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import copy
 import pickle
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -217,11 +218,11 @@ def test_overlap_against_sets_of_bytes(data: st.DataObject) -> None:
         assert ("shares memory" in refusal(lambda: opt.step([b]))) == meets
 
 
-def refusal(act: Callable[[], object]) -> str:
-    """Return the message of the ValueError that `act` raises, empty where it raises none."""
+def refusal(act: Callable[[], object], kind: type[Exception] = ValueError) -> str:
+    """Return the message of the error that `act` raises, empty where it raises none."""
     try:
         act()
-    except ValueError as error:
+    except kind as error:
         return str(error)
     return ""
 
@@ -265,6 +266,11 @@ HYPERPARAMETERS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (gs.SGD, {"lr": np.inf}, ValueError, r"lr must be finite and >= 0, got inf"),
     (gs.SGD, {"lr": "0.1"}, TypeError, r"lr must be a number or a schedule, got '0\.1'"),
     (gs.SGD, {"lr": None}, TypeError, r"lr must be a number or a schedule, got None"),
+    (gs.SGD, {"lr": True}, TypeError, r"lr must be a number or a schedule, got True"),
+    (gs.SGD, {"lr": 1 + 2j}, TypeError, r"lr must be a number or a schedule, got \(1\+2j\)"),
+    (gs.SGD, {"lr": 10**400}, ValueError, r"lr must be finite and >= 0"),
+    (gs.RMSprop, {"momentum": np.array([0.1, 0.2])}, TypeError, r"momentum must be a number"),
+    (gs.Adam, {"betas": (0.9, lambda n: 0.9)}, ValueError, r"beta2 cannot follow a schedule.*switch"),
     (gs.SGD, {"lr": lambda n: -1.0}, ValueError, r"lr must be finite and >= 0, got -1\.0"),
     (gs.SGD, {"lr": lambda n: "x"}, TypeError, r"lr must be a number"),
     (gs.SGD, {"weight_decay": -0.1}, ValueError, r"weight_decay must be finite and >= 0"),
@@ -353,6 +359,11 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.sgd(w, w.copy(), lr=-1), ValueError, r"lr must be finite"),
     (lambda: gs.functional.ewa(w, w.copy(), beta=1.0), ValueError, r"beta must be >= 0 and < 1"),
     (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),
+    (lambda: gs.functional.sgd(w, w.copy(), lr=gs.schedules.Constant(0.1)), TypeError, r"lr must be a number here, got a callable.*lr=schedule\(n\)"),
+    (lambda: gs.functional.sgd([], [], lr=0.1), ValueError, r"w holds no arrays"),
+    (lambda: gs.EWA(lambda n: 0.5), TypeError, r"beta must be a number, got <function"),  # type: ignore[arg-type]
+    (lambda: gs.ewa(np.ma.masked_array([1.0, 2.0])), TypeError, r"'values' .* mask would be ignored"),
+    (lambda: gs.ewa([1.0], bias_correction="no"), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
     (lambda: gs.EWA("x"), TypeError, r"beta must be a number"),  # type: ignore[arg-type]
     (lambda: gs.EWA(bias_correction=1), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
     (lambda: gs.EWA().update("x"), TypeError, r"'0' must be a NumPy array .* got str"),
@@ -435,6 +446,112 @@ def test_an_array_that_cannot_be_exported() -> None:
         gs.SGD({"w": Refuses()})
 
 
+def test_an_interrupt_is_not_taken_for_a_bad_array() -> None:
+    class Interrupted:
+        def __dlpack__(self, **options: Any) -> Any:
+            raise KeyboardInterrupt
+
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gs.SGD({"w": Interrupted()})
+    with pytest.raises(KeyboardInterrupt):
+        gs.SGD(f32(2), lr=Interrupted())  # type: ignore[arg-type]
+
+
+def test_an_array_that_is_made_anew_each_time_is_refused() -> None:
+    class Copies:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+            return f32(3)
+
+    class Lends:
+        held = f32(3)
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+            return self.held
+
+    with pytest.raises(TypeError, match=r"parameter '0' must be a NumPy array .* got Copies"):
+        gs.SGD(Copies())
+    gs.SGD(Lends(), lr=0.25).step(Lends.held.copy())
+    assert Lends.held.tolist() == [0.75] * 3
+
+
+def test_the_native_order_by_any_name_and_empty_arrays_of_any_stride() -> None:
+    named = np.ones(3, "<f4" if sys.byteorder == "little" else ">f4")
+    named = named.view(named.dtype.newbyteorder("little" if sys.byteorder == "little" else "big"))
+    gs.SGD(named, lr=1.0).step(f32(3))
+    assert named.tolist() == [0, 0, 0]
+    empty = as_strided(f32(1), (0, 5), (2**62, 2**61))
+    gs.SGD(empty).step(np.zeros((0, 5), np.float32))
+
+
+class Meddler:
+    """A gradient that runs code of its own when it is asked for its memory."""
+
+    def __init__(self, held: Array, act: Callable[[], object]) -> None:
+        self.held, self.act = held, act
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        self.act()
+        return self.held.__array_interface__
+
+
+def test_a_gradient_that_reshapes_a_parameter_is_noticed() -> None:
+    a, b = f32(6), f32(6)
+    opt = gs.SGD({"a": a, "b": b})
+    opt.step({"a": f32(6), "b": Meddler(f32(6), lambda: None)})
+
+    def reshape() -> None:
+        a.shape = (2, 3)
+
+    before = a.copy()
+    with pytest.raises(ValueError, match=r"gradient of 'a' has shape \(6,\), expected \(2, 3\)"):
+        opt.step({"a": f32(6), "b": Meddler(f32(6), reshape)})
+    assert np.array_equal(a.ravel(), before)
+
+
+def test_a_step_cannot_be_changed_from_within() -> None:
+    opt = gs.AdamW({"a": f32(6), "b": f32(6)}, lr=0.1)
+
+    def decay() -> None:
+        opt.groups[0]["weight_decay"] = 0.5
+
+    with pytest.raises(TypeError, match="gradient of 'b' .* got Meddler"):
+        opt.step({"a": f32(6), "b": Meddler(f32(6), decay)})
+    assert opt.groups[0]["weight_decay"] == 0.01
+
+    def rate(n: int) -> float:
+        if n == 1:
+            opt2.lr = 0.5
+        return 0.1
+
+    w = f32(3)
+    opt2 = gs.SGD(w, lr=rate)
+    opt2.step(f32(3))
+    with pytest.raises(RuntimeError, match="stepping or being saved"):
+        opt2.step(f32(3))
+    assert (opt2.t, w[0]) == (1, np.float32(0.9))
+
+
+def test_what_is_held_cannot_be_stepped() -> None:
+    opt = gs.Adam(f32(3))
+    with opt._held():
+        with pytest.raises(RuntimeError, match="stepping or being saved"):
+            opt.step(f32(3))
+        thread_says: list[str] = []
+
+        def other() -> None:
+            thread_says.append(refusal(opt.state_dict, RuntimeError))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert "being saved in another thread" in thread_says[0]
+    opt.step(f32(3))
+
+
 def test_optimizers_refuse_to_be_copied() -> None:
     opt = gs.Adam(f32(2))
     for act in (copy.copy, copy.deepcopy, pickle.dumps):
@@ -457,7 +574,7 @@ def test_a_second_thread_on_the_same_optimizer() -> None:
     thread = threading.Thread(target=opt.step, args=(f32(3),))
     thread.start()
     assert inside.wait(10)
-    with pytest.raises(RuntimeError, match="stepping in another thread"):
+    with pytest.raises(RuntimeError, match="stepping or being saved in another thread"):
         opt.step(f32(3))
     assert params.tolist() == [1, 1, 1]
     leave.set()

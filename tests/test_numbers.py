@@ -50,7 +50,7 @@ def test_what_is_not_finite_stays_in_its_element(case: Case, value: float, isa: 
     assert not all(np.isfinite(array[37]) for array in touched)
 
 
-# Centered RMSprop is exempt: there v − m² would be ∞ − ∞, as the Notes of gs.RMSprop say.
+# Centered RMSprop is exempt: there m² overflows too, as the Notes of gs.RMSprop say.
 @pytest.mark.parametrize("case", [c for c in CASES if not c.options.get("centered")], ids=str)
 @pytest.mark.parametrize("g", [1e20, 3e38])
 def test_a_square_that_overflows_makes_no_nan(case: Case, g: float) -> None:
@@ -140,6 +140,33 @@ def test_small_moments_are_kept_where_they_matter() -> None:
     assert w[0] == pytest.approx(-1.0, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda w: gs.Adam(w, lr=0.1, eps_root=0.0, eps=1e-45),
+        lambda w: gs.Adam(w, lr=0.1, eps_root=1e-44),
+        lambda w: gs.Adam(w, lr=0.1, betas=(0.9, 1 - 1e-9), eps_root=2.0**-126),
+        lambda w: gs.RMSprop(w, lr=0.1, eps_root=1e-60),
+    ],
+)
+def test_the_smallest_eps_still_keeps_zero_gradients_from_nan(make: Any) -> None:
+    w = np.ones(3, np.float32)
+    make(w).step(np.zeros(3, np.float32))
+    assert w.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda w: gs.RMSprop(w, beta=0.0), lambda w: gs.Adam(w, betas=(0.9, 0.0))]
+)
+def test_an_overflow_is_forgotten_where_beta_is_zero(make: Any) -> None:
+    w = np.zeros(1, np.float32)
+    opt = make(w)
+    for g in (1e25, 1.0, 1.0):
+        opt.step(np.full(1, g, np.float32))
+    assert opt.state["0"]["v"][0] == 1
+    assert np.isfinite(w[0])
+
+
 def test_denormal_parameters_and_gradients_are_honoured() -> None:
     w = np.array([0.0, 1e-44], np.float32)
     gs.SGD(w, lr=1.0).step(np.array([1e-44, 0.0], np.float32))
@@ -177,6 +204,18 @@ def mode() -> Iterator[Mode]:
     before = mode.read()
     yield mode
     mode.write(before)
+
+
+def test_a_series_is_corrected_alike_in_any_mode(mode: Mode) -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    expected = gs.ewa(values, bias_correction=True)
+    usual = mode.read()
+    mode.write(usual | mode.TOWARDS_ZERO)
+    try:
+        found = gs.ewa(values, bias_correction=True)
+    finally:
+        mode.write(usual)
+    assert found.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("n", [100, 100_000])

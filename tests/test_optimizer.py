@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -262,7 +265,7 @@ def _changed(d: Any, *path: Any, value: Any) -> Any:
         (("optimizer",), "SGD", ValueError, r"of SGD, but this optimizer is Adam"),
         (("t",), -1, ValueError, r"t must be an integer >= 0, got -1"),
         (("t",), 1.5, TypeError, r"t must be an integer >= 0, got 1\.5"),
-        (("groups",), [], ValueError, r"0 groups, this optimizer 1"),
+        (("groups",), [], ValueError, r"groups of the state must be a list of 1, got \[\]"),
         (("state",), {}, ValueError, r"does not fit: 'a' is missing; 'b' is missing"),
         (("state", "c"), {}, ValueError, r"'c' is not a parameter here"),
         (("state", "b"), {"m": 0}, ValueError, r"'b' has \['m'\], expected \['m', 'v'\]"),
@@ -281,7 +284,18 @@ def _changed(d: Any, *path: Any, value: Any) -> Any:
         ),
         (("groups", 0, "lr"), -1.0, ValueError, r"lr must be finite and >= 0"),
         (("groups", 0, "amsgrad"), True, ValueError, r"would need 'amsgrad'"),
-        (("groups", 0), {}, ValueError, r"the state of group 0 has no 'lr'"),
+        (
+            ("groups", 0),
+            {},
+            ValueError,
+            r"group 0 of the state lacks or has too much: \['amsgrad', 'betas'",
+        ),
+        (("groups", 0), None, TypeError, r"group 0 of the state must be a mapping, got NoneType"),
+        (("groups",), None, ValueError, r"groups of the state must be a list of 1, got None"),
+        (("groups", 0, "start"), 1, ValueError, r"start must be between 0 and t, got 1"),
+        (("groups", 0, "own"), ["rate"], ValueError, r"group 0 of the state has an 'own' of"),
+        (("state",), None, TypeError, r"state of the state must be a mapping"),
+        (("state", "b"), None, TypeError, r"'b' of the state must be a mapping"),
         (("groups", 0, "lr"), {"schedule": "Spiral"}, ValueError, r"Spiral"),
     ],
 )
@@ -312,6 +326,96 @@ def test_a_group_counts_its_corrections_from_its_start() -> None:
         new.step(ones(3))
     assert np.array_equal(w, fresh)
     assert (opt.t, new.t) == (1003, 3)
+
+
+def test_the_order_of_keys_in_a_state_does_not_matter() -> None:
+    opt = gs.RMSprop(ones(3), centered=True, momentum=0.5)
+    opt.step(ones(3))
+    saved = opt.state_dict()
+    saved["state"] = {k: dict(sorted(arrays.items())) for k, arrays in saved["state"].items()}
+    other = gs.RMSprop(ones(3), centered=True, momentum=0.5)
+    other.load_state_dict(saved)
+    np.testing.assert_equal(other.state_dict(), opt.state_dict())
+
+
+def test_what_keeps_the_same_state_can_be_switched() -> None:
+    w, judged = np.zeros(1), np.zeros(1)
+    opt = gs.Momentum(w, lr=1.0, beta=0.5)
+    opt.groups[0]["nesterov"] = np.True_
+    gs.Momentum(judged, lr=1.0, beta=0.5, nesterov=True).step(ones(1))
+    opt.step(ones(1))
+    assert w[0] == judged[0] == -0.75
+    assert opt.groups[0]["nesterov"] is True
+
+
+def test_rates_of_all_groups_change_or_none() -> None:
+    calls = []
+
+    def fails_at_the_second_call(n: int) -> float:
+        calls.append(n)
+        if len(calls) == 2:
+            raise LookupError
+        return 0.25
+
+    opt = gs.SGD([{"params": ones(1)}, {"params": ones(1)}], lr=0.5)
+    with pytest.raises(LookupError):
+        opt.lr = fails_at_the_second_call
+    assert [group["lr"] for group in opt.groups] == [0.5, 0.5]
+    assert opt.lr == 0.5
+
+
+def test_hyperparameters_are_the_optimizers_own() -> None:
+    betas, rate = [0.5, 0.75], np.array(0.1)
+    opt = gs.Adam(ones(1), lr=rate, betas=betas)  # type: ignore[arg-type]
+    betas[0] = 0.0
+    rate[...] = 5
+    assert (opt.groups[0]["betas"], opt.groups[0]["lr"], opt.lr) == ((0.5, 0.75), 0.1, 0.1)
+    assert type(gs.SGD(ones(1), lr=Fraction(1, 4)).groups[0]["lr"]) is float  # type: ignore[arg-type]
+
+
+def test_state_takes_no_other_arrays() -> None:
+    opt = gs.Momentum(ones(1))
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        opt.state["0"]["m"] = ones(1)  # type: ignore[index]
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        opt.state["0"] = {}  # type: ignore[index]
+
+
+def test_an_error_names_its_group() -> None:
+    with pytest.raises(ValueError, match=r"group 1: lr must be finite and >= 0, got -1"):
+        gs.SGD([{"params": ones(1)}, {"params": ones(1), "lr": -1.0}])
+
+
+def test_empty_keys_are_names_too() -> None:
+    opt = gs.SGD({"": ones(1), "0": ones(2)})
+    assert list(gs.Momentum({"": {"x": ones(1)}, "x": ones(2)}).state) == [".x", "x"]
+    opt.step({"": ones(1), "0": ones(2)})
+
+
+def test_a_schedule_may_refer_to_its_optimizer_without_a_leak() -> None:
+    class Trainer:
+        def __init__(self) -> None:
+            self.opt = gs.Adam(ones(10), lr=self.rate)
+
+        def rate(self, n: int) -> float:
+            return 0.1
+
+    trainer = Trainer()
+    trainer.opt.step(ones(10))
+    alive = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert alive() is None
+
+
+def test_gradients_are_let_go_also_after_an_error() -> None:
+    opt = gs.SGD([ones(2), ones(3)])
+    gradient = ones(2)
+    alive = weakref.ref(gradient)
+    with pytest.raises(ValueError, match="has shape"):
+        opt.step([gradient, ones(2)])
+    del gradient
+    assert alive() is None
 
 
 def test_empty_parameters_take_part() -> None:

@@ -254,6 +254,21 @@ print("done")
     assert output(code) == "done"
 
 
+@openmp
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork; run on Linux or macOS")
+def test_a_forked_child_is_serial_whoever_used_openmp_before() -> None:
+    code = (
+        STEP
+        + """
+child = os.fork()
+if child == 0:
+    os._exit(0 if _core.team_size(w.size) == 1 else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    )
+    assert output(code) == "0"
+
+
 @linux
 @openmp
 def test_where_no_thread_can_be_had_a_step_is_serial() -> None:

@@ -52,15 +52,24 @@ class EWA:
     """
 
     def __init__(self, beta: float = 0.9, *, bias_correction: bool = False) -> None:
-        if not isinstance(bias_correction, bool):
-            raise TypeError(f"bias_correction must be True or False, got {bias_correction!r}")
-        self.bias_correction = bias_correction
+        self._bias_correction = checks.flag("bias_correction", bias_correction)
+        if callable(beta):
+            raise TypeError(f"beta must be a number, got {beta!r}")
         self._stepper = _core.Stepper()
         self._stepper.add_group("ewa", {"beta": beta})
-        self.beta = self._stepper.get(0, "beta")
         self._averages: list[NDArray[Any]] = []
         self._structure: Structure | None = None  # None until something was folded in
         self._of_numbers = False
+
+    @property
+    def beta(self) -> float:
+        """β, as it was given."""
+        return self._stepper.get(0, "beta")
+
+    @property
+    def bias_correction(self) -> bool:
+        """Whether the start at zero is corrected."""
+        return self._bias_correction
 
     @property
     def t(self) -> int:
@@ -92,7 +101,7 @@ class EWA:
             if not structure.names:
                 raise ValueError("there is nothing to average: the structure holds no arrays")
             values = self._values(structure, x, is_number)
-            self._begin(structure, [np.zeros_like(v, subok=False) for v in values], is_number)
+            self._begin(structure, [np.zeros_like(v, subok=False) for v in values], is_number, 0)
         elif is_number != self._of_numbers:
             expected = "a number" if self._of_numbers else "arrays"
             raise TypeError(f"this average is of {expected}, got {type(x).__name__}")
@@ -120,13 +129,21 @@ class EWA:
         arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
         return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
 
-    def _begin(self, structure: Structure, averages: list[NDArray[Any]], of_numbers: bool) -> None:
-        stepper = _core.Stepper()
+    def _begin(
+        self, structure: Structure, averages: list[NDArray[Any]], of_numbers: bool, t: int
+    ) -> None:
+        stepper = _core.Stepper(t)
         stepper.add_group("ewa", {"beta": self.beta})
         for name, array in zip(structure.names, averages, strict=True):
             stepper.add_parameter(0, name, array, [])
         self._stepper, self._structure = stepper, structure
         self._averages, self._of_numbers = averages, of_numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state_dict()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.load_state_dict(state)
 
     def __repr__(self) -> str:
         return f"EWA(beta={self.beta!r}, bias_correction={self.bias_correction!r})"
@@ -162,12 +179,13 @@ class EWA:
             raise ValueError(f"not the state of an average: it has no {missing[0]!r}")
         t = checks.count("t", d["t"])
         loaded = EWA(d["beta"], bias_correction=d["bias_correction"])
+        if (d["average"] is None) != (t == 0):
+            raise ValueError(f"the state of an average is damaged: t={t}, average={d['average']!r}")
         if d["average"] is not None:
             of_numbers = isinstance(d["average"], numbers.Real)
             structure = Structure(d["average"])
             values = loaded._values(structure, d["average"], of_numbers)
-            loaded._begin(structure, [v.copy(order="K") for v in values], of_numbers)
-        loaded._stepper.t = t
+            loaded._begin(structure, [v.copy(order="K") for v in values], of_numbers, t)
         self.__dict__ = loaded.__dict__
 
 
@@ -206,11 +224,13 @@ def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) 
     >>> gs.ewa([1.0, 1.0, 1.0], beta=0.5, bias_correction=True)
     array([1., 1., 1.])
     """
+    if isinstance(values, np.ndarray):
+        _core.as_array(values, "values")  # refuses what ascontiguousarray would drop, a mask
     series = np.ascontiguousarray(values)
     if np.ndim(values) == 0:
         raise ValueError("a series needs at least one axis; for single values use gs.EWA")
     if series.dtype.kind in "iub":
         series = series.astype(np.float64)
     averages = np.empty_like(series, subok=False)
-    _core.ewa_series(series, averages, beta, bias_correction)
+    _core.ewa_series(series, averages, beta, checks.flag("bias_correction", bias_correction))
     return averages

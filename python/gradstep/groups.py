@@ -5,8 +5,7 @@ Their ranges are the core's to judge. Parameters and state are in optimizer.py.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,20 @@ class Group(MutableMapping[str, Any]):
     def __init__(
         self,
         stepper: _core.Stepper,
-        values: dict[str, Any],
+        values: Mapping[str, Any],
         rule_of: Callable[[Mapping[str, Any]], str],
         core_values: Callable[[Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         self._stepper = stepper
-        self._values = values
         self._rule_of = rule_of
         self._core_values = core_values
-        self.rule = rule_of(values)
-        self.index = stepper.add_group(self.rule, core_values(values))
+        self._values = {name: own(value) for name, value in values.items()}
+        self.index = stepper.add_group(rule_of(self._values), core_values(self._values))
+
+    @property
+    def rule(self) -> str:
+        """The name of the core's rule by which the group steps."""
+        return self._rule_of(self._values)
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -40,9 +43,7 @@ class Group(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._values:
             raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(self._values)}")
-        values = {**self._values, name: value}
-        self.check(values)
-        self.replace(values)
+        change_all(self._stepper, [(self, {**self._values, name: value}, None)], self._stepper.t)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("hyperparameters can be changed but not removed")
@@ -60,53 +61,76 @@ class Group(MutableMapping[str, Any]):
         """Return all values as arguments are written."""
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
 
-    def check(self, values: Mapping[str, Any]) -> None:
-        """Raise where these values cannot be this group's; nothing is changed."""
-        rule = self._rule_of(values)
-        trial = _core.Stepper()
-        trial.t = self._stepper.t
-        trial.add_group(rule, self._core_values(values))
-        if rule != self.rule:
-            raise ValueError(
-                f"the group steps by {self.rule!r}, but this would need {rule!r}, which keeps other "
-                "state: choose it when the optimizer is made"
-            )
-
-    def replace(self, values: dict[str, Any]) -> None:
-        """Take over values that were checked."""
-        self._stepper.set(self.index, self._core_values(values))
-        self._values = values
-
     def plain(self) -> dict[str, Any]:
         """Return the values as plain ones, and under ``"own"`` the names that have none."""
         plain: dict[str, Any] = {}
-        own = []
+        kept = []
         for name, value in self._values.items():
             try:
                 plain[name] = _to_plain(value)
             except TypeError:
-                own.append(name)
-        return {**plain, "own": own}
+                kept.append(name)
+        return {**plain, "own": kept}
 
     def restored(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return all values as `saved` has them, and the names that it leaves to this group."""
-        own = list(saved.get("own", ()))
-        missing = [name for name in self._values if name not in saved and name not in own]
-        if missing:
-            raise ValueError(f"the state of group {self.index} has no {missing[0]!r}")
-        values = {
-            name: self._values[name] if name in own else _from_plain(saved[name])
+        kept = saved.get("own", [])
+        if not isinstance(kept, list) or not set(kept) <= set(self._values):
+            raise ValueError(f"group {self.index} of the state has an 'own' of {kept!r}")
+        names = {*self._values, "own", "start"} - set(kept)
+        wrong = names.symmetric_difference(saved) - {"own"}
+        if wrong:
+            raise ValueError(
+                f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
+            )
+        return {
+            name: self._values[name] if name in kept else _from_plain(saved[name])
             for name in self._values
-        }
-        return values, own
+        }, kept
+
+
+# A group, all values that it is to have, and its start, None to leave that as it is.
+Change = tuple[Group, Mapping[str, Any], int | None]
+
+
+def change_all(stepper: _core.Stepper, changes: Sequence[Change], t: int) -> None:
+    """Change groups and t together: all of it, or nothing where any value is refused."""
+    planned = []
+    for group, values, start in changes:
+        taken = {name: own(value) for name, value in values.items()}
+        planned.append((group, taken, stepper.start(group.index) if start is None else start))
+    stepper.change(
+        [
+            (group.index, group._rule_of(values), start, group._core_values(values))
+            for group, values, start in planned
+        ],
+        t,
+    )
+    for group, values, _ in planned:
+        group._values = values
+
+
+def own(value: Any) -> Any:
+    """Return a value that nobody else can change: a plain number where it stands for one.
+
+    What is neither a number nor a schedule passes, for the core to refuse by its name.
+    """
+    if isinstance(value, list | tuple):
+        return tuple(own(entry) for entry in value)
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if value is None or callable(value) or isinstance(value, bool | int | float | str):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _to_plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         return [_to_plain(entry) for entry in value]
-    if callable(value):
-        return schedules.to_config(value)
-    return value.item() if isinstance(value, np.generic | np.ndarray) else copy.copy(value)
+    return schedules.to_config(value) if callable(value) else value
 
 
 def _from_plain(value: Any) -> Any:

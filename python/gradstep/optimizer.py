@@ -6,14 +6,16 @@ hyperparameters are in groups.py.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gradstep import _core, checks
-from gradstep.groups import Group
+from gradstep.groups import Change, Group, change_all, own
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -28,7 +30,7 @@ class Optimizer:
         The structure given at construction; its arrays are updated in place.
     groups : list of mappings
         The hyperparameters of each group. Assigning to one changes it from the next step on.
-    state : dict
+    state : mapping
         The arrays of state by parameter and name: ``state["W1"]["m"]``.
 
     Notes
@@ -49,7 +51,9 @@ class Optimizer:
         self._stepper = _core.Stepper()
         self._structures: list[Structure] = []
         self.groups: list[Group] = []
-        self.state: dict[str, dict[str, Array]] = {}
+        self._state: dict[str, Mapping[str, Array]] = {}
+        # To be looked at and filled, not to be given other arrays, which a step would not see.
+        self.state: Mapping[str, Mapping[str, Array]] = MappingProxyType(self._state)
 
         self._grouped = _is_list_of_groups(params)
         entries = params if self._grouped else [{"params": params}]
@@ -80,16 +84,22 @@ class Optimizer:
         self._flatten = self._flattener()
 
     def _add(self, structure: Structure, tree: object, values: dict[str, Any]) -> None:
-        group = Group(self._stepper, values, self._rule, self._core_values)
+        try:
+            group = Group(self._stepper, values, self._rule, self._core_values)
+        except (TypeError, ValueError) as error:
+            if not self._grouped:
+                raise
+            raise type(error)(f"group {len(self.groups)}: {error}") from None
         self._structures.append(structure)
         self.groups.append(group)
         for name, given in zip(structure.names, structure.flatten(tree), strict=True):
             w = _core.as_array(given, name)
             # In the parameter's own memory order, so that all of a step can be walked as one run.
-            self.state[name] = {
+            arrays = {
                 state: np.zeros_like(w, subok=False) for state in _core.state_names(group.rule)
             }
-            self._stepper.add_parameter(group.index, name, w, list(self.state[name].values()))
+            self._state[name] = MappingProxyType(arrays)
+            self._stepper.add_parameter(group.index, name, w, list(arrays.values()))
 
     def _flattener(self) -> Callable[[Any], Sequence[Any]]:
         if not self._grouped:
@@ -125,8 +135,7 @@ class Optimizer:
         core: dict[str, Any] = {"decoupled": cls._decoupled}
         for name, value in values.items():
             if name in cls._selectors:
-                if not isinstance(value, bool | np.bool_):
-                    raise TypeError(f"{name} must be True or False, got {value!r}")
+                checks.flag(name, value)
             elif name == "betas":
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     raise ValueError(f"betas must be a pair of numbers, got {value!r}")
@@ -171,8 +180,8 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
-        for group in self.groups:
-            group["lr"] = value
+        changes = [(group, {**group, "lr": value}, None) for group in self.groups]
+        change_all(self._stepper, changes, self.t)
 
     @property
     def t(self) -> int:
@@ -206,18 +215,19 @@ class Optimizer:
         >>> saved["t"], saved["state"]["w"]["m"]
         (1, array([0.1, 0.1], dtype=float32))
         """
-        return {
-            "optimizer": type(self).__name__,
-            "t": self.t,
-            "groups": [
-                {**group.plain(), "start": self._stepper.start(group.index)}
-                for group in self.groups
-            ],
-            "state": {
-                name: {key: array.copy(order="K") for key, array in arrays.items()}
-                for name, arrays in self.state.items()
-            },
-        }
+        with self._held():
+            return {
+                "optimizer": type(self).__name__,
+                "t": self.t,
+                "groups": [
+                    {**group.plain(), "start": self._stepper.start(group.index)}
+                    for group in self.groups
+                ],
+                "state": {
+                    name: {key: array.copy(order="K") for key, array in arrays.items()}
+                    for name, arrays in self.state.items()
+                },
+            }
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned: state, hyperparameters and `t`. All or nothing.
@@ -229,57 +239,61 @@ class Optimizer:
 
         Raises
         ------
-        ValueError
-            If anything does not fit; the message lists all of it, and nothing has changed.
+        TypeError, ValueError
+            If anything is not what it should be or does not fit; nothing has changed.
 
         Warns
         -----
         UserWarning
             Where a hyperparameter was a callable that could not be saved; the own one is kept.
         """
-        planned, own = self._plan_load(d)
-        for name in own:
+        t, changes, kept = self._plan_load(d)
+        for name in kept:
             warnings.warn(
                 f"{name} was a callable that could not be saved; this optimizer's own is kept",
                 stacklevel=2,
             )
-        # From here on nothing fails.
-        for group, values, start in planned:
-            group.replace(values)
-            self._stepper.set_start(group.index, start)
-        for name, arrays in self.state.items():
-            for key, array in arrays.items():
-                array[...] = d["state"][name][key]
-        self._stepper.t = d["t"]
+        with self._held():
+            change_all(self._stepper, changes, t)
+            # From here on nothing fails.
+            for name, arrays in self.state.items():
+                for key, array in arrays.items():
+                    array[...] = d["state"][name][key]
 
-    def _plan_load(
-        self, d: Mapping[str, Any]
-    ) -> tuple[list[tuple[Group, dict[str, Any], int]], list[str]]:
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep other threads from stepping while state is read or written as a whole."""
+        self._stepper.hold()
+        try:
+            yield
+        finally:
+            self._stepper.release()
+
+    def _plan_load(self, d: Mapping[str, Any]) -> tuple[int, list[Change], list[str]]:
         """Check all of a state dict and return what loading it sets and what it leaves alone."""
-        missing = [key for key in ("optimizer", "t", "groups", "state") if key not in d]
+        missing = [key for key in ("optimizer", "t", "groups", "state") if key not in _mapping(d)]
         if missing:
             raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
         if d["optimizer"] != type(self).__name__:
             raise ValueError(
                 f"the state is of {d['optimizer']}, but this optimizer is {type(self).__name__}"
             )
-        if len(d["groups"]) != len(self.groups):
+        if not isinstance(d["groups"], list | tuple) or len(d["groups"]) != len(self.groups):
             raise ValueError(
-                f"the state has {len(d['groups'])} groups, this optimizer {len(self.groups)}"
+                f"groups of the state must be a list of {len(self.groups)}, got {d['groups']!r}"
             )
-        checks.count("t", d["t"])
-        problems = self._mismatches(d["state"])
+        t = checks.count("t", d["t"])
+        problems = self._mismatches(_mapping(d["state"], "state of the state"))
         if problems:
             raise ValueError("the state does not fit: " + "; ".join(problems))
 
-        planned = []
-        own: list[str] = []
+        changes: list[Change] = []
+        kept: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
-            values, kept = group.restored(saved)
-            group.check(values)
-            planned.append((group, values, checks.count("start", saved.get("start"))))
-            own += kept
-        return planned, own
+            values, own = group.restored(_mapping(saved, f"group {group.index} of the state"))
+            changes.append((group, values, checks.count("start", saved["start"])))
+            kept += own
+        return t, changes, kept
 
     def _mismatches(self, state: Mapping[str, Mapping[str, Any]]) -> list[str]:
         problems = [f"{name!r} is not a parameter here" for name in state if name not in self.state]
@@ -287,7 +301,7 @@ class Optimizer:
             if name not in state:
                 problems.append(f"{name!r} is missing")
                 continue
-            if list(arrays) != list(state[name]):
+            if set(arrays) != set(_mapping(state[name], f"{name!r} of the state")):
                 problems.append(f"{name!r} has {list(state[name])}, expected {list(arrays)}")
                 continue
             for key, array in arrays.items():
@@ -306,25 +320,38 @@ class Optimizer:
         cls, w: object, g: object, state: Mapping[str, object], t: int | None, **values: Any
     ) -> None:
         """Take one step over arrays whose state the caller keeps; see functional.py."""
+        values = {name: own(value) for name, value in values.items()}
         rule = cls._rule(values)
         needed = _core.state_names(rule)
         _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
         if t is None:
             if values.get("bias_correction"):
                 raise ValueError("bias_correction=True needs t, the number of this step, from 1 on")
+            scheduled = [name for name, value in values.items() if callable(value)]
+            if scheduled:
+                raise TypeError(
+                    f"{scheduled[0]} must be a number here, got a callable: this function does not "
+                    f"know how many steps were taken; call it yourself, {scheduled[0]}=schedule(n)"
+                )
             t = 1
         t = checks.count("t", t, least=1)
         several = isinstance(w, list | tuple)
+        if several and not w:
+            raise ValueError("w holds no arrays; pass at least one parameter")
         columns = [_listed_like(several, w, "w", w), _listed_like(several, w, "g", g)]
         columns += [_listed_like(several, w, name, state[name]) for name in needed]
 
-        stepper = _core.Stepper()
-        stepper.t = t - 1
+        stepper = _core.Stepper(t - 1)
         index = stepper.add_group(rule, cls._core_values(values))
-        stepper.set_start(index, 0)
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
             stepper.add_parameter(index, f"w[{i}]" if several else "w", wi, si)
         stepper.step(columns[1])
+
+
+def _mapping(given: Any, what: str = "the state") -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping, got {type(given).__name__}")
+    return given
 
 
 def _is_list_of_groups(params: object) -> bool:

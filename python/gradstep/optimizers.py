@@ -188,8 +188,8 @@ class RMSprop(Optimizer):
     -----
     The state is ``v``, with `centered` also ``m``, with `momentum` also ``b``.
 
-    A gradient whose square overflows makes v infinite and its parameter stand still, but never NaN;
-    `centered` is exempt, because there ``v − m²`` can be ∞ − ∞.
+    A gradient whose square overflows leaves v at the largest number and its parameter nearly in
+    place, never NaN; `centered` is exempt, because there ``m²`` overflows too.
 
     References
     ----------
@@ -233,7 +233,8 @@ class RMSprop(Optimizer):
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
-        has_buffer = callable(values["momentum"]) or values["momentum"] != 0
+        momentum = values["momentum"]
+        has_buffer = not (isinstance(momentum, int | float) and momentum == 0)
         centered = "_centered" if values["centered"] else ""
         return f"rmsprop{centered}{'_momentum' if has_buffer else ''}"
 

@@ -27,7 +27,7 @@ class Structure:
     """
 
     def __init__(self, tree: object, first: int = 0) -> None:
-        self._template = _template(tree, "", first)
+        self._template = _template(tree, None, first)
         self.names: tuple[str, ...] = tuple(_names(self._template))
         require_distinct(self.names)
         flat = all(isinstance(child, str) for child in _children(self._template))
@@ -42,7 +42,10 @@ class Structure:
     def flatten(self, tree: object, what: str = "params") -> Sequence[Any]:
         """Return the arrays of `tree`, which must have this structure exactly."""
         leaves: list[Any] = []
-        _collect(self._template, tree, False, what, leaves)
+        try:
+            _collect(self._template, tree, False, what, leaves)
+        except _KeysDiffer as error:
+            raise ValueError(str(error)) from None
         return leaves
 
     def flatten_gradients(self, tree: object) -> Sequence[Any]:
@@ -61,7 +64,9 @@ class Structure:
         if self._flat_list and type(tree) is list and len(tree) == len(self.names):
             return tree
         try:
-            return self.flatten(tree, "grads")
+            leaves = []
+            _collect(self._template, tree, False, "grads", leaves)
+            return leaves
         except _KeysDiffer as plain:
             try:
                 with_d: list[Any] = []
@@ -106,16 +111,16 @@ class _KeysDiffer(ValueError):
     """A dict has other keys than the structure."""
 
 
-def _template(tree: object, name: str, first: int = 0) -> Template:
+def _template(tree: object, name: str | None, first: int = 0) -> Template:
     def inner(key: object) -> str:
-        return f"{name}.{key}" if name else str(key)
+        return str(key) if name is None else f"{name}.{key}"
 
     if isinstance(tree, Mapping):
         return {key: _template(child, inner(key)) for key, child in tree.items()}
     if isinstance(tree, list | tuple):
         children = [_template(child, inner(first + i)) for i, child in enumerate(tree)]
         return tuple(children) if isinstance(tree, tuple) else children
-    return name or str(first)
+    return str(first) if name is None else name
 
 
 def _children(template: Template) -> Iterable[Template]:
