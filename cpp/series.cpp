@@ -20,7 +20,8 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
   const View views[] = {writable_view_of(averages, written), view_of(values, read)};
   require_like(views[1], read, views[0]);
   const Geometry& shape = views[0].geometry;
-  constexpr int wanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  using Flag = py::detail::npy_api;
+  constexpr int wanted = Flag::NPY_ARRAY_C_CONTIGUOUS_ | Flag::NPY_ARRAY_ALIGNED_;
   if (shape.ndim < 1 || !views[0].has(wanted) || !views[1].has(wanted)) {
     throw py::value_error("a series and its averages must be C-contiguous, with at least one axis");
   }

@@ -150,8 +150,10 @@ void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
     }
     made.push_back(make_group(rule, start, new_t, hyperparameters));
     if (state_names(rule) != state_names(own)) {
-      throw py::value_error("the group steps by '" + own + "', but this would need '" + rule +
-                            "', which keeps other state: choose it when the optimizer is made");
+      std::string message = "the group steps by '";
+      message.append(own).append("', but this would need '").append(rule);
+      message += "', which keeps other state: choose it when the optimizer is made";
+      throw py::value_error(message);
     }
   }
   std::size_t i = 0;
