@@ -39,7 +39,7 @@ struct Numeric {
 };
 
 // Under zero gradients a moment decays by β a step until it is denormal, and arithmetic on
-// denormals can be forty times slower. So what is stored is compared with a floor, and is zero
+// denormals can be many times slower. So what is stored is compared with a floor, and is zero
 // below it. The processor's own flush-to-zero would do the same faster on paper, but x86 decides
 // what is tiny after rounding and Arm before: the bits would differ.
 template <class T>

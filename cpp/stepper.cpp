@@ -156,8 +156,10 @@ void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
       throw py::value_error(message);
     }
   }
-  std::size_t i = 0;
-  for (const Change& entry : changes) group_at(std::get<0>(entry)) = std::move(made[i++]);
+  // Swapped: what the old groups held is let go, and may run code, only when all have changed.
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    std::swap(group_at(std::get<0>(changes[i])), made[i]);
+  }
   t_ = new_t;
 }
 

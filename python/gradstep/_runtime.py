@@ -1,7 +1,7 @@
 """Loads the compiled core so that OpenMP's threads sleep between steps.
 
 By default libgomp's workers spin for milliseconds after a parallel region and hold the cores that
-NumPy's own threads want next; a training loop was measured six times slower for it. libgomp reads
+NumPy's own threads want next; docs/design.md has what that does to a training loop. libgomp reads
 its wait policy once, when it is loaded, so that is set here and taken away again at once. What the
 user has set is left alone. How many threads there are is decided in parallel.py.
 """

@@ -60,8 +60,8 @@ class Optimizer:
         planned = []
         first = 0
         for entry in entries:
-            own = {key: value for key, value in entry.items() if key != "params"}
-            unknown = [key for key in own if key not in hyperparameters]
+            overrides = {key: value for key, value in entry.items() if key != "params"}
+            unknown = [key for key in overrides if key not in hyperparameters]
             if unknown:
                 raise ValueError(
                     f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
@@ -73,7 +73,7 @@ class Optimizer:
                 first += len(entry["params"])
             elif not isinstance(entry["params"], Mapping):
                 first += 1
-            planned.append((structure, entry["params"], {**hyperparameters, **own}))
+            planned.append((structure, entry["params"], {**hyperparameters, **overrides}))
         require_distinct(name for structure, _, _ in planned for name in structure.names)
         if not any(structure.names for structure, _, _ in planned):
             raise ValueError("params holds no arrays; pass at least one parameter")
@@ -290,9 +290,9 @@ class Optimizer:
         changes: list[Change] = []
         kept: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
-            values, own = group.restored(_mapping(saved, f"group {group.index} of the state"))
+            values, left = group.restored(_mapping(saved, f"group {group.index} of the state"))
             changes.append((group, values, checks.count("start", saved["start"])))
-            kept += own
+            kept += left
         return t, changes, kept
 
     def _mismatches(self, state: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -41,12 +41,10 @@ class Structure:
 
     def flatten(self, tree: object, what: str = "params") -> Sequence[Any]:
         """Return the arrays of `tree`, which must have this structure exactly."""
-        leaves: list[Any] = []
         try:
-            _collect(self._template, tree, False, what, leaves)
+            return self._leaves(tree, False, what)
         except _KeysDiffer as error:
             raise ValueError(str(error)) from None
-        return leaves
 
     def flatten_gradients(self, tree: object) -> Sequence[Any]:
         """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
@@ -64,18 +62,19 @@ class Structure:
         if self._flat_list and type(tree) is list and len(tree) == len(self.names):
             return tree
         try:
-            leaves = []
-            _collect(self._template, tree, False, "grads", leaves)
-            return leaves
+            return self._leaves(tree, False, "grads")
         except _KeysDiffer as plain:
             try:
-                with_d: list[Any] = []
-                _collect(self._template, tree, True, "grads", with_d)
-                return with_d
+                return self._leaves(tree, True, "grads")
             except _KeysDiffer:
                 raise ValueError(
                     f"{plain} (or every key with a leading 'd': 'dW1' for 'W1')"
                 ) from None
+
+    def _leaves(self, tree: object, d: bool, what: str) -> list[Any]:
+        leaves: list[Any] = []
+        _collect(self._template, tree, d, what, leaves)
+        return leaves
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """Put arrays, in the order of `names`, together to this structure."""
