@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["tests", "serial", "format", "lint", "types", "sanitize"]
+nox.options.sessions = ["tests", "without_openmp", "format", "lint", "types", "sanitize"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
@@ -85,15 +85,12 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
-def serial(session: nox.Session) -> None:
+def without_openmp(session: nox.Session) -> None:
     """Build without OpenMP, with warnings as errors, and run what depends on threads."""
     session.install(
-        ".[test]", STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/serial"
+        ".[test]", STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/without_openmp"
     )
-    code = (
-        "import gradstep as gs; i = gs.cpu_info(); assert (i['openmp'], i['threads']) == (False, 1)"
-    )
-    session.run("python", "-c", code)
+    session.run("python", "-c", "import gradstep as gs; assert not gs.cpu_info()['openmp']")
     session.run("pytest", "tests/test_parallel.py", "tests/test_bits.py", *session.posargs)
 
 

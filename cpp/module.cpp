@@ -7,6 +7,7 @@
 
 #include "dispatch.hpp"
 #include "floating_point.hpp"
+#include "pool.hpp"
 #include "series.hpp"
 #include "stepper.hpp"
 #include "threads.hpp"
@@ -30,9 +31,16 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("has_openmp", &has_openmp);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
   m.def("get_num_threads", &get_num_threads);
-  m.def("set_elements_per_thread", &set_elements_per_thread, py::arg("elements"));
-  m.def("get_elements_per_thread", &get_elements_per_thread);
-  m.def("team_size", &team_size, py::arg("elements"));
+  m.def(
+      "set_work_per_thread",
+      [](std::int64_t asleep, std::int64_t awake) { set_work_per_thread({asleep, awake}); },
+      py::arg("asleep"), py::arg("awake"));
+  m.def("get_work_per_thread", [] {
+    const WorkPerThread work = get_work_per_thread();
+    return py::make_tuple(work.asleep, work.awake);
+  });
+  m.def("team_size", [](std::int64_t work) { return Team(work).size(); }, py::arg("work"));
+  m.def("set_rendezvous", &set_rendezvous, py::arg("on"));
   m.def("share_begin", &share_begin, py::arg("total"), py::arg("shares"), py::arg("share"));
 
   m.def(

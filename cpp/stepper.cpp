@@ -203,7 +203,6 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
     const View state = writable_view_of(parameter.states.back(), state_label);
     require_like(state, state_label, view);
   }
-  items_.reserve(parameters_.size() + 1);
   gradients_.reserve(parameters_.size() + 1);
   strided_.reserve(parameters_.size() + 1);
   parameters_.push_back(std::move(parameter));
@@ -254,7 +253,6 @@ void Stepper::plan_item(Parameter& parameter, const py::array* gradient, const K
   item.stream_count = count;
   item.itemsize = itemsize_of[w.dtype];
   item.count = w.size;
-  item.offset = total_;
   if (all_dense(views, count)) {
     for (int s = 0; s < count; ++s) item.streams[s] = views[s].geometry.data;
   } else {
@@ -264,8 +262,7 @@ void Stepper::plan_item(Parameter& parameter, const py::array* gradient, const K
     strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
     item.strided = strided_.back().get();
   }
-  items_.push_back(item);
-  total_ += w.size;
+  sweep_.add(item);
 }
 
 void Stepper::check() {
@@ -283,10 +280,9 @@ void Stepper::step(const py::sequence& gradients) {
     throw py::value_error("expected " + std::to_string(parameters_.size()) +
                           " gradients, one for each parameter, got " + std::to_string(given));
   }
-  items_.clear();
+  sweep_.clear();
   strided_.clear();
   written_.clear();
-  total_ = 0;
   // Gradients are let go when the step is over, also where it was refused.
   struct Emptied {
     std::vector<py::array>& arrays;
@@ -310,14 +306,15 @@ void Stepper::step(const py::sequence& gradients) {
     const Label label{Label::gradient, &parameters_[i].name};
     written_.require_apart(view_of(gradients_[i], label), label);
   }
-  const int team = team_size(total_);
+  const Team team(sweep_.written());
+  sweep_.prepare(team.size());
 
   // From here on nothing fails.
-  if (total_ < worth_releasing) {
-    sweep(items_, total_, team);
+  if (sweep_.total() < worth_releasing) {
+    sweep_.run(team);
   } else {
     const py::gil_scoped_release release;
-    sweep(items_, total_, team);
+    sweep_.run(team);
   }
   ++t_;
 }

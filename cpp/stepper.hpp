@@ -91,10 +91,9 @@ class Stepper {
   std::thread::id holder_;  // of `hold`, while busy
 
   // The plan of the step under way; kept for their memory.
-  std::vector<Item> items_;
+  Sweep sweep_;
   std::vector<py::array> gradients_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
-  std::int64_t total_ = 0;
 };
 
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.

@@ -3,11 +3,8 @@
 
 #include <algorithm>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include "floating_point.hpp"
+#include "pool.hpp"
 
 namespace gradstep {
 namespace {
@@ -44,30 +41,6 @@ void run_strided(const Item& item, std::int64_t begin, std::int64_t end) {
   }
 }
 
-void run_share(const std::vector<Item>& items, std::int64_t begin, std::int64_t end) {
-  const DefaultFloatingPointMode mode;
-  // The last item that starts at or before `begin`; empty ones before it have nothing to do.
-  auto item = std::upper_bound(items.begin(), items.end(), begin,
-                               [](std::int64_t at, const Item& i) { return at < i.offset; });
-  if (item != items.begin()) --item;
-  for (; item != items.end() && item->offset < end; ++item) {
-    const std::int64_t first = std::max<std::int64_t>(begin - item->offset, 0);
-    const std::int64_t last = std::min(end - item->offset, item->count);
-    if (first < last) (item->strided ? run_strided : run_dense)(*item, first, last);
-  }
-}
-
-#if defined(_OPENMP)
-// A share begins at a tile's border in whichever array its first element falls.
-std::int64_t cut(const std::vector<Item>& items, std::int64_t total, int shares, int share) {
-  const std::int64_t at = share_begin(total, shares, share);
-  if (at >= total) return total;
-  const auto after = std::upper_bound(items.begin(), items.end(), at,
-                                      [](std::int64_t x, const Item& i) { return x < i.offset; });
-  return at - (at - std::prev(after)->offset) % tile;
-}
-#endif
-
 }  // namespace
 
 std::int64_t share_begin(std::int64_t total, int shares, int share) {
@@ -76,21 +49,73 @@ std::int64_t share_begin(std::int64_t total, int shares, int share) {
   return whole * share + std::min<std::int64_t>(share, rest);
 }
 
-void sweep(const std::vector<Item>& items, std::int64_t total, int team) {
-#if defined(_OPENMP)
-  if (team > 1) {
-#pragma omp parallel num_threads(team)
-    {
-      // The runtime may grant fewer threads than asked for.
-      const int shares = omp_get_num_threads(), share = omp_get_thread_num();
-      run_share(items, cut(items, total, shares, share), cut(items, total, shares, share + 1));
-    }
+void Sweep::clear() {
+  items_.clear();
+  total_ = written_ = 0;
+}
+
+void Sweep::add(Item item) {
+  item.offset = total_;
+  total_ += item.count;
+  written_ += item.count * (item.stream_count - 1);  // all but the gradient
+  items_.push_back(item);
+}
+
+void Sweep::prepare(int members) {
+  members_ = members;
+  if (members > static_cast<int>(shares_.size())) shares_ = std::vector<Share>(members);
+}
+
+void Sweep::run(const Team& team) {
+  if (members_ == 1) {
+    const DefaultFloatingPointMode mode;
+    run_range(0, total_);
     return;
   }
-#else
-  static_cast<void>(team);
-#endif
-  run_share(items, 0, total);
+  for (int i = 0; i < members_; ++i) {
+    Share& share = shares_[static_cast<std::size_t>(i)];
+    share.next.store(share_begin(total_, members_, i), std::memory_order_relaxed);
+    share.end = share_begin(total_, members_, i + 1);
+  }
+  // Small enough that a helper that wakes late still finds something to do, and that nobody waits
+  // long for the last part; large enough that taking one costs nothing.
+  constexpr std::int64_t least = 4096, most = 65536;
+  part_ = std::clamp(total_ / members_ / 8, least, most);
+  run_together(
+      members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_part(member); },
+      this, team.linger());
+}
+
+void Sweep::take_part(int member) {
+  const DefaultFloatingPointMode mode;
+  for (int i = 0; i < members_; ++i) {
+    Share& share = shares_[static_cast<std::size_t>((member + i) % members_)];
+    while (share.next.load(std::memory_order_relaxed) < share.end) {
+      const std::int64_t begin = share.next.fetch_add(part_, std::memory_order_relaxed);
+      if (begin >= share.end) break;
+      run_range(cut(begin), cut(std::min(begin + part_, share.end)));
+    }
+  }
+}
+
+// A part begins at a tile's border in whichever array its first element falls.
+std::int64_t Sweep::cut(std::int64_t at) const {
+  if (at >= total_) return total_;
+  const auto after = std::upper_bound(items_.begin(), items_.end(), at,
+                                      [](std::int64_t x, const Item& i) { return x < i.offset; });
+  return at - (at - std::prev(after)->offset) % tile;
+}
+
+void Sweep::run_range(std::int64_t begin, std::int64_t end) const {
+  // The item that holds `begin`.
+  auto item = std::upper_bound(items_.begin(), items_.end(), begin,
+                               [](std::int64_t at, const Item& i) { return at < i.offset; });
+  if (item != items_.begin()) --item;
+  for (; item != items_.end() && item->offset < end; ++item) {
+    const std::int64_t first = std::max<std::int64_t>(begin - item->offset, 0);
+    const std::int64_t last = std::min(end - item->offset, item->count);
+    if (first < last) (item->strided ? run_strided : run_dense)(*item, first, last);
+  }
 }
 
 }  // namespace gradstep

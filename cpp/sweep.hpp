@@ -1,12 +1,13 @@
-// All arrays of a step in one pass: equal shares, one parallel region. Knows neither Python nor any
-// formula; nothing in here can fail.
+// All arrays of a step in one pass, shared out among threads. Knows neither Python nor any formula.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "kernels.hpp"
 #include "strided.hpp"
+#include "threads.hpp"
 
 namespace gradstep {
 
@@ -22,7 +23,7 @@ struct Item {
   const StridedRun* strided = nullptr;
 };
 
-// Elements in a tile. Shares are cut at multiples of it, counted from an array's start, so that no
+// Elements in a tile. Parts are cut at multiples of it, counted from an array's start, so that no
 // two threads write to one cache line of an array, and strided arrays pass through buffers of a
 // tile.
 constexpr std::int64_t tile = 512;
@@ -30,7 +31,34 @@ constexpr std::int64_t tile = 512;
 // Where share `share` of `shares` begins among `total` elements; share `shares` begins at the end.
 std::int64_t share_begin(std::int64_t total, int shares, int share);
 
-// Runs every item, on up to `team` threads. `items` are in the order of their offsets.
-void sweep(const std::vector<Item>& items, std::int64_t total, int team);
+// The plan of a step: filled item by item, prepared, and then run, which cannot fail.
+class Sweep {
+ public:
+  void clear();
+  // The items' offsets are set here: they lie one behind the other.
+  void add(Item item);
+  std::int64_t total() const { return total_; }
+  std::int64_t written() const { return written_; }  // elements of parameters and state
+
+  // Allocates what a team of that size needs.
+  void prepare(int members);
+  void run(const Team& team);
+
+ private:
+  // A member takes its own share part by part, then helps with what is left of the others'.
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+
+  void take_part(int member);
+  std::int64_t cut(std::int64_t at) const;
+  void run_range(std::int64_t begin, std::int64_t end) const;
+
+  std::vector<Item> items_;
+  std::int64_t total_ = 0, written_ = 0, part_ = 0;
+  std::vector<Share> shares_;
+  int members_ = 1;
+};
 
 }  // namespace gradstep

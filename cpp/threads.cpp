@@ -3,11 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <climits>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -16,56 +12,45 @@
 #include <pthread.h>
 #endif
 
+#include "pool.hpp"
+
 namespace gradstep {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 std::atomic<int> bound{1};
-std::atomic<std::int64_t> elements_per_thread{INT64_MAX};
+// docs/performance.md has the measurements behind these.
+std::atomic<std::int64_t> asleep_work{100'000}, awake_work{12'000};
+std::atomic<bool> forked{false};
 
-#if defined(_OPENMP)
-std::atomic<bool> forked{false};  // from a process in which anybody may have opened a region
+// Steps that follow each other as closely as this find the helpers awake. A training loop, which
+// computes gradients in between, finds them asleep, and its own threads find the cores free.
+constexpr std::chrono::nanoseconds close_by = std::chrono::microseconds(30);
+constexpr int close_calls_needed = 2;  // in a row
 
-// Threads that the system is known to grant; libgomp keeps a pool for each thread that asks.
-thread_local int granted = 1;
+std::atomic<Clock::rep> last_end{0};
+std::atomic<int> close_calls{0};
 
-// What the runtime was told before anybody could have changed it: a later omp_set_num_threads, by
-// threadpoolctl for one, that asks for less is obeyed.
+bool follows_closely() {
+  const Clock::duration gap =
+      Clock::now().time_since_epoch() - Clock::duration(last_end.load(std::memory_order_relaxed));
+  const int calls = gap > close_by ? 0 : close_calls.load(std::memory_order_relaxed) + 1;
+  close_calls.store(std::min(calls, close_calls_needed), std::memory_order_relaxed);
+  return calls >= close_calls_needed;
+}
+
+// What other libraries and the user say of OpenMP holds here too: a later omp_set_num_threads, by
+// threadpoolctl for one, that asks for less than there was at first, and being inside of a region.
 int runtime_limit() {
+#if defined(_OPENMP)
   static const int at_start = omp_get_max_threads();
   const int now = omp_get_max_threads();
-  return now < at_start ? now : INT32_MAX;
-}
-
-// libgomp ends the process where it cannot create a thread. So the first time that a team of this
-// size is wanted, as many threads are started and joined here, where a refusal is an exception.
-bool can_start(int team) {
-  if (team <= granted) return true;
-  std::mutex mutex;
-  std::condition_variable all_started;
-  bool release = false;
-  std::vector<std::thread> others;
-  bool enough = true;
-  try {
-    others.reserve(static_cast<std::size_t>(team) - 1);
-    while (static_cast<int>(others.size()) < team - 1) {
-      others.emplace_back([&] {
-        std::unique_lock<std::mutex> lock(mutex);
-        all_started.wait(lock, [&] { return release; });  // alive together, as in a team
-      });
-    }
-  } catch (const std::exception&) {  // no thread, or no memory for one
-    enough = false;
-  }
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    release = true;
-  }
-  all_started.notify_all();
-  for (std::thread& other : others) other.join();
-  if (enough) granted = team;
-  return enough;
-}
+  return omp_in_parallel() ? 1 : now < at_start ? now : INT_MAX;
+#else
+  return INT_MAX;
 #endif
+}
 
 }  // namespace
 
@@ -79,31 +64,35 @@ bool has_openmp() {
 
 void set_num_threads(int threads) { bound.store(threads); }
 int get_num_threads() { return bound.load(); }
-void set_elements_per_thread(std::int64_t elements) {
-  elements_per_thread.store(std::max<std::int64_t>(elements, 1));
+void set_work_per_thread(WorkPerThread work) {
+  asleep_work.store(std::max<std::int64_t>(work.asleep, 1));
+  awake_work.store(std::max<std::int64_t>(work.awake, 1));
 }
-std::int64_t get_elements_per_thread() { return elements_per_thread.load(); }
+WorkPerThread get_work_per_thread() { return {asleep_work.load(), awake_work.load()}; }
 
-int team_size(std::int64_t elements) {
-#if defined(_OPENMP)
-  const std::int64_t pays = elements / elements_per_thread.load();
-  int team = static_cast<int>(std::min<std::int64_t>(bound.load(), pays));
-  if (team <= 1 || forked.load() || omp_in_parallel()) return 1;
-  team = std::min(team, runtime_limit());
-  if (team <= 1 || !can_start(team)) return 1;
-  return team;
-#else
-  static_cast<void>(elements);
-  return 1;
-#endif
+Team::Team(std::int64_t work) {
+  const std::int64_t least = awake_work.load(std::memory_order_relaxed);
+  const int most = bound.load(std::memory_order_relaxed);
+  if (most <= 1 || work < 2 * least || forked.load(std::memory_order_relaxed)) return;
+  timed_ = true;
+  const bool awake = follows_closely();
+  const std::int64_t pays = work / (awake ? least : asleep_work.load());
+  if (pays <= 1) return;
+  const int wanted = static_cast<int>(std::min<std::int64_t>(most, pays));
+  size_ = gather_members(std::min(wanted, runtime_limit()));
+  if (awake) linger_ = close_by;
+}
+
+Team::~Team() {
+  if (timed_) {
+    last_end.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+  }
 }
 
 void watch_forks() {
-#if defined(_OPENMP)
   runtime_limit();
 #if defined(__unix__) || defined(__APPLE__)
   pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-#endif
 #endif
 }
 

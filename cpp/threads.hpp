@@ -1,27 +1,47 @@
 // How many threads a step gets: the user's bound, what pays, and what is safe (fork, nesting, a
-// system that grants no more threads). The parallel region itself is in sweep.cpp.
+// system that grants no more threads). The threads themselves are in pool.cpp.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 namespace gradstep {
 
-// Whether the build found OpenMP; without it every step is serial.
+// Whether the build found OpenMP: then limits that are set on its runtime are obeyed.
 bool has_openmp();
 
 // The upper bound; may exceed the number of cores.
 void set_num_threads(int threads);
 int get_num_threads();
 
-// How many elements of a step pay for one thread; python/gradstep/_runtime.py says why so many.
-void set_elements_per_thread(std::int64_t elements);
-std::int64_t get_elements_per_thread();
+// How much work pays for one thread, in elements written (parameter and state): where helpers are
+// asleep and have to be woken, and where they are awake.
+struct WorkPerThread {
+  std::int64_t asleep, awake;
+};
+void set_work_per_thread(WorkPerThread work);
+WorkPerThread get_work_per_thread();
 
-// The team that a step over this many elements deserves, at least 1. Called outside any region.
-int team_size(std::int64_t elements);
+// A job's share of threads, decided when it begins; its end is noted, for the next one.
+class Team {
+ public:
+  // At least 1. Helpers exist from here on. Called before anything changes: may allocate.
+  explicit Team(std::int64_t work);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
 
-// Once, at import: a forked child runs serially from then on, because libgomp's threads do not
-// survive fork and a region would wait for them for ever.
+  int size() const { return size_; }
+  // How long helpers are to spin for the next job.
+  std::chrono::nanoseconds linger() const { return linger_; }
+
+ private:
+  int size_ = 1;
+  bool timed_ = false;
+  std::chrono::nanoseconds linger_{0};
+};
+
+// Once, at import: a forked child runs serially from then on, because the helpers are not in it.
 void watch_forks();
 
 }  // namespace gradstep

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-import gradstep as gs
 from gradstep import _core
+from teams import shared_out
 
 THREADS = [1, 2, 5]
 
@@ -21,17 +21,8 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.use_isa(before)
 
 
-@pytest.fixture
-def eager_threads() -> Iterator[None]:
-    """Let even small steps use all the threads they are allowed."""
-    before = _core.get_elements_per_thread()
-    _core.set_elements_per_thread(1)
-    yield
-    _core.set_elements_per_thread(before)
-
-
 @pytest.fixture(params=THREADS)
-def threads(request: pytest.FixtureRequest, eager_threads: None) -> Iterator[int]:
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """One, two and more threads than this machine may have cores."""
-    with gs.threads(request.param):
+    with shared_out(request.param):
         yield request.param

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import gradstep as gs
 from gradstep import _core
 from oracle import CASES, Case
+from teams import shared_out
 
 Array = NDArray[Any]
 
@@ -45,7 +46,7 @@ def outcome(case: Case, w: Array, grads: list[Array]) -> str:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_levels_threads_and_alignment(case: Case, dtype: Any, eager_threads: None) -> None:
+def test_levels_threads_and_alignment(case: Case, dtype: Any) -> None:
     w, grads = inputs(4099, dtype)
     found = {}
     for isa in _core.isas():
@@ -54,7 +55,7 @@ def test_levels_threads_and_alignment(case: Case, dtype: Any, eager_threads: Non
             for shift in (0, 1, 7):  # elements: off any vector's alignment
                 at = np.zeros(w.size + 8, dtype)[shift : shift + w.size]
                 at[...] = w
-                with gs.threads(threads):
+                with shared_out(threads):
                     found[isa, threads, shift] = outcome(case, at, grads)
     _core.use_isa(_core.isas()[-1])
     assert len(set(found.values())) == 1, found
@@ -62,7 +63,7 @@ def test_levels_threads_and_alignment(case: Case, dtype: Any, eager_threads: Non
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES[:: max(1, len(CASES) // 8)], ids=str)
-def test_sizes_around_vectors_and_tiles(case: Case, dtype: Any, eager_threads: None) -> None:
+def test_sizes_around_vectors_and_tiles(case: Case, dtype: Any) -> None:
     # Element i has the same bits wherever the array ends: body, tail and single elements agree.
     whole, grads = inputs(4097, dtype)
     opt = case.optimizer(whole.copy(), lr=0.1, **case.options)
@@ -83,13 +84,10 @@ def test_any_cut_into_arrays(data: st.DataObject) -> None:
     threads = data.draw(st.integers(1, 4))
     w, grads = inputs(n, np.float32)
     parts = np.split(w.copy(), cuts)
-    before = _core.get_elements_per_thread()
-    _core.set_elements_per_thread(1)
-    with gs.threads(threads):
+    with shared_out(threads):
         opt = case.optimizer(parts, lr=0.1, **case.options)
         for g in grads:
             opt.step(np.split(g, cuts))
-    _core.set_elements_per_thread(before)
     outcome(case, w, grads)
     assert digest(np.concatenate(parts)) == digest(w)
 
@@ -99,7 +97,7 @@ def test_a_few_million_elements_shared_out() -> None:
     w, grads = inputs(3_000_001, np.float32)
     found = set()
     for threads in (1, 2, 3):
-        with gs.threads(threads):
+        with shared_out(threads):
             found.add(outcome(case, w.copy(), grads[:2]))
     assert len(found) == 1
 

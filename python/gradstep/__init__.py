@@ -4,7 +4,6 @@ Only names stand here. ``gradstep.optimizers`` has the rules, ``gradstep.functio
 functions, ``gradstep.schedules`` learning rates over time.
 """
 
-from gradstep import _runtime as _runtime  # first: it decides how the core is loaded
 from gradstep import functional, schedules
 from gradstep.averaging import EWA, ewa
 from gradstep.batches import MiniBatches

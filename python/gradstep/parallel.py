@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from gradstep import _core, checks
-from gradstep._runtime import WORKERS_SPIN
 
 
 def set_num_threads(n: int) -> None:
@@ -87,9 +86,8 @@ def cpu_info() -> dict[str, Any]:
     dict
         ``"isa"``: the instruction-set level in use; ``"isas"``: the levels that this processor can
         run, lowest first; ``"threads"``: the largest number of threads a step may use;
-        ``"openmp"``: whether the build found OpenMP (without it every step runs on one thread);
-        ``"workers"``: what OpenMP's threads do between steps, ``"sleep"``, ``"spin"`` or
-        ``"none"``. Where they spin, only long steps use them.
+        ``"openmp"``: whether the build found OpenMP: then a limit set on its runtime, by
+        threadpoolctl for instance, is obeyed.
 
     Notes
     -----
@@ -102,13 +100,11 @@ def cpu_info() -> dict[str, Any]:
     >>> info["isa"] in info["isas"]
     True
     """
-    openmp = _core.has_openmp()
     return {
         "isa": _core.isa(),
         "isas": _core.isas(),
-        "threads": get_num_threads() if openmp else 1,
-        "openmp": openmp,
-        "workers": ("spin" if WORKERS_SPIN else "sleep") if openmp else "none",
+        "threads": get_num_threads(),
+        "openmp": _core.has_openmp(),
     }
 
 

@@ -1,0 +1,23 @@
+"""Lets even the smallest step be shared out, with every member of the team taking part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import gradstep as gs
+from gradstep import _core
+
+
+@contextlib.contextmanager
+def shared_out(threads: int) -> Iterator[None]:
+    """Share every step among this many threads; none begins before all are there."""
+    before = _core.get_work_per_thread()
+    _core.set_work_per_thread(1, 1)
+    _core.set_rendezvous(True)
+    try:
+        with gs.threads(threads):
+            yield
+    finally:
+        _core.set_rendezvous(False)
+        _core.set_work_per_thread(*before)
