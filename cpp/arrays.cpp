@@ -31,10 +31,6 @@ const char* const dtype_names[dtype_count] = {"float32", "float64"};
                        repr_of_type(object) + "; " + mend);
 }
 
-bool is_exactly_ndarray(py::handle object) {
-  return Py_TYPE(object.ptr()) == Api::get().PyArray_Type_;
-}
-
 // Masks and the like would be dropped without a word.
 void require_plain(py::handle array, const Label& label) {
   if (py::hasattr(array, "mask") && py::hasattr(array, "fill_value")) {
@@ -54,6 +50,10 @@ bool share_memory(py::handle a, py::handle b) {
 }
 
 }  // namespace
+
+bool is_exactly_ndarray(py::handle object) {
+  return Py_TYPE(object.ptr()) == Api::get().PyArray_Type_;
+}
 
 std::string Label::text() const {
   const std::string quoted = "'" + *name + "'";
@@ -143,28 +143,43 @@ View writable_view_of(py::handle array, const Label& label) {
   return view;
 }
 
-void require_like(const View& view, const Label& label, const View& parameter) {
-  if (view.dtype != parameter.dtype) {
-    const char* wanted = dtype_names[parameter.dtype];
+void require_like(const View& view, const Label& label, const View& model, const char* like) {
+  if (view.dtype != model.dtype) {
+    const std::string wanted = dtype_names[model.dtype];
     throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
-                         wanted + " like its parameter; convert it with .astype(np." + wanted +
-                         ")");
+                         wanted + " " + like + "; convert it with .astype(np." + wanted + ")");
   }
-  const Geometry &a = view.geometry, &b = parameter.geometry;
+  const Geometry &a = view.geometry, &b = model.geometry;
   if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
+    const char* mend = label.role == Label::gradient
+                           ? "; reshape it, or np.broadcast_to(..., shape)"
+                           : "; reshape it";
     throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
-                          shape_text(b) +
-                          " like its parameter; reshape it, or np.broadcast_to(..., shape)");
+                          shape_text(b) + " " + like + mend);
   }
 }
 
-bool all_dense(const View* views, int count) {
-  for (const int order : {Flag::NPY_ARRAY_C_CONTIGUOUS_, Flag::NPY_ARRAY_F_CONTIGUOUS_}) {
-    const int wanted = order | Flag::NPY_ARRAY_ALIGNED_;
-    if (std::all_of(views, views + count, [&](const View& v) { return v.has(wanted); }))
-      return true;
+Orders dense_orders(const View& view) {
+  if (!view.has(Flag::NPY_ARRAY_ALIGNED_)) return no_order;
+  return static_cast<Orders>((view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_) ? c_order : no_order) |
+                             (view.has(Flag::NPY_ARRAY_F_CONTIGUOUS_) ? fortran_order : no_order));
+}
+
+char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders) {
+  // An order is written as NumPy's flag for it.
+  static_assert(int{Flag::NPY_ARRAY_C_CONTIGUOUS_} == int{c_order} &&
+                int{Flag::NPY_ARRAY_F_CONTIGUOUS_} == int{fortran_order});
+  if (!is_exactly_ndarray(array)) return nullptr;
+  const auto* g = py::detail::array_proxy(array);
+  const auto* w = py::detail::array_proxy(parameter);
+  if (g->descr != w->descr || g->nd != w->nd || !(g->flags & orders) ||
+      !(g->flags & Flag::NPY_ARRAY_ALIGNED_)) {
+    return nullptr;
   }
-  return false;
+  for (int i = 0; i < g->nd; ++i) {
+    if (g->dimensions[i] != w->dimensions[i]) return nullptr;
+  }
+  return g->data;
 }
 
 namespace {
@@ -215,48 +230,86 @@ void require_distinct_elements(const View& view, const Label& label) {
 
 void WrittenMemory::clear() {
   entries_.clear();
-  shapes_.clear();
+  moving_.clear();
+  looks_.clear();
 }
 
-void WrittenMemory::add(const View& view, const Label& label) {
-  const Geometry& g = view.geometry;
-  shapes_.push_back(view.low);
-  shapes_.push_back(view.high);
-  for (int i = 0; i < g.ndim; ++i) {
-    shapes_.push_back(static_cast<std::uintptr_t>(g.shape[i]));
-    shapes_.push_back(static_cast<std::uintptr_t>(g.strides[i]));
+namespace {
+
+// Calls `word` with each word of how an array looks, until it says no. A dtype stands for itself:
+// an array keeps its own alive, and another one is another object.
+template <class Word>
+bool each_word(PyObject* array, Word word) {
+  const auto* proxy = py::detail::array_proxy(array);
+  const auto flags = static_cast<std::uintptr_t>(static_cast<unsigned>(proxy->flags));
+  if (!word(reinterpret_cast<std::uintptr_t>(proxy->data)) || !word(flags) ||
+      !word(reinterpret_cast<std::uintptr_t>(proxy->descr)) ||
+      !word(static_cast<std::uintptr_t>(proxy->nd))) {
+    return false;
+  }
+  for (int i = 0; i < proxy->nd; ++i) {
+    if (!word(static_cast<std::uintptr_t>(proxy->dimensions[i])) ||
+        !word(static_cast<std::uintptr_t>(proxy->strides[i]))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void WrittenMemory::add(const View& view, const Label& label, bool moves) {
+  if (moves) {
+    moving_.push_back(view.array.ptr());
+    each_word(view.array.ptr(), [this](std::uintptr_t word) {
+      looks_.push_back(word);
+      return true;
+    });
   }
   if (view.size > 0) entries_.push_back({view.low, view.high, 0, view.array, label});
 }
 
+bool WrittenMemory::unchanged() const {
+  const std::uintptr_t* look = looks_.data();
+  return std::all_of(moving_.begin(), moving_.end(), [&](PyObject* array) {
+    return each_word(array, [&](std::uintptr_t word) { return word == *look++; });
+  });
+}
+
 void WrittenMemory::require_disjoint() {
-  if (shapes_ == checked_shapes_) return;  // the usual case: nothing has moved since the last step
-  checked_shapes_.clear();
-  checked_ = entries_;
-  std::sort(checked_.begin(), checked_.end(),
+  std::sort(entries_.begin(), entries_.end(),
             [](const Entry& a, const Entry& b) { return a.low < b.low; });
   std::uintptr_t high = 0;
-  for (auto entry = checked_.begin(); entry != checked_.end(); ++entry) {
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
     require_distinct_elements(view_of(entry->array, entry->label), entry->label);
     entry->high_so_far = high = std::max(high, entry->high);
-    for (auto next = entry + 1; next != checked_.end() && next->low < entry->high; ++next) {
+    for (auto next = entry + 1; next != entries_.end() && next->low < entry->high; ++next) {
       if (share_memory(entry->array, next->array)) overlap(entry->label, next->label);
     }
   }
-  checked_shapes_ = shapes_;
 }
 
 void WrittenMemory::require_apart(const View& view, const Label& label) const {
   // Backwards from the last entry that begins below the array's end, while any reaches into it.
-  auto entry = std::lower_bound(checked_.begin(), checked_.end(), view.high,
+  auto entry = std::lower_bound(entries_.begin(), entries_.end(), view.high,
                                 [](const Entry& e, std::uintptr_t at) { return e.low < at; });
-  while (entry != checked_.begin()) {
+  while (entry != entries_.begin()) {
     --entry;
     if (entry->high_so_far <= view.low) return;
     if (entry->high > view.low && share_memory(view.array, entry->array)) {
       overlap(label, entry->label);
     }
   }
+}
+
+bool WrittenMemory::clear_of(std::uintptr_t low, std::uintptr_t high, Gap& gap) const {
+  if (gap.low <= low && high <= gap.high) return true;
+  const auto above = std::lower_bound(entries_.begin(), entries_.end(), high,
+                                      [](const Entry& e, std::uintptr_t at) { return e.low < at; });
+  const std::uintptr_t below = above == entries_.begin() ? 0 : std::prev(above)->high_so_far;
+  if (below > low) return false;
+  gap = {below, above == entries_.end() ? UINTPTR_MAX : above->low};
+  return true;
 }
 
 }  // namespace gradstep

@@ -36,6 +36,8 @@ struct View {
   std::uintptr_t low = 0, high = 0;  // every byte lies in [low, high)
 };
 
+bool is_exactly_ndarray(py::handle object);
+
 // The array behind `object`, which may be anything that exports its memory without a copy.
 // TypeError where it is not.
 py::array as_array(py::handle object, const Label& label);
@@ -46,22 +48,42 @@ View view_of(py::handle array, const Label& label);
 // A View that may be written to: ValueError where it is read-only.
 View writable_view_of(py::handle array, const Label& label);
 
-// TypeError or ValueError where `view` has not the parameter's dtype and shape.
-void require_like(const View& view, const Label& label, const View& parameter);
+// TypeError or ValueError where `view` has not the dtype and shape of `model`, its parameter for
+// one.
+void require_like(const View& view, const Label& label, const View& model,
+                  const char* like = "like its parameter");
 
-// True where all are dense in one and the same order, so that they can be walked as plain runs.
-bool all_dense(const View* views, int count);
+// In which memory orders an array is one dense, aligned run; one with a single axis is so in both.
+enum Orders : int { no_order = 0, c_order = 1, fortran_order = 2, both_orders = 3 };
+Orders dense_orders(const View& view);
+
+// The memory of `array` where it is the usual gradient of `parameter`: plainly a NumPy array, of
+// the same dtype and shape, dense in one of `orders`. Null where it takes a closer look.
+char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders);
+
+// Memory that no written array reaches into.
+struct Gap {
+  std::uintptr_t low = 1, high = 0;  // none
+};
 
 // The memory that a step writes. Nothing in it may overlap, and no gradient may reach into it.
 class WrittenMemory {
  public:
   void clear();
-  void add(const View& view, const Label& label);
-  // ValueError where one of the arrays added so far repeats an element, or, naming both, where two
-  // share one. Cheap where they lie as they did when it was last called.
+  // `moves`: the array is the caller's, who may reshape or resize it between two steps.
+  void add(const View& view, const Label& label, bool moves);
+  // ValueError where one of the arrays added repeats an element, or, naming both, where two share
+  // one.
   void require_disjoint();
-  // The same for an array that is only read, against all that are written.
+
+  // Once disjoint: whether all that was added still is what it was, in place, shape, dtype and
+  // flags.
+  bool unchanged() const;
+  // The same as `require_disjoint` for an array that is only read, against all that are written.
   void require_apart(const View& view, const Label& label) const;
+  // Whether [low, high) is clear of all that is written, as far as extents tell. `gap` is where
+  // that was so the last time.
+  bool clear_of(std::uintptr_t low, std::uintptr_t high, Gap& gap) const;
 
  private:
   struct Entry {
@@ -69,9 +91,10 @@ class WrittenMemory {
     py::handle array;
     Label label;
   };
-  std::vector<Entry> entries_;  // sorted by `low` once checked
-  std::vector<std::uintptr_t> shapes_, checked_shapes_;
-  std::vector<Entry> checked_;
+  std::vector<Entry> entries_;  // sorted by `low` once disjoint
+  // What moves, and, in one run of words, how each looked when it was added.
+  std::vector<PyObject*> moving_;
+  std::vector<std::uintptr_t> looks_;
 };
 
 }  // namespace gradstep

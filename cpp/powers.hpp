@@ -1,12 +1,11 @@
 // β to the power of t without the C library: bias corrections with the same bits on every machine.
-// (glibc's pow takes another path, and gives other bits, on a processor with FMA.)
+// (glibc's pow takes another path, and gives other bits, on a processor with FMA.) Compiled for the
+// baseline alone: no level's kernels see it.
 #pragma once
 
-#include <stdint.h>
+#include <cstdint>
 
 namespace gradstep {
-
-// Static, so that no object exports a copy that the linker could take for all.
 
 // An unevaluated sum high + low that carries about 106 bits (Dekker 1971).
 struct DoubleDouble {
@@ -14,7 +13,7 @@ struct DoubleDouble {
 };
 
 // The exact product of two doubles, as Dekker's splitting into 26 and 27 bits gives it.
-static inline DoubleDouble exact_product(double a, double b) {
+inline DoubleDouble exact_product(double a, double b) {
   constexpr double splitter = 134217729.0;  // 2²⁷ + 1
   const double a_scaled = splitter * a, b_scaled = splitter * b;
   const double a_high = a_scaled - (a_scaled - a), a_low = a - a_high;
@@ -25,30 +24,59 @@ static inline DoubleDouble exact_product(double a, double b) {
   return {product, error};
 }
 
-static inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
+inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   const DoubleDouble product = exact_product(a.high, b.high);
   const double low = product.low + (a.high * b.low + a.low * b.high);
   const double high = product.high + low;
   return {high, low - (high - product.high)};
 }
 
-// βᵗ for 0 ≤ β < 1 by repeated squaring: the relative error stays near t · 2⁻¹⁰⁴.
-static inline DoubleDouble power(double beta, int64_t t) {
-  constexpr double vanished = 0x1p-400;  // far below what 1 − βᵗ can show; keeps clear of underflow
-  DoubleDouble result{1.0, 0.0}, square{beta, 0.0};
-  for (; t > 0; t >>= 1) {
-    if (t & 1) result = multiply(result, square);
-    square = multiply(square, square);
-    if (square.high < vanished) square = {0.0, 0.0};
-    if (result.high < vanished) return {0.0, 0.0};
+// βᵗ for 0 ≤ β < 1, remembered in blocks of t: a step asks for t, the next one for t + 1.
+// The relative error stays near t · 2⁻¹⁰⁴, and what comes out depends on β and t alone.
+class Powers {
+ public:
+  // 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
+  double one_minus(double beta, std::int64_t t) {
+    if (beta != beta_) start(beta);
+    if (t / block != at_) {
+      at_ = t / block;
+      large_ = squared(small_[block], at_);
+    }
+    const DoubleDouble power = multiply(large_, small_[t % block]);
+    return (1.0 - power.high) - power.low;
   }
-  return result;
-}
 
-// 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
-static inline double one_minus_power(double beta, int64_t t) {
-  const DoubleDouble p = power(beta, t);
-  return (1.0 - p.high) - p.low;
-}
+ private:
+  static constexpr int block = 16;
+
+  void start(double beta) {
+    beta_ = beta;
+    at_ = -1;
+    small_[0] = {1.0, 0.0};
+    for (int i = 1; i <= block; ++i) small_[i] = kept(multiply(small_[i - 1], {beta, 0.0}));
+  }
+
+  // baseⁿ by repeated squaring.
+  static DoubleDouble squared(DoubleDouble base, std::int64_t n) {
+    DoubleDouble result{1.0, 0.0};
+    for (; n > 0; n >>= 1) {
+      if (n & 1) result = kept(multiply(result, base));
+      base = kept(multiply(base, base));
+      if (result.high == 0.0) break;
+    }
+    return result;
+  }
+
+  // Far below what 1 − βᵗ can show, and clear of underflow.
+  static DoubleDouble kept(DoubleDouble x) {
+    return x.high < 0x1p-400 ? DoubleDouble{0.0, 0.0} : x;
+  }
+
+  double beta_ = -1.0;  // none yet
+  std::int64_t at_ = -1;
+  DoubleDouble small_[block + 1]{}, large_{};  // β⁰ to β¹⁶; β to the multiple of 16 below t
+};
+
+inline double one_minus_power(double beta, std::int64_t t) { return Powers().one_minus(beta, t); }
 
 }  // namespace gradstep

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "numeric.hpp"
-#include "powers.hpp"
 
 namespace gradstep {
 
@@ -15,7 +14,8 @@ struct Hyperparameters {
   double eps = 0, eps_root = 0;  // outside and inside of the root: √(v + eps_root) + eps
   double weight_decay = 0;
   bool bias_correction = false;
-  int64_t t = 1;  // steps, counted from 1
+  // 1 − βᵗ of each β where there is bias correction, and 1 where there is none.
+  double correction = 1, correction1 = 1, correction2 = 1;
 };
 
 // Constants are computed in double and rounded once; 1 − β is exact in double for β ≥ ½.
@@ -41,7 +41,7 @@ struct EWA {
 
 // The sum of the weights in a momentum average after t steps: what bias correction divides by.
 static inline double momentum_weight(const Hyperparameters& h) {
-  return (1 - h.dampening) * one_minus_power(h.beta, h.t) / (1 - h.beta);
+  return (1 - h.dampening) * h.correction / (1 - h.beta);
 }
 
 // m := β m + (1−d) g; w := w − α m. Dampening d = β makes m an average, d = 0 the heavy ball
@@ -157,12 +157,10 @@ struct AdamConstants {
   T beta1, rest1, beta2, rest2, rate, eps, eps_root;
   GRADSTEP_INLINE explicit AdamConstants(const Hyperparameters& h)
       : beta1(T(h.beta1)), rest1(T(1 - h.beta1)), beta2(T(h.beta2)), rest2(T(1 - h.beta2)) {
-    const double first = h.bias_correction ? one_minus_power(h.beta1, h.t) : 1.0;
-    const double second = h.bias_correction ? one_minus_power(h.beta2, h.t) : 1.0;
-    const double root = square_root(second);
-    rate = T(h.lr * root / first);
+    const double root = square_root(h.correction2);
+    rate = T(h.lr * root / h.correction1);
     eps = positive<T>(h.eps * root);
-    eps_root = positive<T>(h.eps_root * second);
+    eps_root = positive<T>(h.eps_root * h.correction2);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
     return settle(beta1 * m + rest1 * g, Floor<T>::scaled);

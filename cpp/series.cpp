@@ -8,6 +8,7 @@
 #include "dispatch.hpp"
 #include "floating_point.hpp"
 #include "hyperparameters.hpp"
+#include "powers.hpp"
 
 namespace gradstep {
 
@@ -31,8 +32,9 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
   const DefaultFloatingPointMode mode;
   // 1 − βᵗ soon is 1 and stays it: from there on there is nothing to correct.
   std::vector<double> corrections;
+  Powers powers;
   for (std::int64_t t = 1; bias_correction && t <= rows; ++t) {
-    const double correction = one_minus_power(h.beta, t);
+    const double correction = powers.one_minus(h.beta, t);
     if (correction == 1.0) break;
     corrections.push_back(correction);
   }

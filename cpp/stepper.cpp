@@ -87,7 +87,8 @@ int Stepper::traverse(visitproc visit, void* arg) const {
     Py_VISIT(parameter.w.ptr());
     for (const py::array& state : parameter.states) Py_VISIT(state.ptr());
   }
-  for (const py::array& gradient : gradients_) Py_VISIT(gradient.ptr());
+  Py_VISIT(gradients_.ptr());
+  for (const auto& entry : converted_) Py_VISIT(entry.second.ptr());
   return 0;
 }
 
@@ -183,129 +184,208 @@ GroupValues Stepper::scheduled_values(int group) const {
   return values;
 }
 
-void Stepper::add_parameter(int group, const std::string& name, py::handle w,
-                            const py::sequence& states) {
-  const Turn turn(*this);
-  const Rule& rule = active_table().rules[group_at(group).rule];
-  Parameter parameter{group, name, {}, {}};
+Stepper::Parameter& Stepper::append_parameter(int group, const std::string& name, py::handle w) {
+  Parameter parameter{group, name, {}, {}, false};
   const Label label{Label::parameter, &parameter.name};
   parameter.w = as_array(w, label);
-  const View view = writable_view_of(parameter.w, label);
-  const int count = count_states(rule);
-  if (static_cast<int>(states.size()) != count) {
-    throw py::value_error("rule '" + std::string(rule.name) + "' keeps " + std::to_string(count) +
-                          " arrays of state, got " + std::to_string(states.size()));
-  }
-  for (int s = 0; s < count; ++s) {
-    const Label state_label{Label::state, &parameter.name, rule.states[s]};
-    const py::object given = states[static_cast<std::size_t>(s)];
-    parameter.states.push_back(as_array(given, state_label));
-    const View state = writable_view_of(parameter.states.back(), state_label);
-    require_like(state, state_label, view);
-  }
-  gradients_.reserve(parameters_.size() + 1);
-  strided_.reserve(parameters_.size() + 1);
+  static_cast<void>(writable_view_of(parameter.w, label));
+  slots_.reserve(parameters_.size() + 1);
+  judged_ = false;
   parameters_.push_back(std::move(parameter));
+  return parameters_.back();
 }
 
-const Constants* Stepper::constants_of(Group& group, const Kernel& kernel, DType dtype) {
-  if (!group.prepared[dtype]) {
-    const DefaultFloatingPointMode mode;
-    auto h = static_cast<const Hyperparameters&>(group.values);
-    h.t = t_ + 1 - group.start;
-    kernel.prepare(h, group.values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
-    group.prepared[dtype] = true;
+py::list Stepper::add_parameter(int group, const std::string& name, py::handle w) {
+  const Turn turn(*this);
+  const int count = count_states(active_table().rules[group_at(group).rule]);
+  const py::object zeros_like = py::module_::import("numpy").attr("zeros_like");
+  std::vector<py::array> states;
+  py::list windows;
+  const py::array like = as_array(w, {Label::parameter, &name});
+  for (int s = 0; s < count; ++s) {
+    const py::array state = zeros_like(like, py::arg("subok") = false);
+    // Over memory whose owner is out of reach: these can be reshaped, but not resized.
+    const py::capsule owner(new py::array(state),
+                            [](void* array) { delete static_cast<py::array*>(array); });
+    const std::vector<py::ssize_t> shape(state.shape(), state.shape() + state.ndim());
+    const std::vector<py::ssize_t> strides(state.strides(), state.strides() + state.ndim());
+    windows.append(py::array(state.dtype(), shape, strides, state.data(), owner));
+    states.push_back(state);
   }
-  return &group.constants[dtype];
+  Parameter& parameter = append_parameter(group, name, like);
+  parameter.states = std::move(states);
+  parameter.keeps_states = true;
+  return windows;
 }
 
-// Checks one parameter, its state and, where given, its gradient, and appends its item.
-void Stepper::plan_item(Parameter& parameter, const py::array* gradient, const KernelTable& table) {
-  Group& group = groups_[static_cast<std::size_t>(parameter.group)];
-  const Rule& rule = table.rules[group.rule];
-  View views[max_streams];
-  int count = 0;
-
-  const Label label{Label::parameter, &parameter.name};
-  const View& w = views[count++] = writable_view_of(parameter.w, label);
-  written_.add(w, label);
-
-  const Label gradient_label{Label::gradient, &parameter.name};
-  if (gradient) {
-    const View& g = views[count++] = view_of(*gradient, gradient_label);
-    require_like(g, gradient_label, w);
+void Stepper::add_parameter(int group, const std::string& name, py::handle w,
+                            const py::sequence& given) {
+  const Turn turn(*this);
+  const Rule& rule = active_table().rules[group_at(group).rule];
+  const int count = count_states(rule);
+  if (static_cast<int>(given.size()) != count) {
+    throw py::value_error("rule '" + std::string(rule.name) + "' keeps " + std::to_string(count) +
+                          " arrays of state, got " + std::to_string(given.size()));
   }
-  for (std::size_t s = 0; s < parameter.states.size(); ++s) {
-    const Label state_label{Label::state, &parameter.name, rule.states[s]};
-    const View& state = views[count++] = writable_view_of(parameter.states[s], state_label);
-    require_like(state, state_label, w);
-    written_.add(state, state_label);
+  std::vector<py::array> states;
+  for (int s = 0; s < count; ++s) {
+    const py::object state = given[static_cast<std::size_t>(s)];
+    states.push_back(as_array(state, {Label::state, &name, rule.states[s]}));
   }
-  if (!gradient || w.size == 0) return;
+  append_parameter(group, name, w).states = std::move(states);
+}
 
-  const GroupValues& values = group.values;
-  const Decay decay = values.weight_decay == 0 ? no_decay
-                      : values.decoupled       ? decoupled_decay
-                                               : coupled_decay;
-  Item item;
-  item.kernel = &rule.kernels[w.dtype][decay];
-  item.constants = constants_of(group, *item.kernel, w.dtype);
-  item.stream_count = count;
-  item.itemsize = itemsize_of[w.dtype];
-  item.count = w.size;
-  if (all_dense(views, count)) {
-    for (int s = 0; s < count; ++s) item.streams[s] = views[s].geometry.data;
-  } else {
-    std::vector<Geometry> geometries;
-    geometries.reserve(max_streams);
-    for (int s = 0; s < count; ++s) geometries.push_back(views[s].geometry);
-    strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
-    item.strided = strided_.back().get();
+// Looks at everything that a step writes.
+void Stepper::judge() {
+  judged_ = false;
+  written_.clear();
+  slots_.clear();
+  for (const Parameter& parameter : parameters_) {
+    const Rule& rule = active_table().rules[groups_[parameter.group].rule];
+    const Label label{Label::parameter, &parameter.name};
+    const View w = writable_view_of(parameter.w, label);
+    written_.add(w, label, true);
+
+    Slot slot;
+    slot.dtype = w.dtype;
+    slot.item.itemsize = itemsize_of[w.dtype];
+    slot.item.count = w.size;
+    slot.item.streams[0] = w.geometry.data;
+    slot.item.stream_count = 2;  // the parameter and, still to come, its gradient
+    int orders = dense_orders(w);
+    for (std::size_t s = 0; s < parameter.states.size(); ++s) {
+      const Label state_label{Label::state, &parameter.name, rule.states[s]};
+      const View state = writable_view_of(parameter.states[s], state_label);
+      if (parameter.keeps_states) {
+        require_like(w, label, state, "like its state");  // whose shape nobody else can change
+      } else {
+        require_like(state, state_label, w);
+      }
+      written_.add(state, state_label, !parameter.keeps_states);
+      slot.item.streams[slot.item.stream_count++] = state.geometry.data;
+      orders &= dense_orders(state);
+    }
+    slot.orders = static_cast<Orders>(orders);
+    slots_.push_back(slot);
   }
-  sweep_.add(item);
+  written_.require_disjoint();
+  judged_ = true;
 }
 
 void Stepper::check() {
   const Turn turn(*this);
-  written_.clear();
-  for (Parameter& parameter : parameters_) plan_item(parameter, nullptr, active_table());
-  written_.require_disjoint();
+  judge();
+}
+
+// Keeps the gradients until the step is over. This may call the user's code.
+void Stepper::take(const py::sequence& gradients) {
+  gradients_ = py::reinterpret_steal<py::object>(PySequence_Tuple(gradients.ptr()));
+  if (!gradients_) throw py::error_already_set();
+  const auto given = static_cast<std::size_t>(PyTuple_GET_SIZE(gradients_.ptr()));
+  if (given != parameters_.size()) {
+    throw py::value_error("expected " + std::to_string(parameters_.size()) +
+                          " gradients, one for each parameter, got " + std::to_string(given));
+  }
+  for (std::size_t i = 0; i < given; ++i) {
+    PyObject* gradient = PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
+    if (!is_exactly_ndarray(gradient)) {
+      const Label label{Label::gradient, &parameters_[i].name};
+      converted_.emplace_back(i, as_array(gradient, label));
+    }
+  }
+}
+
+py::handle Stepper::gradient(std::size_t i) const {
+  const auto found = std::lower_bound(converted_.begin(), converted_.end(), i,
+                                      [](const auto& c, std::size_t at) { return c.first < at; });
+  if (found != converted_.end() && found->first == i) return found->second;
+  return PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
+}
+
+// The kernel and its constants, for the parameters of one dtype in a group.
+void Stepper::prepare(Group& group, DType dtype) {
+  const GroupValues& values = group.values;
+  const Decay decay = values.weight_decay == 0 ? no_decay
+                      : values.decoupled       ? decoupled_decay
+                                               : coupled_decay;
+  const Kernel& kernel = table_->rules[group.rule].kernels[dtype][decay];
+  const DefaultFloatingPointMode mode;
+  auto h = static_cast<const Hyperparameters&>(values);
+  if (h.bias_correction) {
+    const std::int64_t t = t_ + 1 - group.start;
+    h.correction = group.beta_powers.one_minus(h.beta, t);
+    h.correction1 = group.beta1_powers.one_minus(h.beta1, t);
+    h.correction2 = group.beta2_powers.one_minus(h.beta2, t);
+  }
+  kernel.prepare(h, values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
+  group.kernels[dtype] = &kernel;
+}
+
+// Appends one parameter's item, once its gradient has been found right.
+void Stepper::plan(std::size_t i) {
+  Slot& slot = slots_[i];
+  Item item = slot.item;
+  const auto bytes = static_cast<std::uintptr_t>(item.count * item.itemsize);
+  PyObject* given = PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
+  char* data = usual_gradient(given, parameters_[i].w.ptr(), slot.orders);
+  const auto low = reinterpret_cast<std::uintptr_t>(data);
+  if (data && written_.clear_of(low, low + bytes, slot.gap)) {
+    item.streams[1] = data;
+  } else {
+    plan_unusual(i, gradient(i), item);
+  }
+  if (item.count == 0) return;
+  Group& group = groups_[static_cast<std::size_t>(parameters_[i].group)];
+  if (!group.kernels[slot.dtype]) prepare(group, slot.dtype);
+  item.kernel = group.kernels[slot.dtype];
+  item.constants = &group.constants[slot.dtype];
+  sweep_.add(item);
+}
+
+void Stepper::plan_unusual(std::size_t i, py::handle gradient, Item& item) {
+  const Parameter& parameter = parameters_[i];
+  const View w = view_of(parameter.w, {Label::parameter, &parameter.name});
+  const Label label{Label::gradient, &parameter.name};
+  const View g = view_of(gradient, label);
+  require_like(g, label, w);
+  written_.require_apart(g, label);
+  if (slots_[i].orders & dense_orders(g)) {
+    item.streams[1] = g.geometry.data;
+    return;
+  }
+  std::vector<Geometry> geometries{w.geometry, g.geometry};
+  for (std::size_t s = 0; s < parameter.states.size(); ++s) {
+    const Label state{Label::state, &parameter.name};
+    geometries.push_back(view_of(parameter.states[s], state).geometry);
+  }
+  strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
+  item.strided = strided_.back().get();
 }
 
 void Stepper::step(const py::sequence& gradients) {
   if (Turn::is_held_here(*this)) Turn::take(*this);  // not within `hold`: throws
   const Turn turn(*this);
-  const std::size_t given = gradients.size();
-  if (given != parameters_.size()) {
-    throw py::value_error("expected " + std::to_string(parameters_.size()) +
-                          " gradients, one for each parameter, got " + std::to_string(given));
-  }
-  sweep_.clear();
-  strided_.clear();
-  written_.clear();
   // Gradients are let go when the step is over, also where it was refused.
-  struct Emptied {
-    std::vector<py::array>& arrays;
-    ~Emptied() { arrays.clear(); }
-  } const emptied{gradients_};
+  struct LetGo {
+    Stepper& stepper;
+    ~LetGo() {
+      stepper.converted_.clear();
+      stepper.gradients_ = py::object();
+    }
+  } const let_go{*this};
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    groups_[i].values = scheduled_values(static_cast<int>(i));
-    groups_[i].prepared[float32] = groups_[i].prepared[float64] = false;
+    if (!groups_[i].schedules.empty()) groups_[i].values = scheduled_values(static_cast<int>(i));
+    groups_[i].kernels[float32] = groups_[i].kernels[float64] = nullptr;
   }
-  for (std::size_t i = 0; i < given; ++i) {
-    const py::object gradient = gradients[i];
-    gradients_.push_back(as_array(gradient, {Label::gradient, &parameters_[i].name}));
-  }
+  take(gradients);
 
-  const KernelTable& table = active_table();
-  for (std::size_t i = 0; i < given; ++i) plan_item(parameters_[i], &gradients_[i], table);
-  written_.require_disjoint();
-  for (std::size_t i = 0; i < given; ++i) {
-    const Label label{Label::gradient, &parameters_[i].name};
-    written_.require_apart(view_of(gradients_[i], label), label);
-  }
+  table_ = &active_table();
+  if (!judged_ || !written_.unchanged()) judge();
+  sweep_.clear();
+  strided_.clear();
+  for (std::size_t i = 0; i < slots_.size(); ++i) plan(i);
   const Team team(sweep_.written());
   sweep_.prepare(team.size());
 

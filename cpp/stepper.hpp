@@ -15,6 +15,7 @@
 
 #include "arrays.hpp"
 #include "hyperparameters.hpp"
+#include "powers.hpp"
 #include "sweep.hpp"
 
 namespace gradstep {
@@ -31,7 +32,11 @@ class Stepper {
   // had been taken before the group came: its corrections count from there.
   int add_group(const std::string& rule, const py::dict& hyperparameters, std::int64_t start);
 
-  // Adds a parameter with its state, in the order of `state_names(rule)`. Checks each by itself.
+  // Adds a parameter with state of its own, zeros in the parameter's memory order, and returns
+  // arrays over that memory in the order of `state_names(rule)`. Whatever is done to them, the
+  // memory stays.
+  py::list add_parameter(int group, const std::string& name, py::handle w);
+  // Adds a parameter whose state the caller keeps, in the order of `state_names(rule)`.
   void add_parameter(int group, const std::string& name, py::handle w, const py::sequence& states);
 
   // What a step checks, apart from the gradients.
@@ -65,14 +70,25 @@ class Stepper {
     std::int64_t start = 0;
     GroupValues values;
     Schedules schedules;
+    Powers beta_powers, beta1_powers, beta2_powers;
+    // Of the step under way; by dtype.
+    const Kernel* kernels[dtype_count] = {};  // null: not prepared yet
     Constants constants[dtype_count];
-    bool prepared[dtype_count] = {};  // in the step under way
   };
   struct Parameter {
     int group;
     std::string name;
     py::array w;
     std::vector<py::array> states;
+    bool keeps_states;  // the states' memory is nobody else's
+  };
+  // What a step needs of a parameter that has been judged: looked at by each step, so kept
+  // together.
+  struct Slot {
+    Item item;  // without the gradient; no kernel yet
+    DType dtype = float32;
+    Orders orders = no_order;  // in which parameter and state are dense
+    Gap gap;                   // where its gradient lay
   };
   class Turn;
 
@@ -80,19 +96,30 @@ class Stepper {
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
                           const py::dict& hyperparameters);
   GroupValues scheduled_values(int group) const;
-  const Constants* constants_of(Group& group, const Kernel& kernel, DType dtype);
-  void plan_item(Parameter& parameter, const py::array* gradient, const KernelTable& table);
+  Parameter& append_parameter(int group, const std::string& name, py::handle w);
+  void judge();
+  void take(const py::sequence& gradients);
+  void prepare(Group& group, DType dtype);
+  void plan(std::size_t i);
+  void plan_unusual(std::size_t i, py::handle gradient, Item& item);
+  py::handle gradient(std::size_t i) const;
 
   std::int64_t t_ = 0;        // steps taken
   std::deque<Group> groups_;  // a deque, so that items may point at a group's constants
   std::deque<Parameter> parameters_;
-  WrittenMemory written_;
   std::atomic<bool> busy_{false};
   std::thread::id holder_;  // of `hold`, while busy
 
+  // As of the last judgement, if there was one since anything was added.
+  bool judged_ = false;
+  WrittenMemory written_;
+  std::vector<Slot> slots_;  // one for each parameter
+
   // The plan of the step under way; kept for their memory.
+  const KernelTable* table_ = nullptr;
+  py::object gradients_;                                      // a tuple
+  std::vector<std::pair<std::size_t, py::array>> converted_;  // of those that are no NumPy arrays
   Sweep sweep_;
-  std::vector<py::array> gradients_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
 };
 

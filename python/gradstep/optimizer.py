@@ -93,13 +93,9 @@ class Optimizer:
         self._structures.append(structure)
         self.groups.append(group)
         for name, given in zip(structure.names, structure.flatten(tree), strict=True):
-            w = _core.as_array(given, name)
-            # In the parameter's own memory order, so that all of a step can be walked as one run.
-            arrays = {
-                state: np.zeros_like(w, subok=False) for state in _core.state_names(group.rule)
-            }
-            self._state[name] = MappingProxyType(arrays)
-            self._stepper.add_parameter(group.index, name, w, list(arrays.values()))
+            arrays = self._stepper.add_parameter(group.index, name, given)
+            named = dict(zip(_core.state_names(group.rule), arrays, strict=True))
+            self._state[name] = MappingProxyType(named)
 
     def _flattener(self) -> Callable[[Any], Sequence[Any]]:
         if not self._grouped:
@@ -308,6 +304,8 @@ class Optimizer:
                 saved = state[name][key]
                 if not isinstance(saved, np.ndarray):
                     problems.append(f"{name}.{key} is no array")
+                elif not array.flags.writeable:
+                    problems.append(f"{name}.{key} has been made read-only here")
                 elif (saved.shape, saved.dtype) != (array.shape, array.dtype):
                     problems.append(
                         f"{name}.{key} is {saved.dtype}{saved.shape}, "
