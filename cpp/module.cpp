@@ -72,7 +72,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     };
     type->tp_clear = [](PyObject* self) -> int {
       if (py::detail::is_holder_constructed(self)) {
-        py::cast<Stepper&>(py::handle(self)).drop_schedules();
+        py::cast<Stepper&>(py::handle(self)).let_go();
       }
       return 0;
     };
@@ -89,6 +89,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                &Stepper::add_parameter),
            py::arg("group"), py::arg("name"), py::arg("w"), py::arg("states"))
       .def("check", &Stepper::check)
+      .def("expect", &Stepper::expect, py::arg("flatten"), py::arg("keys"), py::arg("listed"))
       .def("step", &Stepper::step, py::arg("gradients"))
       .def("change", &Stepper::change, py::arg("changes"), py::arg("t"))
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))

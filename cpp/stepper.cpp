@@ -87,16 +87,18 @@ int Stepper::traverse(visitproc visit, void* arg) const {
     Py_VISIT(parameter.w.ptr());
     for (const py::array& state : parameter.states) Py_VISIT(state.ptr());
   }
-  Py_VISIT(gradients_.ptr());
-  for (const auto& entry : converted_) Py_VISIT(entry.second.ptr());
+  for (const py::object& gradient : gradients_) Py_VISIT(gradient.ptr());
+  Py_VISIT(flatten_.ptr());
+  for (const py::tuple& keys : keys_) Py_VISIT(keys.ptr());
   return 0;
 }
 
-void Stepper::drop_schedules() {
+void Stepper::let_go() {
   for (Group& group : groups_) {
     Schedules dropped;
     dropped.swap(group.schedules);
   }
+  const py::object dropped = std::move(flatten_);
 }
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
@@ -277,29 +279,61 @@ void Stepper::check() {
   judge();
 }
 
-// Keeps the gradients until the step is over. This may call the user's code.
-void Stepper::take(const py::sequence& gradients) {
-  gradients_ = py::reinterpret_steal<py::object>(PySequence_Tuple(gradients.ptr()));
-  if (!gradients_) throw py::error_already_set();
-  const auto given = static_cast<std::size_t>(PyTuple_GET_SIZE(gradients_.ptr()));
-  if (given != parameters_.size()) {
-    throw py::value_error("expected " + std::to_string(parameters_.size()) +
-                          " gradients, one for each parameter, got " + std::to_string(given));
-  }
-  for (std::size_t i = 0; i < given; ++i) {
-    PyObject* gradient = PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
-    if (!is_exactly_ndarray(gradient)) {
-      const Label label{Label::gradient, &parameters_[i].name};
-      converted_.emplace_back(i, as_array(gradient, label));
-    }
-  }
+void Stepper::expect(py::object flatten, const std::vector<py::tuple>& keys, bool listed) {
+  const Turn turn(*this);
+  flatten_ = std::move(flatten);
+  keys_ = keys;
+  listed_ = listed;
 }
 
-py::handle Stepper::gradient(std::size_t i) const {
-  const auto found = std::lower_bound(converted_.begin(), converted_.end(), i,
-                                      [](const auto& c, std::size_t at) { return c.first < at; });
-  if (found != converted_.end() && found->first == i) return found->second;
-  return PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
+// Fills `gradients_` from a dict with just these keys; false where it has others.
+bool Stepper::look_up(PyObject* gradients, const py::tuple& keys) {
+  if (PyDict_GET_SIZE(gradients) != static_cast<py::ssize_t>(keys.size())) return false;
+  gradients_.clear();
+  for (const py::handle key : keys) {
+    PyObject* found = nullptr;
+#if PY_VERSION_HEX >= 0x030D0000
+    if (PyDict_GetItemRef(gradients, key.ptr(), &found) < 0) throw py::error_already_set();
+#else
+    found = PyDict_GetItemWithError(gradients, key.ptr());
+    if (!found && PyErr_Occurred()) throw py::error_already_set();
+    Py_XINCREF(found);
+#endif
+    if (!found) return false;
+    gradients_.push_back(py::reinterpret_steal<py::object>(found));
+  }
+  return true;
+}
+
+// Keeps the gradients until the step is over. This may call the user's code.
+void Stepper::take(py::handle gradients) {
+  bool found = false;
+  if (PyDict_CheckExact(gradients.ptr())) {
+    for (std::size_t i = 0; i < keys_.size() && !found; ++i) {
+      found = look_up(gradients.ptr(), keys_[i]);
+      if (found && i > 0) std::swap(keys_[0], keys_[i]);
+    }
+  }
+  if (!found) {
+    gradients_.clear();
+    const bool as_is = !flatten_ || (listed_ && PyList_CheckExact(gradients.ptr()) &&
+                                     py::len(gradients) == parameters_.size());
+    const py::object flat =
+        as_is ? py::reinterpret_borrow<py::object>(gradients) : flatten_(gradients);
+    for (const py::handle gradient : py::cast<py::sequence>(flat)) {
+      gradients_.push_back(py::reinterpret_borrow<py::object>(gradient));
+    }
+  }
+  if (gradients_.size() != parameters_.size()) {
+    throw py::value_error("expected " + std::to_string(parameters_.size()) +
+                          " gradients, one for each parameter, got " +
+                          std::to_string(gradients_.size()));
+  }
+  for (std::size_t i = 0; i < gradients_.size(); ++i) {
+    if (!is_exactly_ndarray(gradients_[i])) {
+      gradients_[i] = as_array(gradients_[i], {Label::gradient, &parameters_[i].name});
+    }
+  }
 }
 
 // The kernel and its constants, for the parameters of one dtype in a group.
@@ -326,13 +360,12 @@ void Stepper::plan(std::size_t i) {
   Slot& slot = slots_[i];
   Item item = slot.item;
   const auto bytes = static_cast<std::uintptr_t>(item.count * item.itemsize);
-  PyObject* given = PyTuple_GET_ITEM(gradients_.ptr(), static_cast<py::ssize_t>(i));
-  char* data = usual_gradient(given, parameters_[i].w.ptr(), slot.orders);
+  char* data = usual_gradient(gradients_[i].ptr(), parameters_[i].w.ptr(), slot.orders);
   const auto low = reinterpret_cast<std::uintptr_t>(data);
   if (data && written_.clear_of(low, low + bytes, slot.gap)) {
     item.streams[1] = data;
   } else {
-    plan_unusual(i, gradient(i), item);
+    plan_unusual(i, item);
   }
   if (item.count == 0) return;
   Group& group = groups_[static_cast<std::size_t>(parameters_[i].group)];
@@ -342,11 +375,11 @@ void Stepper::plan(std::size_t i) {
   sweep_.add(item);
 }
 
-void Stepper::plan_unusual(std::size_t i, py::handle gradient, Item& item) {
+void Stepper::plan_unusual(std::size_t i, Item& item) {
   const Parameter& parameter = parameters_[i];
   const View w = view_of(parameter.w, {Label::parameter, &parameter.name});
   const Label label{Label::gradient, &parameter.name};
-  const View g = view_of(gradient, label);
+  const View g = view_of(gradients_[i], label);
   require_like(g, label, w);
   written_.require_apart(g, label);
   if (slots_[i].orders & dense_orders(g)) {
@@ -362,16 +395,13 @@ void Stepper::plan_unusual(std::size_t i, py::handle gradient, Item& item) {
   item.strided = strided_.back().get();
 }
 
-void Stepper::step(const py::sequence& gradients) {
+void Stepper::step(py::handle gradients) {
   if (Turn::is_held_here(*this)) Turn::take(*this);  // not within `hold`: throws
   const Turn turn(*this);
   // Gradients are let go when the step is over, also where it was refused.
   struct LetGo {
     Stepper& stepper;
-    ~LetGo() {
-      stepper.converted_.clear();
-      stepper.gradients_ = py::object();
-    }
+    ~LetGo() { stepper.gradients_.clear(); }
   } const let_go{*this};
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.

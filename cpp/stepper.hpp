@@ -42,8 +42,13 @@ class Stepper {
   // What a step checks, apart from the gradients.
   void check();
 
+  // How gradients are given: a list where `listed`, or a dict with all of the keys in one of
+  // `keys`, in the parameters' order; whatever is neither, `flatten` makes a sequence of.
+  void expect(py::object flatten, const std::vector<py::tuple>& keys, bool listed);
+
   // One step over all groups: everything is validated and allocated, then swept; t moves with it.
-  void step(const py::sequence& gradients);
+  // `gradients` are a sequence where nothing else is expected.
+  void step(py::handle gradients);
 
   // Replaces hyperparameters and t: all of them, or none where one is refused.
   void change(const std::vector<Change>& changes, std::int64_t new_t);
@@ -57,7 +62,7 @@ class Stepper {
 
   // For Python's collector: a schedule may well refer to the optimizer that calls it.
   int traverse(visitproc visit, void* arg) const;
-  void drop_schedules();
+  void let_go();
 
   // Between the two no other thread can step or change anything, and this one cannot step.
   void hold();
@@ -98,15 +103,18 @@ class Stepper {
   GroupValues scheduled_values(int group) const;
   Parameter& append_parameter(int group, const std::string& name, py::handle w);
   void judge();
-  void take(const py::sequence& gradients);
+  void take(py::handle gradients);
+  bool look_up(PyObject* gradients, const py::tuple& keys);
   void prepare(Group& group, DType dtype);
   void plan(std::size_t i);
-  void plan_unusual(std::size_t i, py::handle gradient, Item& item);
-  py::handle gradient(std::size_t i) const;
+  void plan_unusual(std::size_t i, Item& item);
 
   std::int64_t t_ = 0;        // steps taken
   std::deque<Group> groups_;  // a deque, so that items may point at a group's constants
   std::deque<Parameter> parameters_;
+  py::object flatten_;
+  std::vector<py::tuple> keys_;  // what fitted last comes first
+  bool listed_ = true;
   std::atomic<bool> busy_{false};
   std::thread::id holder_;  // of `hold`, while busy
 
@@ -117,8 +125,7 @@ class Stepper {
 
   // The plan of the step under way; kept for their memory.
   const KernelTable* table_ = nullptr;
-  py::object gradients_;                                      // a tuple
-  std::vector<std::pair<std::size_t, py::array>> converted_;  // of those that are no NumPy arrays
+  std::vector<py::object> gradients_;
   Sweep sweep_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
 };

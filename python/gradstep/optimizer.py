@@ -81,7 +81,7 @@ class Optimizer:
         for structure, tree, values in planned:
             self._add(structure, tree, values)
         self._stepper.check()
-        self._flatten = self._flattener()
+        self._expect_gradients()
 
     def _add(self, structure: Structure, tree: object, values: dict[str, Any]) -> None:
         try:
@@ -97,9 +97,14 @@ class Optimizer:
             named = dict(zip(_core.state_names(group.rule), arrays, strict=True))
             self._state[name] = MappingProxyType(named)
 
-    def _flattener(self) -> Callable[[Any], Sequence[Any]]:
+    def _expect_gradients(self) -> None:
+        """Tell the core in what structure the gradients of a step come."""
         if not self._grouped:
-            return self._structures[0].flatten_gradients
+            structure = self._structures[0]
+            self._stepper.expect(
+                structure.flatten_gradients, structure.flat_keys(), structure.is_flat_list()
+            )
+            return
 
         def flatten(grads: Any) -> Sequence[Any]:
             if not isinstance(grads, list | tuple):
@@ -118,7 +123,7 @@ class Optimizer:
                 for leaf in structure.flatten_gradients(tree)
             ]
 
-        return flatten
+        self._stepper.expect(flatten, [], False)
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -167,7 +172,7 @@ class Optimizer:
         -----
         A step happens whole or not at all: every error comes before any byte has changed.
         """
-        self._stepper.step(self._flatten(grads))
+        self._stepper.step(grads)
 
     @property
     def lr(self) -> float:

@@ -7,7 +7,7 @@ with another and put together again. What the arrays are is not looked at: the c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -30,14 +30,22 @@ class Structure:
         self._template = _template(tree, None, first)
         self.names: tuple[str, ...] = tuple(_names(self._template))
         require_distinct(self.names)
-        flat = all(isinstance(child, str) for child in _children(self._template))
-        self._flat_list = flat and isinstance(self._template, list | tuple)
-        self._getters: tuple[Callable[[Any], Sequence[Any]], ...] = ()
-        if flat and isinstance(self._template, dict):
-            self._getters = tuple(
-                _getter([_key(key, child, d) for key, child in self._template.items()])
-                for d in (False, True)
-            )
+
+    def is_flat_list(self) -> bool:
+        """Whether this is a list or tuple of arrays."""
+        return isinstance(self._template, list | tuple) and self._is_flat()
+
+    def flat_keys(self) -> list[tuple[Hashable, ...]]:
+        """Return, for a dict of arrays, the keys that gradients come under, without and with ``d``."""
+        template = self._template
+        if not isinstance(template, dict) or not self._is_flat():
+            return []
+        return [
+            tuple(_key(key, child, d) for key, child in template.items()) for d in (False, True)
+        ]
+
+    def _is_flat(self) -> bool:
+        return all(isinstance(child, str) for child in _children(self._template))
 
     def flatten(self, tree: object, what: str = "params") -> Sequence[Any]:
         """Return the arrays of `tree`, which must have this structure exactly."""
@@ -48,19 +56,6 @@ class Structure:
 
     def flatten_gradients(self, tree: object) -> Sequence[Any]:
         """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
-        # One flat dict or list is what nearly everybody has, and a step waits for this.
-        if self._getters and type(tree) is dict and len(tree) == len(self.names):
-            plain_or_d = self._getters
-            for getter in plain_or_d:
-                try:
-                    leaves = getter(tree)
-                except KeyError:
-                    continue
-                if getter is not plain_or_d[0]:  # what fitted once fits the next time too
-                    self._getters = plain_or_d[::-1]
-                return leaves
-        if self._flat_list and type(tree) is list and len(tree) == len(self.names):
-            return tree
         try:
             return self._leaves(tree, False, "grads")
         except _KeysDiffer as plain:
@@ -88,12 +83,6 @@ class Structure:
             return type(template)(build(child) for child in template)
 
         return build(self._template)
-
-
-def _getter(keys: Sequence[Hashable]) -> Callable[[Any], Sequence[Any]]:
-    if len(keys) == 1:  # itemgetter of a single key gives no tuple
-        return lambda tree: (tree[keys[0]],)
-    return itemgetter(*keys) if keys else lambda tree: ()
 
 
 def require_distinct(names: Iterable[str]) -> None:
