@@ -2,6 +2,8 @@
 // No optimizer maths (that is rules.hpp) and no loop (that is kernels.cpp).
 #pragma once
 
+#include <stdint.h>
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #pragma fp_contract(off)  // before Visual Studio 2022 a default of /fp:precise
 #include <math.h>         // MSVC has no __builtin_sqrt; its sqrt is an intrinsic under /O2
@@ -29,6 +31,13 @@ GRADSTEP_INLINE double square_root(double x) { return __builtin_sqrt(x); }
 GRADSTEP_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
 GRADSTEP_INLINE double magnitude(double x) { return __builtin_fabs(x); }
 #endif
+
+// The bits of a number and back. Selections on these compile to one or two vector instructions,
+// where chained comparisons of numbers become a tangle of masks.
+GRADSTEP_INLINE int32_t bits_of(float x) { return __builtin_bit_cast(int32_t, x); }
+GRADSTEP_INLINE int64_t bits_of(double x) { return __builtin_bit_cast(int64_t, x); }
+GRADSTEP_INLINE float number_of(int32_t bits) { return __builtin_bit_cast(float, bits); }
+GRADSTEP_INLINE double number_of(int64_t bits) { return __builtin_bit_cast(double, bits); }
 
 // How a stored element is computed with. A 16-bit type would compute in float.
 template <class Stored>
@@ -66,7 +75,8 @@ struct Floor<double> {
 // next one NaN where β is 0. NaN passes.
 template <class T>
 GRADSTEP_INLINE T bounded(T x) {
-  return x > Floor<T>::largest ? Floor<T>::largest : x;
+  const auto bits = bits_of(x);
+  return number_of(x > Floor<T>::largest ? bits - 1 : bits);  // infinity is the next number up
 }
 
 // A constant that keeps a quotient from 0/0 must not vanish when it is rounded to T.
@@ -78,7 +88,8 @@ GRADSTEP_INLINE T positive(double x) {
 // NaN is not below the floor and passes.
 template <class T>
 GRADSTEP_INLINE T settle(T x, T floor) {
-  return magnitude(x) < floor ? T(0) : x;
+  const auto bits = bits_of(x);
+  return number_of(magnitude(x) < floor ? bits & 0 : bits);
 }
 
 }  // namespace gradstep

@@ -92,7 +92,7 @@ struct RMSpropConstants {
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return bounded(settle(beta * v + (rest * g) * g, Floor<T>::normal));
+    return settle(bounded(beta * v + (rest * g) * g), Floor<T>::normal);
   }
   GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
   static GRADSTEP_INLINE T variance(T v, T m) {
@@ -166,7 +166,7 @@ struct AdamConstants {
     return settle(beta1 * m + rest1 * g, Floor<T>::scaled);
   }
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return bounded(settle(beta2 * v + (rest2 * g) * g, Floor<T>::normal));
+    return settle(bounded(beta2 * v + (rest2 * g) * g), Floor<T>::normal);
   }
   GRADSTEP_INLINE T change(T m, T v) const {
     return (rate * m) / (square_root(v + eps_root) + eps);
