@@ -1,11 +1,21 @@
-// The memory's own limit: the seven streams of an Adam step (read w, g, m, v; write w, m, v) with
-// arithmetic that costs nothing. Compiled and called by limit.py; no part of the package.
-#include <omp.h>
+// The memory's own limit: the streams of a step, or of an average, with arithmetic that costs
+// nothing. Compiled and called by limit.py; no part of the package.
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
 
-// Not inlined: the compiler must not merge the repeats.
-static __attribute__((noinline)) void run(float* restrict w, const float* restrict g,
-                                          float* restrict m, float* restrict v, int64_t n) {
+enum {
+  MAX_THREADS = 256,
+  LINE = 16
+};  // LINE: floats of a cache line, so that no two threads share one
+
+// Seven streams, those of Adam: read w, g, m, v; write w, m, v.
+// Not inlined: the compiler must not merge the passes.
+static __attribute__((noinline)) void step(float* restrict w, const float* restrict g,
+                                           float* restrict m, float* restrict v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];
     v[i] = 0.999f * v[i] + 0.001f * g[i];
@@ -13,19 +23,78 @@ static __attribute__((noinline)) void run(float* restrict w, const float* restri
   }
 }
 
-void limit(float* w, const float* g, float* m, float* v, int64_t n, int threads, int64_t repeats) {
-  for (int64_t r = 0; r < repeats; ++r) {
-    if (threads == 1) {
-      run(w, g, m, v, n);
-      continue;
-    }
-#pragma omp parallel num_threads(threads)
-    {
-      const int64_t share = (n / omp_get_num_threads() + 15) / 16 * 16;
-      const int64_t begin = share * omp_get_thread_num();
-      const int is_last = omp_get_thread_num() == omp_get_num_threads() - 1;
-      const int64_t end = is_last || begin + share > n ? n : begin + share;
-      if (begin < end) run(w + begin, g + begin, m + begin, v + begin, end - begin);
-    }
+// Three streams, those of an average: read v, x; write v.
+static __attribute__((noinline)) void average(float* restrict v, const float* restrict x,
+                                              int64_t n) {
+  for (int64_t i = 0; i < n; ++i) v[i] = 0.9f * v[i] + 0.1f * x[i];
+}
+
+struct team {
+  float *w, *m, *v;  // w and m are null for an average
+  const float* g;
+  int64_t n, passes;
+  int threads;
+  atomic_int arrived, generation;
+};
+
+struct member {
+  struct team* team;
+  int rank;
+};
+
+// A barrier that spins: waking a sleeping thread is not the memory's doing. It yields in the end,
+// for machines with fewer cores than threads.
+static void wait_for_all(struct team* t) {
+  const int generation = atomic_load(&t->generation);
+  if (atomic_fetch_add(&t->arrived, 1) + 1 == t->threads) {
+    atomic_store(&t->arrived, 0);
+    atomic_fetch_add(&t->generation, 1);
+    return;
   }
+  for (int spins = 0; atomic_load(&t->generation) == generation; ++spins)
+    if (spins > 10000) sched_yield();
+}
+
+// Passes over the share of one thread; all begin and end every pass together.
+static void* work(void* argument) {
+  const struct member* self = argument;
+  struct team* t = self->team;
+  const int64_t share = (t->n / t->threads + LINE - 1) / LINE * LINE;
+  const int64_t begin = share * self->rank < t->n ? share * self->rank : t->n;
+  const int is_last = self->rank == t->threads - 1;
+  const int64_t end = is_last || begin + share > t->n ? t->n : begin + share;
+  wait_for_all(t);
+  for (int64_t pass = 0; pass < t->passes; ++pass) {
+    if (t->w)
+      step(t->w + begin, t->g + begin, t->m + begin, t->v + begin, end - begin);
+    else
+      average(t->v + begin, t->g + begin, end - begin);
+    wait_for_all(t);
+  }
+  return 0;
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+// Returns the seconds of all passes, from the moment that all threads are there.
+double limit(float* w, const float* g, float* m, float* v, int64_t n, int threads, int64_t passes) {
+  if (threads < 1 || threads > MAX_THREADS) abort();
+  struct team team = {.w = w, .m = m, .v = v, .g = g, .n = n, .passes = passes, .threads = threads};
+  struct member members[MAX_THREADS];
+  pthread_t others[MAX_THREADS];
+  for (int i = 1; i < threads; ++i) {
+    members[i] = (struct member){&team, i};
+    if (pthread_create(&others[i], 0, work, &members[i])) abort();
+  }
+  while (atomic_load(&team.arrived) < threads - 1) sched_yield();
+  members[0] = (struct member){&team, 0};
+  const double begin = now();
+  work(&members[0]);
+  const double seconds = now() - begin;
+  for (int i = 1; i < threads; ++i) pthread_join(others[i], 0);
+  return seconds;
 }

@@ -1,7 +1,7 @@
 """Benchmarks of the step for pytest-benchmark, each of which also asserts its answer.
 
 `pytest benchmarks --benchmark-enable` times them; in a plain test run each runs once. The table of
-ratios and bandwidths is made by compare.py.
+ratios and bandwidths is made by compare.py; that wrong peers are refused is in test_judge.py.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
+import packages
 from cases import CASES, Case
-from peers import EPS, LR, PEERS, Peer, gradstep, refuse_disagreement
+from judge import EPS, LR, Judged, refuse_disagreement
+from peers import PEERS, Peer
 
 SMALL = [case for case in CASES if case.elements <= 10**6]
-HERE = [peer for peer in PEERS if peer.version]
 Array = NDArray[np.float64]
 Answer = Callable[[Array, Array], Array]
 
@@ -51,43 +52,12 @@ def test_optimizer(benchmark: Any, case: Case, optimizer: type[gs.Optimizer]) ->
 
 
 @by_case
-@pytest.mark.parametrize("peer", HERE, ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_peer(benchmark: Any, case: Case, peer: Peer) -> None:
     benchmark.group = f"Adam by peer, {case.name}"
+    if not peer.installed and peer.package:
+        pytest.skip(packages.missing(peer.package)[0])
     grads = case.grads()
-    runs = {each.name: each.start(case.params(), grads) for each in dict.fromkeys([HERE[0], peer])}
-    refuse_disagreement(case.name, runs, grads)
-    benchmark(runs[peer.name].step)
-
-
-@by_case
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"eps": 1e-3, "eps_root": 0.0},
-        {"bias_correction": False},
-        {"betas": (0.9, 0.99)},
-        {"betas": (0.8, 0.999)},
-        {"lr": 1.002 * LR},
-    ],
-    ids=str,
-)
-def test_another_formula_is_refused(case: Case, wrong: dict[str, Any]) -> None:
-    grads = case.grads()
-    runs = {
-        "right": gradstep(case.params(), grads),
-        "wrong": gradstep(case.params(), grads, **wrong),
-    }
-    with pytest.raises(RuntimeError, match=f"case '{case.name}'.* of peer 'wrong' is off"):
-        refuse_disagreement(case.name, runs, grads)
-
-
-def test_epsilon_outside_of_the_root_is_refused_at_its_usual_size() -> None:
-    case = Case("thousand", [(1000,)])
-    grads = case.grads()
-    runs = {
-        "inside": gradstep(case.params(), grads),
-        "outside": gradstep(case.params(), grads, eps=EPS, eps_root=0.0),
-    }
-    with pytest.raises(RuntimeError, match="peer 'outside'"):
-        refuse_disagreement(case.name, runs, grads)
+    run = peer.start(case.params(), grads)
+    refuse_disagreement(case, {peer.name: Judged(run, peer.epsilon)}, grads)
+    benchmark(run.step)
