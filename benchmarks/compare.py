@@ -1,6 +1,6 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py.
+Each table is a section of its own: steps.py, loop.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch_first  # noqa: F401  (ahead of everything that imports gradstep)
 import numpy as np
 
 import gradstep as gs
+import loop
 import packages
 import picture
 import steps
@@ -28,6 +29,7 @@ from report import Options, Result, Section, line
 
 SECTIONS = {
     "steps": steps.SECTION,
+    "loop": loop.SECTION,
 }
 
 
