@@ -1,6 +1,6 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py, loop.py.
+Each table is a section of its own: steps.py, loop.py, batches.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch_first  # noqa: F401  (ahead of everything that imports gradstep)
 # isort: split
 import numpy as np
 
+import batches
 import gradstep as gs
 import loop
 import packages
@@ -30,6 +31,7 @@ from report import Options, Result, Section, line
 SECTIONS = {
     "steps": steps.SECTION,
     "loop": loop.SECTION,
+    "batches": batches.SECTION,
 }
 
 
