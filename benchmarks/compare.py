@@ -1,6 +1,6 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py, loop.py, batches.py.
+Each table is a section of its own: steps.py, loop.py, batches.py, averages.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch_first  # noqa: F401  (ahead of everything that imports gradstep)
 # isort: split
 import numpy as np
 
+import averages
 import batches
 import gradstep as gs
 import loop
@@ -32,6 +33,7 @@ SECTIONS = {
     "steps": steps.SECTION,
     "loop": loop.SECTION,
     "batches": batches.SECTION,
+    "averages": averages.SECTION,
 }
 
 
