@@ -1,6 +1,6 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py, loop.py, batches.py, averages.py.
+Each table is a section of its own: steps.py, loop.py, batches.py, averages.py, overhead.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import averages
 import batches
 import gradstep as gs
 import loop
+import overhead
 import packages
 import picture
 import steps
@@ -34,6 +35,7 @@ SECTIONS = {
     "loop": loop.SECTION,
     "batches": batches.SECTION,
     "averages": averages.SECTION,
+    "overhead": overhead.SECTION,
 }
 
 
