@@ -55,7 +55,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
-    session.install(".[test,bench,examples]", "mypy==2.4.1", "nox")
+    # The benchmark's peers are loaded by name, so they need not be here.
+    session.install(".[test,examples]", "mypy==2.4.1", "nox")
     session.run("mypy", *session.posargs)
 
 
@@ -96,6 +97,9 @@ def without_openmp(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against NumPy, and write the figures and the picture of the README."""
+    """Measure against others; `-- --with-torch` installs PyTorch, the rest goes to compare.py."""
     session.install(".[bench]")
-    session.run("python", "benchmarks/compare.py", *session.posargs)
+    if "--with-torch" in session.posargs:
+        session.install("torch==2.13.0", "--index-url", "https://download.pytorch.org/whl/cpu")
+    arguments = [argument for argument in session.posargs if argument != "--with-torch"]
+    session.run("python", "benchmarks/compare.py", *arguments)
