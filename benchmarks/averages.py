@@ -82,7 +82,7 @@ def measure_series(length: int, dtype: str, rounds: int) -> Result:
     for name, run in runs.items():
         refuse_wrong(name, x, run())
     seconds = take_turns({name: looped(run) for name, run in runs.items()}, rounds)
-    return {"case": f"gs.ewa, {length:.0e} values, {dtype}", "elements": length, "seconds": seconds}
+    return {"case": f"gs.ewa, {length:,} values, {dtype}", "elements": length, "seconds": seconds}
 
 
 # -- A model ---------------------------------------------------------------------------------------

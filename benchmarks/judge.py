@@ -11,13 +11,15 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cases import BLOCK, Arrays, Case
+from cases import Arrays, Case
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 TOLERANCE = 1e-3 * LR
 # Of the gradients, one step after the other: with constant ones Adam's answer does not depend on
 # its betas. Powers of two whose product is 1: exact, and undone at the end.
 SCALES = (1.0, -0.5, 4.0, -0.5)
+
+BLOCK = 2**13  # elements judged at once: what float64 makes of them stays in the cache
 
 Convention = Literal["inside", "outside"]  # where ε stands: of the root over v
 
@@ -74,7 +76,7 @@ def refuse_disagreement(case: Case, judged: Mapping[str, Judged], grads: Arrays)
     answers = {name: run.params() for name, (run, _) in judged.items()}
     for array, start in case.params().items():
         flat, gradient = start.reshape(-1), grads["d" + array].reshape(-1)
-        for i in range(0, flat.size, BLOCK):  # by blocks: float64 of everything is too much memory
+        for i in range(0, flat.size, BLOCK):
             w = flat[i : i + BLOCK].astype(np.float64)
             g = gradient[i : i + BLOCK].astype(np.float64)
             for epsilon in sorted({each.epsilon for each in judged.values()}):

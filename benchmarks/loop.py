@@ -71,6 +71,12 @@ def cells(result: Result) -> Sequence[str]:
     ]
 
 
+def is_unsteady(result: Result) -> bool:
+    """Whether the passes alone took times that differ by half."""
+    times = result["seconds"]["no update"]
+    return float(times["q3"]) > 1.5 * float(times["q1"])
+
+
 def notes(results: Sequence[Result]) -> Sequence[str]:
     slower = [
         cells(result)[0]
@@ -78,6 +84,12 @@ def notes(results: Sequence[Result]) -> Sequence[str]:
         if (median(result, "gradstep") or 0) > 1.05 * (median(result, "gradstep, 1 thread") or 0)
     ]
     lines = [f"More than 5 % slower with all threads than with one: {', '.join(slower) or NONE}"]
+    # OpenBLAS's own threads may share a core for seconds; an iteration then waits for the scheduler.
+    unsteady = [cells(result)[0] for result in results if is_unsteady(result)]
+    if unsteady:
+        lines.append(
+            f"Unsteady even without an update, so to be measured again: {', '.join(unsteady)}"
+        )
     return lines + packages.missing("torch")
 
 

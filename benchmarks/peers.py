@@ -146,7 +146,12 @@ def numba_parallel(params: Arrays, grads: Arrays) -> Run:
 def _compiled_by_numba(params: Arrays, grads: Arrays, parallel: bool) -> Run:
     loop = _numba_loop(parallel)
     arrays = [
-        (w.reshape(-1), grads["d" + name].reshape(-1), *np.zeros((2, w.size), w.dtype))
+        (
+            w.reshape(-1),
+            grads["d" + name].reshape(-1),
+            np.zeros(w.size, w.dtype),
+            np.zeros(w.size, w.dtype),
+        )
         for name, w in params.items()
     ]
     # As float32: a Python float would turn the whole loop into float64.

@@ -101,3 +101,17 @@ def test_the_program_starts_over_where_openblas_is_told_of_another_machine(
 def test_numpy_is_not_loaded_before_that() -> None:
     code = "import sys, loop; assert not {'numpy', 'gradstep', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=os.path.dirname(loop.__file__))
+
+
+def test_the_notes_name_what_is_slower_and_what_is_unsteady() -> None:
+    def result(width: int, one: float, all_threads: float, q3: float) -> dict[str, Any]:
+        medians = {"naive": 9.0, "tuned": 5.0, "gradstep, 1 thread": one, "gradstep": all_threads}
+        seconds = {name: {"q1": m, "median": m, "q3": m} for name, m in medians.items()}
+        seconds["no update"] = {"q1": 1.0, "median": 1.0, "q3": q3}
+        return {"widths": [width, 2], "torch first": False, "seconds": seconds}
+
+    results = [result(1, 2.0, 2.0, 1.4), result(3, 2.0, 2.2, 1.4), result(5, 2.0, 2.0, 1.6)]
+    slower, unsteady, *_ = loop.notes(results)
+    assert slower.endswith("than with one: 3-2")
+    assert unsteady.endswith("again: 5-2")
+    assert loop.cells(results[1])[-3:] == ["1.10", "4.09", "2.27"]

@@ -57,8 +57,8 @@ def measure(
     counts, warm = {}, {}
     for name, sample in samplers.items():
         counts[name] = 1
-        # The best of three: one interruption must not make a short sample look long enough.
-        while (took := min(sample(counts[name]) for _ in range(3))) < least:
+        sample(1)  # may compile, or meet its memory for the first time
+        while (took := _best_of_three(sample, counts[name])) < least:
             counts[name] *= 2
         warm[name] = 0 if took / counts[name] > LONG else max(1, counts[name] // 4)
     samples: dict[str, list[float]] = {name: [] for name in samplers}
@@ -72,6 +72,12 @@ def measure(
                 samplers[name](warm[name])
             samples[name].append(samplers[name](counts[name]) / counts[name])
     return {name: quartiles(values) for name, values in samples.items()}
+
+
+def _best_of_three(sample: Sampler, count: int) -> float:
+    """Take three short samples: one interruption must not make them look long enough."""
+    took = sample(count)
+    return took if took > LONG else min(took, sample(count), sample(count))
 
 
 def quartiles(values: list[float]) -> Times:
