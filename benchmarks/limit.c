@@ -1,5 +1,6 @@
 // The memory's own limit: the streams of a step, or of an average, with arithmetic that costs
 // nothing. Compiled and called by limit.py; no part of the package.
+#define _GNU_SOURCE  // for the affinity of threads
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -7,10 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum {
-  MAX_THREADS = 256,
-  LINE = 16
-};  // LINE: floats of a cache line, so that no two threads share one
+#define MAX_THREADS 256
+#define LINE 16  // floats of a cache line, so that no two threads share one
 
 // Seven streams, those of Adam: read w, g, m, v; write w, m, v.
 // Not inlined: the compiler must not merge the passes.
@@ -80,6 +79,29 @@ static double now(void) {
   return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
+// Gives every new thread a core of its own, as far as there are any beside the caller's. Left to
+// the scheduler it may begin on the caller's core, and a short sample is over before it is moved.
+static int create(pthread_t* thread, struct member* member) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+#ifdef __linux__
+  static int core;  // of the thread created last
+  const int here = sched_getcpu();
+  cpu_set_t allowed, chosen;
+  if (member->rank == 1) core = -1;
+  CPU_ZERO(&chosen);
+  if (!sched_getaffinity(0, sizeof allowed, &allowed))
+    while (++core < CPU_SETSIZE && (core == here || !CPU_ISSET(core, &allowed))) continue;
+  if (core >= 0 && core < CPU_SETSIZE) {
+    CPU_SET(core, &chosen);
+    pthread_attr_setaffinity_np(&attributes, sizeof chosen, &chosen);
+  }
+#endif
+  const int error = pthread_create(thread, &attributes, work, member);
+  pthread_attr_destroy(&attributes);
+  return error;
+}
+
 // Returns the seconds of all passes, from the moment that all threads are there.
 double limit(float* w, const float* g, float* m, float* v, int64_t n, int threads, int64_t passes) {
   if (threads < 1 || threads > MAX_THREADS) abort();
@@ -88,7 +110,7 @@ double limit(float* w, const float* g, float* m, float* v, int64_t n, int thread
   pthread_t others[MAX_THREADS];
   for (int i = 1; i < threads; ++i) {
     members[i] = (struct member){&team, i};
-    if (pthread_create(&others[i], 0, work, &members[i])) abort();
+    if (create(&others[i], &members[i])) abort();
   }
   while (atomic_load(&team.arrived) < threads - 1) sched_yield();
   members[0] = (struct member){&team, 0};
