@@ -38,6 +38,8 @@ SECTIONS = {
     "overhead": overhead.SECTION,
 }
 
+BUSY = 0.3  # load before anything is measured
+
 
 def machine(options: Options) -> dict[str, Any]:
     """Return what the figures depend on."""
@@ -48,7 +50,7 @@ def machine(options: Options) -> dict[str, Any]:
     return {
         "cpu": models[0] if models else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),  # of others, where it is not near zero
+        "load": round(os.getloadavg()[0], 2),  # of others: nothing has been measured yet
         "date": datetime.date.today().isoformat(),
         "level": gs.cpu_info()["isa"],
         "threads": options.threads,
@@ -117,6 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     for missing in packages.missing():
         print(missing)
+    if about["load"] > BUSY:
+        print(
+            f"Others are busy here, load {about['load']}: whoever uses all cores then waits for "
+            "them, in every parallel region, and looks many times slower than it is."
+        )
     results = {name: run(SECTIONS[name], options) for name in parsed.only}
     print(f"\nAll answers are right. {time.perf_counter() - begin:.0f} s")
     if parsed.json:
