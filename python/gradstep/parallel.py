@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from gradstep import _core, checks
@@ -133,36 +132,36 @@ def container_quota(root: str = "/") -> float | None:
         Where ``proc`` and ``sys`` are mounted.
     """
     quotas = []
-    try:
-        lines = Path(root, "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
+    for line in _text_of(root, "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         unified = controllers == ""
         if not unified and "cpu" not in controllers.split(","):
             continue
-        mount = Path(root, "sys/fs/cgroup", "" if unified else "cpu")
+        mount = os.path.join(root, "sys/fs/cgroup", "" if unified else "cpu")
         # A limit on any group above holds too. Inside a container the path may be the host's, and
         # then only the mount point itself is there to be read.
-        group = mount / path.lstrip("/")
-        for folder in (group, *group.parents):
-            quotas += _quota_of(folder, unified)
-            if folder == mount:
-                break
+        names = [name for name in path.split("/") if name]
+        for depth in range(len(names) + 1):
+            quotas += _quota_of(os.path.join(mount, *names[:depth]), unified)
     return min(quotas, default=None)
 
 
-def _quota_of(group: Path, unified: bool) -> list[float]:
+def _quota_of(group: str, unified: bool) -> list[float]:
+    files = ("cpu.max",) if unified else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
     try:
-        if unified:
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota = (group / "cpu.cfs_quota_us").read_text()
-            period = (group / "cpu.cfs_period_us").read_text()
+        quota, period = " ".join(_text_of(group, name) for name in files).split()
         return [int(quota) / int(period)] if int(quota) > 0 else []
-    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max": no limit
+    except (ValueError, ZeroDivisionError):  # no such file, or "max": no limit
         return []
+
+
+def _text_of(folder: str, name: str) -> str:
+    """Return what a file holds, nothing where it cannot be read."""
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 set_num_threads(default_num_threads())
