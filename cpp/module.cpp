@@ -81,13 +81,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def(py::init<std::int64_t>(), py::arg("t") = 0)
       .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"),
            py::arg("start") = 0)
-      .def("add_parameter",
-           py::overload_cast<int, const std::string&, py::handle>(&Stepper::add_parameter),
-           py::arg("group"), py::arg("name"), py::arg("w"))
-      .def("add_parameter",
-           py::overload_cast<int, const std::string&, py::handle, const py::sequence&>(
-               &Stepper::add_parameter),
-           py::arg("group"), py::arg("name"), py::arg("w"), py::arg("states"))
+      .def("add_parameters", &Stepper::add_parameters, py::arg("group"), py::arg("names"),
+           py::arg("arrays"))
+      .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
+           py::arg("w"), py::arg("states"))
       .def("check", &Stepper::check)
       .def("expect", &Stepper::expect, py::arg("flatten"), py::arg("keys"), py::arg("listed"))
       .def("step", &Stepper::step, py::arg("gradients"))

@@ -6,6 +6,7 @@
 
 #include "dispatch.hpp"
 #include "floating_point.hpp"
+#include "state_memory.hpp"
 #include "threads.hpp"
 
 namespace gradstep {
@@ -197,26 +198,26 @@ Stepper::Parameter& Stepper::append_parameter(int group, const std::string& name
   return parameters_.back();
 }
 
-py::list Stepper::add_parameter(int group, const std::string& name, py::handle w) {
+std::vector<std::vector<py::array>> Stepper::add_parameters(int group,
+                                                            const std::vector<std::string>& names,
+                                                            const py::sequence& arrays) {
   const Turn turn(*this);
-  const int count = count_states(active_table().rules[group_at(group).rule]);
-  const py::object zeros_like = py::module_::import("numpy").attr("zeros_like");
-  std::vector<py::array> states;
-  py::list windows;
-  const py::array like = as_array(w, {Label::parameter, &name});
-  for (int s = 0; s < count; ++s) {
-    const py::array state = zeros_like(like, py::arg("subok") = false);
-    // Over memory whose owner is out of reach: these can be reshaped, but not resized.
-    const py::capsule owner(new py::array(state),
-                            [](void* array) { delete static_cast<py::array*>(array); });
-    const std::vector<py::ssize_t> shape(state.shape(), state.shape() + state.ndim());
-    const std::vector<py::ssize_t> strides(state.strides(), state.strides() + state.ndim());
-    windows.append(py::array(state.dtype(), shape, strides, state.data(), owner));
-    states.push_back(state);
+  const int kinds = count_states(active_table().rules[group_at(group).rule]);
+  const std::size_t first = parameters_.size();
+  std::vector<py::array> parameters;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const py::object given = arrays[i];
+    parameters.push_back(append_parameter(group, names[i], given).w);
   }
-  Parameter& parameter = append_parameter(group, name, like);
-  parameter.states = std::move(states);
-  parameter.keeps_states = true;
+  const StateMemory memory(parameters, kinds);
+  std::vector<std::vector<py::array>> windows(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    parameters_[first + i].keeps_states = true;
+    for (int kind = 0; kind < kinds; ++kind) {
+      parameters_[first + i].states.push_back(memory.array(i, kind));
+      windows[i].push_back(memory.array(i, kind));
+    }
+  }
   return windows;
 }
 

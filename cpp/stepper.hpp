@@ -32,10 +32,11 @@ class Stepper {
   // had been taken before the group came: its corrections count from there.
   int add_group(const std::string& rule, const py::dict& hyperparameters, std::int64_t start);
 
-  // Adds a parameter with state of its own, zeros in the parameter's memory order, and returns
-  // arrays over that memory in the order of `state_names(rule)`. Whatever is done to them, the
-  // memory stays.
-  py::list add_parameter(int group, const std::string& name, py::handle w);
+  // Adds parameters with state of their own, zeros at first, and returns for each the arrays over
+  // that memory in the order of `state_names(rule)`. Whatever is done to them, the memory stays.
+  std::vector<std::vector<py::array>> add_parameters(int group,
+                                                     const std::vector<std::string>& names,
+                                                     const py::sequence& arrays);
   // Adds a parameter whose state the caller keeps, in the order of `state_names(rule)`.
   void add_parameter(int group, const std::string& name, py::handle w, const py::sequence& states);
 

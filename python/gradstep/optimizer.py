@@ -92,10 +92,11 @@ class Optimizer:
             raise type(error)(f"group {len(self.groups)}: {error}") from None
         self._structures.append(structure)
         self.groups.append(group)
-        for name, given in zip(structure.names, structure.flatten(tree), strict=True):
-            arrays = self._stepper.add_parameter(group.index, name, given)
-            named = dict(zip(_core.state_names(group.rule), arrays, strict=True))
-            self._state[name] = MappingProxyType(named)
+        given = structure.flatten(tree)
+        kept = self._stepper.add_parameters(group.index, structure.names, given)
+        state_names = _core.state_names(group.rule)
+        for name, arrays in zip(structure.names, kept, strict=True):
+            self._state[name] = MappingProxyType(dict(zip(state_names, arrays, strict=True)))
 
     def _expect_gradients(self) -> None:
         """Tell the core in what structure the gradients of a step come."""
