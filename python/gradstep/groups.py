@@ -110,16 +110,21 @@ def change_all(stepper: _core.Stepper, changes: Sequence[Change], t: int) -> Non
         group._values = values
 
 
+_PLAIN = frozenset({float, bool, int, str, type(None)})
+
+
 def own(value: Any) -> Any:
     """Return a value that nobody else can change: a plain number where it stands for one.
 
     What is neither a number nor a schedule passes, for the core to refuse by its name.
     """
+    if type(value) in _PLAIN:  # nearly always, and a function waits for it
+        return value
     if isinstance(value, list | tuple):
-        return tuple(own(entry) for entry in value)
+        return tuple([own(entry) for entry in value])
     if isinstance(value, np.bool_):
         return bool(value)
-    if value is None or callable(value) or isinstance(value, bool | int | float | str):
+    if callable(value) or isinstance(value, int | float | str):
         return value
     try:
         return float(value)
