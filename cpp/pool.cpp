@@ -37,6 +37,13 @@ void relax() {
 #endif
 }
 
+// Waits for about a microsecond. Whoever is waited for may have nowhere to run but here, where
+// cores are few or others are busy: so they are let through.
+void spin() {
+  for (int i = 0; i < 32; ++i) relax();
+  std::this_thread::yield();
+}
+
 // Signals are for the interpreter's own threads. Faults stay: they must end in a report.
 class SignalsBlocked {
 #if defined(__unix__) || defined(__APPLE__)
@@ -128,15 +135,7 @@ void Pool::run(int members, void (*work)(void*, int), void* context,
   wait_for_all();
   work(context, 0);
   gate_.fetch_and(~open, std::memory_order_acq_rel);
-  // Whoever is inside has a last part in hand. Spinning is short then, unless there are more
-  // threads than cores: so let others have this one.
-  for (int spins = 0; gate_.load(std::memory_order_acquire) & inside; ++spins) {
-    if (spins < 1000) {
-      relax();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  while (gate_.load(std::memory_order_acquire) & inside) spin();  // each has a last part in hand
 }
 
 // As a tree, so that the caller's own start does not wait for the waking of all: each helper that
@@ -169,10 +168,8 @@ void Pool::wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanose
   const auto called = [&] { return helper.call.load(std::memory_order_seq_cst) != last; };
   if (linger.count() > 0) {
     for (const auto end = Clock::now() + linger; Clock::now() < end;) {
-      for (int spins = 0; spins < 16; ++spins) {
-        if (called()) return;
-        relax();
-      }
+      if (called()) return;
+      spin();
     }
   }
   std::unique_lock<std::mutex> lock(helper.mutex);
