@@ -259,6 +259,55 @@ def test_what_changes_after_construction_is_seen() -> None:
     assert opt.t == 0
 
 
+def test_every_gradient_is_looked_at_however_many_fitted_before() -> None:
+    params = {"a": f32(4), "b": f32(2, 3)}
+    opt = gs.Momentum(params, lr=1.0, dampening=0.0)
+    grads: dict[str, Any] = {"da": f32(4), "db": f32(2, 3)}
+    for _ in range(3):
+        opt.step(grads)
+    before = {name: w.copy() for name, w in params.items()}
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (np.ones((2, 3)), TypeError, "gradient of 'b' has dtype float64, expected float32"),
+        (f32(3, 2), ValueError, r"gradient of 'b' has shape \(3, 2\), expected \(2, 3\)"),
+        (f32(6), ValueError, r"gradient of 'b' has shape \(6,\), expected \(2, 3\)"),
+        (f32(2, 3).astype(">f4"), TypeError, "gradient of 'b' has dtype >f4"),
+        (params["b"], ValueError, "gradient of 'b' shares memory with parameter 'b'"),
+        (params["b"][:1], ValueError, r"gradient of 'b' has shape \(1, 3\)"),
+        (params["b"][::-1], ValueError, "gradient of 'b' shares memory with parameter 'b'"),
+        (np.broadcast_to(params["a"][:3], (2, 3)), ValueError, "shares memory with parameter 'a'"),
+        (np.ma.masked_array(f32(2, 3)), TypeError, "gradient of 'b'.*mask"),
+        ("b", TypeError, "gradient of 'b' must be a NumPy array"),
+    ]
+    for gradient, error, message in wrong:
+        with pytest.raises(error, match=message):
+            opt.step({"da": f32(4), "db": gradient})
+    assert opt.t == 3
+    assert all(np.array_equal(params[name], before[name]) for name in params)
+    # What is dense in another order, or not at all, still finds its elements.
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    m = opt.state["b"]["m"].copy()
+    for gradient in (np.asfortranarray(values), np.repeat(values, 2, axis=1)[:, ::2]):
+        m = np.float32(0.9) * m + values
+        before["b"] -= m
+        opt.step({"da": f32(4), "db": gradient})
+        np.testing.assert_array_equal(params["b"], before["b"])
+
+
+def test_gradients_come_in_a_dict_with_just_the_keys() -> None:
+    class Mine(dict[str, Any]):
+        """Not quite a dict: goes the long way, to the same end."""
+
+    opt = gs.SGD({"W": f32(2), "b": f32(3)}, lr=1.0)
+    for kind in (dict, Mine):
+        for keys in (("W", "b"), ("dW", "db"), ("db", "dW"), ("b", "W")):
+            opt.step(kind({key: f32(2) if "W" in key else f32(3) for key in keys}))
+        for keys in (("W",), ("W", "db"), ("W", "b", "c"), ("dW", "db", "b"), ()):
+            with pytest.raises(ValueError, match="grads must have the keys 'W', 'b'"):
+                opt.step(kind({key: f32(2) if "W" in key else f32(3) for key in keys}))
+    assert opt.t == 8
+    assert opt.params["W"].tolist() == [-7, -7]
+
+
 def test_state_cannot_be_taken_away() -> None:
     # What is handed out are windows on memory that stays, whatever is done to them.
     w = f32(4)
