@@ -1,6 +1,7 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py, loop.py, batches.py, averages.py, overhead.py.
+Each table is a section of its own: steps.py, loop.py, batches.py, averages.py, overhead.py,
+scaling.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import loop
 import overhead
 import packages
 import picture
+import scaling
 import steps
 from report import Options, Result, Section, line
 
@@ -36,6 +38,7 @@ SECTIONS = {
     "batches": batches.SECTION,
     "averages": averages.SECTION,
     "overhead": overhead.SECTION,
+    "scaling": scaling.SECTION,
 }
 
 BUSY = 0.3  # load before anything is measured

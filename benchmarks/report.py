@@ -1,6 +1,7 @@
 """What a section of the comparison is made of, and how its numbers are written.
 
-The sections are steps.py, loop.py, batches.py, averages.py and overhead.py; compare.py joins them.
+The sections are steps.py, loop.py, batches.py, averages.py, overhead.py and scaling.py; compare.py
+joins them.
 """
 
 from __future__ import annotations
