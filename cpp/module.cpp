@@ -7,6 +7,7 @@
 
 #include "dispatch.hpp"
 #include "floating_point.hpp"
+#include "gather.hpp"
 #include "pool.hpp"
 #include "powers.hpp"
 #include "series.hpp"
@@ -53,6 +54,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       py::arg("beta"), py::arg("t"));
   m.def("ewa_series", &ewa_series, py::arg("values"), py::arg("averages"), py::arg("beta"),
         py::arg("bias_correction"));
+
+  m.def("bytes_in_one_piece", &bytes_in_one_piece, py::arg("array"));
+  m.def("gather", &gather, py::arg("arrays"), py::arg("order").noconvert(), py::arg("start"),
+        py::arg("stop"));
+  m.def("copy_in_rows", &copy_in_rows, py::arg("array"));
 
   m.def(
       "as_array",

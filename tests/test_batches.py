@@ -7,12 +7,14 @@ Training on the batches and saving to files are not here.
 from __future__ import annotations
 
 import array
+import contextlib
 import copy
 import json
 import pickle
 import re
+import sys
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradstep as gs
+from gradstep import _core
+from teams import shared_out
 
 Epoch = list[list[int]]
 
@@ -148,14 +152,18 @@ def test_repr_shows_everything_but_the_data() -> None:
     batches = gs.MiniBatches(*data(10), batch_size=4, seed=0)
     run(batches, 1)
     assert repr(batches) == (
-        "MiniBatches(2 arrays, m=10, batch_size=4, shuffle=True, drop_last=False, axis=0, epoch=1)"
+        "MiniBatches(2 arrays, m=10, batch_size=4, shuffle=True, drop_last=False, axis=0, epoch=1, "
+        "prepare=True)"
     )
-    one = gs.MiniBatches(np.zeros((2, 10)), batch_size=3, shuffle=False, drop_last=True, axis=1)
+    one = gs.MiniBatches(
+        np.zeros((2, 10)), batch_size=3, shuffle=False, drop_last=True, axis=1, prepare=False
+    )
     assert repr(one) == (
-        "MiniBatches(1 array, m=10, batch_size=3, shuffle=False, drop_last=True, axis=1, epoch=0)"
+        "MiniBatches(1 array, m=10, batch_size=3, shuffle=False, drop_last=True, axis=1, epoch=0, "
+        "prepare=False)"
     )
     part = gs.MiniBatches(*data(10), batch_size=4, seed=0, shard=(1, 2))
-    assert repr(part).endswith(", axis=0, epoch=0, shard=(1, 2))")
+    assert repr(part).endswith(", axis=0, epoch=0, shard=(1, 2), prepare=True)")
 
 
 # ---- shards --------------------------------------------------------------------------------------
@@ -355,6 +363,241 @@ def test_large_arrays_are_neither_loaded_nor_copied(
         tracemalloc.stop()
     assert X.nbytes == 16_000_000
     assert peak < 2_000_000  # the order takes 800 000
+
+
+# ---- the core's copies, and prepared ones --------------------------------------------------------
+
+
+@contextlib.contextmanager
+def however_small() -> Iterator[None]:
+    """Prepare even the arrays of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gradstep.batches._SMALL", 0)
+        yield
+
+
+def in_columns(dtype: Any = np.float32) -> Any:
+    """Examples in columns of a C-ordered array, large enough to be prepared."""
+    return np.random.default_rng(0).integers(0, 100, size=(40, 5000)).astype(dtype)
+
+
+PLAIN = ["f4", "f8", "f2", ">f8", "?", "i1", "c16", "S3", "U3", "M8[s]", [("a", "i1"), ("b", "f8")]]
+
+
+@st.composite
+def arrays(draw: st.DrawFn, dtypes: list[Any]) -> Any:
+    """Arrays of up to four axes in any memory order, sliced with any steps, none of them empty."""
+    shape = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4), "shape")
+    steps = [draw(st.sampled_from([1, 1, 2, -1, -2]), "step") for _ in shape]
+    stored = [n * abs(step) for n, step in zip(shape, steps, strict=True)]
+    values = np.arange(int(np.prod(stored))) % 251
+    dtype = np.dtype(draw(st.sampled_from(dtypes), "dtype"))
+    if dtype.names:
+        whole = np.zeros(values.shape, dtype)
+        for name in dtype.names:
+            whole[name] = values % 100
+    else:
+        whole = values.astype(dtype)
+    order = draw(st.permutations(range(len(shape))), "order of memory")
+    whole = whole.reshape([stored[a] for a in order]).transpose(np.argsort(order))
+    return whole[tuple(slice(None, None, step) for step in steps)]
+
+
+@given(st.data())
+def test_batches_are_those_of_numpys_indexing(source: st.DataObject) -> None:
+    X = source.draw(arrays([*PLAIN, "O"]), "X")
+    axis = source.draw(st.integers(-X.ndim, X.ndim - 1), "axis")
+    ranks = source.draw(st.integers(1, 3), "ranks")
+    rank = source.draw(st.integers(0, ranks - 1), "rank")
+    batch_size = source.draw(st.integers(1, 12), "batch_size")
+    settings: dict[str, Any] = {
+        "axis": axis,
+        "batch_size": batch_size,
+        "shuffle": source.draw(st.booleans(), "shuffle"),
+        "prepare": source.draw(st.booleans(), "prepare"),
+        "seed": 3,
+        "shard": (rank, ranks),
+    }
+    m = X.shape[axis]
+    indices = np.arange(m).reshape([m if a == axis % X.ndim else 1 for a in range(X.ndim)])
+    with shared_out(source.draw(st.sampled_from([1, 2, 3]), "threads")), however_small():
+        for _ in range(2):
+            for xb, ib in gs.MiniBatches(X, indices, **settings):
+                assert type(xb) is np.ndarray
+                assert xb.dtype == X.dtype
+                assert xb.flags.writeable
+                assert xb.flags.aligned
+                assert not np.may_share_memory(xb, X)
+                np.testing.assert_array_equal(xb, np.take(X, ib.ravel(), axis=axis))
+
+
+@given(st.data())
+def test_the_core_copies_any_layout(source: st.DataObject) -> None:
+    several = [source.draw(arrays(PLAIN), "array") for _ in range(source.draw(st.integers(0, 3)))]
+    m = min((len(a) for a in several), default=5)
+    order = np.array(source.draw(st.lists(st.integers(0, m - 1), max_size=30), "order"), np.int64)
+    start = source.draw(st.integers(0, len(order)), "start")
+    stop = source.draw(st.integers(start, len(order)), "stop")
+    with shared_out(source.draw(st.sampled_from([1, 2, 3]), "threads")):
+        batches = _core.gather(several, order, start, stop)
+        copies = [_core.copy_in_rows(a) for a in several]
+    for a, batch, rows in zip(several, batches, copies, strict=True):
+        assert batch.flags.c_contiguous
+        assert rows.flags.c_contiguous
+        assert batch.dtype == rows.dtype == a.dtype
+        np.testing.assert_array_equal(batch, a[order[start:stop]])
+        np.testing.assert_array_equal(rows, a)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "f8", "c16", "S3"])
+@pytest.mark.parametrize("shape", [(5000, 40), (1500, 130), (40, 3)])
+def test_large_copies_shared_out(shape: tuple[int, int], dtype: str, threads: int) -> None:
+    X = np.random.default_rng(0).integers(0, 100, size=shape).astype(dtype)
+    order = np.random.default_rng(1).permutation(len(X))
+    scattered = np.asfortranarray(X)
+    (batch,) = _core.gather([X], order, 3, len(X) - 5)
+    np.testing.assert_array_equal(batch, X[order[3:-5]])
+    (batch,) = _core.gather([scattered], order, 3, len(X) - 5)
+    np.testing.assert_array_equal(batch, X[order[3:-5]])
+    np.testing.assert_array_equal(_core.copy_in_rows(scattered), X)
+
+
+@pytest.mark.parametrize(
+    ("order", "start", "stop", "message"),
+    [
+        ([0, 1, -1], 0, 3, "no example -1 among 9"),
+        ([0, 1, 5], 0, 3, "no example 5 among 5"),
+        ([5, 0], 0, 1, "no example 5 among 5"),
+        ([0, 2**62], 0, 1, "no example 4611686018427387904"),  # fetched ahead
+        ([0, 1], 0, 3, "start and stop"),
+        ([0, 1], -1, 1, "start and stop"),
+        ([0, 1], 2, 1, "start and stop"),
+        ([[0, 1]], 0, 1, "start and stop"),
+    ],
+)
+def test_the_core_reads_nothing_out_of_bounds(
+    order: Any, start: int, stop: int, message: str
+) -> None:
+    with pytest.raises(IndexError, match=message):
+        _core.gather([np.zeros(9), np.zeros(5)], np.array(order, np.int64), start, stop)
+
+
+@pytest.mark.parametrize("dtype", ["O", [("a", "O"), ("b", "f8")], "V0"])
+def test_the_core_copies_no_references(dtype: Any) -> None:
+    X = np.zeros((3, 2), dtype)
+    assert _core.bytes_in_one_piece(X) == 0
+    with pytest.raises(TypeError, match="are no plain bytes; index the array with NumPy"):
+        _core.gather([X], np.zeros(1, np.int64), 0, 1)
+    with pytest.raises(TypeError, match="are no plain bytes"):
+        _core.copy_in_rows(X)
+
+
+def test_what_lies_in_one_piece() -> None:
+    X = np.zeros((10, 6, 4), np.float32)
+    for view, expected in [
+        (X, 96),
+        (X[::2, :, :], 96),
+        (X[:, ::2, :], 16),
+        (X[:, :, ::2], 4),
+        (X[:, :, :3], 12),
+        (X[:, :, ::-1], 4),
+        (X[:, :1, :1], 4),
+        (X[:, :0], 0),
+        (X[:, 0, 0], 4),
+    ]:
+        assert _core.bytes_in_one_piece(view) == expected
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+def test_later_changes_show_unless_the_array_was_prepared(prepare: bool) -> None:
+    X = in_columns()
+    batches = gs.MiniBatches(X, axis=1, prepare=prepare)
+    X[...] = 7  # before the first epoch: always seen
+    epoch = iter(batches)
+    assert (next(epoch) == 7).all()
+    X[...] = 8
+    assert (next(epoch) == (7 if prepare else 8)).all()
+    (seen,) = {int(number) for batch in batches for number in batch.ravel()}
+    assert seen == (7 if prepare else 8)
+
+
+def columns_of_a_file(folder: Path) -> Any:
+    X = np.memmap(folder / "X", np.float32, "w+", shape=(41, 5000))
+    X[...] = 0
+    return X
+
+
+NEVER_PREPARED: dict[str, tuple[Callable[[Path], Any], int]] = {
+    "in rows": (lambda folder: np.ascontiguousarray(in_columns().T), 0),
+    "in columns, Fortran order": (lambda folder: np.asfortranarray(in_columns()), 1),
+    "small": (lambda folder: in_columns()[:, :1000].copy(), 1),
+    "small numbers side by side": (lambda folder: in_columns().T.copy()[:, ::2], 0),
+    "memory-mapped": (columns_of_a_file, 1),
+    "a view of memory-mapped": (lambda folder: np.asarray(columns_of_a_file(folder))[1:], 1),
+    "a buffer of memory-mapped": (
+        lambda folder: np.frombuffer(memoryview(columns_of_a_file(folder)), np.float32).reshape(
+            41, 5000
+        ),
+        1,
+    ),
+    "objects": (lambda folder: in_columns(object), 1),
+}
+
+
+@pytest.mark.parametrize("kind", NEVER_PREPARED)
+def test_what_is_never_prepared(kind: str, tmp_path: Path) -> None:
+    make, axis = NEVER_PREPARED[kind]
+    X = make(tmp_path)
+    epoch = iter(gs.MiniBatches(X, axis=axis))
+    next(epoch)
+    X[...] = 101
+    assert (next(epoch) == 101).all()
+
+
+def test_an_array_that_shows_its_memory_many_times_is_not_prepared() -> None:
+    # A copy of what the view shows would be a thousand times as large as what there is.
+    X = np.broadcast_to(np.zeros((1000, 1, 100)), (1000, 1000, 100))
+    tracemalloc.start()
+    try:
+        next(iter(gs.MiniBatches(X, axis=2, batch_size=1, seed=0)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000 < X.nbytes
+
+
+def test_only_a_shuffled_epoch_prepares() -> None:
+    X = in_columns()
+    epoch = iter(gs.MiniBatches(X, axis=1, shuffle=False))
+    next(epoch)
+    X[...] = 101
+    assert (next(epoch) == 101).all()
+
+
+def test_a_state_knows_nothing_of_preparing() -> None:
+    X = in_columns()
+
+    def batches(prepare: bool) -> gs.MiniBatches:
+        return gs.MiniBatches(X, axis=1, seed=0, batch_size=2000, prepare=prepare)
+
+    one, other = batches(True), batches(False)
+    for _ in zip(range(2), one, other, strict=False):
+        assert one.state_dict() == other.state_dict()
+    resumed = batches(False)
+    resumed.load_state_dict(one.state_dict())
+    np.testing.assert_array_equal(next(iter(resumed)), list(batches(True))[2])
+
+
+def test_references_are_counted() -> None:
+    thing = object()
+    X = np.full((4, 6), None, object)
+    X[...] = thing
+    before = sys.getrefcount(thing)
+    for _ in range(3):
+        for batch in gs.MiniBatches(X, axis=1, batch_size=4):
+            assert sys.getrefcount(thing) == before + batch.size
+            del batch
+    assert sys.getrefcount(thing) == before
 
 
 # ---- epochs begun, broken off and overtaken ------------------------------------------------------
@@ -679,6 +922,7 @@ CANNOT_BE: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((X,), {"shuffle": "False"}, r"shuffle is 'False', expected True or False"),
     ((X,), {"shuffle": None}, r"shuffle is None, expected True or False"),
     ((X,), {"drop_last": 1}, r"drop_last is 1, expected True or False"),
+    ((X,), {"prepare": "no"}, r"prepare is 'no', expected True or False"),
     (
         (X,),
         {"drop_last": True},

@@ -1,19 +1,31 @@
 """Mini-batches: shuffles the examples once an epoch and cuts them in batches.
 
-Here live the order of the examples and the resumption in the middle of an epoch. What is done with
-a batch lives with the caller. Nothing here touches the compiled core.
+Here live the order of the examples, the resumption in the middle of an epoch, and which way the
+examples of an array are copied. The copying itself is the core's (cpp/gather.cpp), or NumPy's where
+the core cannot or need not. What is done with a batch lives with the caller.
 """
 
 from __future__ import annotations
 
 import copy
+import mmap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstep import _core
+
 __all__ = ["MiniBatches"]
+
+# Bytes in one piece that are worth a copy of their own: NumPy copies shorter ones as fast.
+_PIECE = 32
+# An example is scattered where it reaches over this many times its own bytes: then nearly every
+# number of it is fetched from memory with a cache line of others.
+_SCATTERED = 8
+# Bytes of an array that stays in the processor's caches, where scattered examples cost little.
+_SMALL = 1 << 18
 
 
 class MiniBatches:
@@ -43,6 +55,10 @@ class MiniBatches:
         Hand out only part `rank` of `size` of every batch: a run of its examples, equally long on
         all ranks or one shorter, empty where a batch has fewer than `size`. Side by side the parts
         are the batch of one process, given the same arrays and `seed` on every rank.
+    prepare : bool, default True
+        Where a shuffled epoch would gather examples that are scattered over the memory of an array,
+        as those in columns are, gather them from a copy in which each lies in one piece (see
+        Notes). False copies nothing and is several times slower there.
 
     Attributes
     ----------
@@ -68,9 +84,17 @@ class MiniBatches:
     which finishes the saved epoch. An iterator of an earlier epoch goes on handing out its own
     batches but no longer moves this object's `epoch` and state.
 
-    The arrays are neither copied nor loaded, so later changes to them show in later batches. (An
-    object whose ``__array__`` makes a copy is the exception.) A shuffled epoch needs 8 m bytes for
-    its order; a batch needs its own bytes.
+    A batch is copied row by row, by all threads of `gradstep.set_num_threads` where that pays. That
+    needs examples that lie together, as in a C-ordered array with ``axis=0``. In a C-ordered array
+    with ``axis=1`` every number of an example lies in another place, and fetching them takes
+    several times as long. Such an array is prepared: the first shuffled epoch makes a copy with the
+    examples in rows, which takes as long as a few epochs without. It needs as many bytes again as
+    the array, for as long as this object lives, and later changes to a prepared array do not show
+    in later batches. With ``prepare=False``, in epochs that are not shuffled, and for other arrays
+    they do: what has its examples in rows, is small, memory-mapped or of Python objects is neither
+    copied nor loaded as a whole. (An object whose ``__array__`` makes a copy is an exception.)
+
+    A shuffled epoch needs 8 m bytes for its order; a batch needs its own bytes.
 
     Examples
     --------
@@ -102,12 +126,14 @@ class MiniBatches:
         axis: int = 0,
         seed: int | np.random.SeedSequence | np.random.Generator | None = None,
         shard: tuple[int, int] | None = None,
+        prepare: bool = True,
     ) -> None:
         if not arrays:
             raise TypeError("MiniBatches needs at least one array: MiniBatches(X, y, ...)")
         self._axis = _integer("axis", axis)
-        self._arrays = [_as_array(i, array) for i, array in enumerate(arrays)]
-        self._m = _number_of_examples(self._arrays, self._axis)
+        plain = [_as_array(i, array) for i, array in enumerate(arrays)]
+        self._m = _number_of_examples(plain, self._axis)
+        self._sources = [_Source(array, self._axis) for array in plain]
         self._batch_size = _integer("batch_size", batch_size, least=1)
         self._shuffle = _flag("shuffle", shuffle)
         self._drop_last = _flag("drop_last", drop_last)
@@ -116,6 +142,7 @@ class MiniBatches:
                 f"drop_last=True with batch_size={self._batch_size} leaves no batch of "
                 f"{self._m} examples; take batch_size <= {self._m} or drop_last=False"
             )
+        self._prepare = _flag("prepare", prepare)
         self._generator = _generator(seed)
         self._rank, self._ranks = _rank_and_ranks(shard)
         if self._ranks > 1 and self._shuffle and seed is None:
@@ -149,12 +176,16 @@ class MiniBatches:
         shown = {**self._settings(), "axis": self._axis, "epoch": self._epoch}
         if self._ranks > 1:
             shown["shard"] = (self._rank, self._ranks)
-        count = f"{len(self._arrays)} array{'s' if len(self._arrays) > 1 else ''}"
+        shown["prepare"] = self._prepare
+        count = f"{len(self._sources)} array{'s' if len(self._sources) > 1 else ''}"
         return f"MiniBatches({count}, {', '.join(f'{k}={v}' for k, v in shown.items())})"
 
     def __iter__(self) -> Iterator[Any]:
         """Begin an epoch, or finish the one that `load_state_dict` brought."""
         # Not itself a generator function: one would begin the epoch only at the first next().
+        if self._shuffle and self._prepare:
+            for source in self._sources:
+                source.prepare()
         if self._loaded and self._order_from is not None:
             # The object's own generator already stands where the saved run had left it.
             order_from, position = self._order_from, self._position
@@ -257,34 +288,46 @@ class MiniBatches:
 
     def _order(self, generator: np.random.Generator) -> NDArray[np.int64] | None:
         """Draw the order of one epoch; None is the order of the arrays."""
-        return generator.permutation(self._m) if self._shuffle else None
+        if not self._shuffle:
+            return None
+        return generator.permutation(self._m).astype(np.int64, copy=False)
 
     def _batches(
         self, order: NDArray[np.int64] | None, position: int, turn: int
     ) -> Iterator[NDArray[Any] | tuple[NDArray[Any], ...]]:
         """Hand out one epoch's batches from `position` on."""
+        sources = self._sources
+        in_pieces = [source.rows for source in sources if source.in_pieces]
+        simple = len(in_pieces) == len(sources) and not any(source.turned for source in sources)
         for index in range(position, len(self)):
-            cut = self._cut(index)
-            examples = cut if order is None else order[cut]
-            batch = tuple(self._gather(array, examples) for array in self._arrays)
+            start, stop = self._cut(index)
+            batch: tuple[NDArray[Any], ...]
+            if order is None:
+                batch = tuple(source.copied(slice(start, stop)) for source in sources)
+            else:
+                # All at once, so that threads are called only once.
+                gathered = _core.gather(in_pieces, order, start, stop)
+                if simple:
+                    batch = tuple(gathered)
+                else:
+                    pieces, chosen = iter(gathered), order[start:stop]
+                    batch = tuple(
+                        source.restored(next(pieces))
+                        if source.in_pieces
+                        else source.indexed(chosen)
+                        for source in sources
+                    )
             # Before the batch is out, so that a state saved in the loop's body counts it.
             if turn == self._turn:
                 self._move_to(index + 1)
             yield batch if len(batch) > 1 else batch[0]
 
-    def _cut(self, index: int) -> slice:
+    def _cut(self, index: int) -> tuple[int, int]:
         """Return the places in the epoch's order that this shard of batch `index` takes."""
         start = index * self._batch_size
         size = min(self._batch_size, self._m - start)
-        first, end = (size * rank // self._ranks for rank in (self._rank, self._rank + 1))
-        return slice(start + first, start + end)
-
-    def _gather(self, array: NDArray[Any], examples: slice | NDArray[np.int64]) -> NDArray[Any]:
-        """Copy the chosen examples out of one array."""
-        # Indexing rather than ndarray.take, which first copies all of an array that is not
-        # C-contiguous: 150 ms instead of 0.03 ms for a batch of 64 out of 60000 × 784 in columns.
-        chosen: NDArray[Any] = array[(slice(None),) * (self._axis % array.ndim) + (examples,)]
-        return chosen.copy(order="K") if isinstance(examples, slice) else chosen
+        rank, ranks = self._rank, self._ranks
+        return start + size * rank // ranks, start + size * (rank + 1) // ranks
 
     def _move_to(self, position: int) -> None:
         if position < len(self):
@@ -313,6 +356,63 @@ class MiniBatches:
             raise ValueError(
                 f"{name} is not a state of {kind} ({error!r}); the state is damaged"
             ) from error
+
+
+class _Source:
+    """The examples of one array, and the way to copy some of them.
+
+    They are counted by axis 0 of `rows`, and its other axes stand in the order of memory, so that
+    what lies together is copied together.
+    """
+
+    def __init__(self, array: NDArray[Any], axis: int) -> None:
+        axis %= array.ndim
+        order = sorted(range(array.ndim), key=lambda a: (a != axis, -abs(array.strides[a])))
+        self.rows = array.transpose(order)
+        self._back = sorted(range(array.ndim), key=order.__getitem__)
+        self.turned = order != list(range(array.ndim))
+        self._mapped = _is_mapped(array)
+        self.in_pieces = self._lies_in_pieces()
+
+    def _lies_in_pieces(self) -> bool:
+        """Whether the core's way of copying an example, piece by piece, is the fast one."""
+        piece = _core.bytes_in_one_piece(self.rows)
+        return piece >= _PIECE or 0 < piece == self.rows.nbytes // len(self.rows)
+
+    def prepare(self) -> None:
+        """Lay the examples in rows where they are scattered over the memory."""
+        rows = self.rows
+        if self.in_pieces or self._mapped or rows.nbytes < _SMALL:
+            return
+        reach = [(n - 1) * abs(stride) for n, stride in zip(rows.shape, rows.strides, strict=True)]
+        # Of a view that shows the same memory many times, a copy could be larger than the machine.
+        repeats = rows.nbytes > sum(reach) + rows.itemsize
+        scattered = sum(reach[1:]) > _SCATTERED * (rows.nbytes // len(rows))
+        if scattered and not repeats and _core.bytes_in_one_piece(rows) > 0:
+            self.rows = _core.copy_in_rows(rows)
+            self.in_pieces = True
+
+    def copied(self, cut: slice) -> NDArray[Any]:
+        """Return a copy of neighbouring examples, in the axes of the array."""
+        return self.restored(self.rows[cut].copy(order="K"))
+
+    def indexed(self, chosen: NDArray[np.int64]) -> NDArray[Any]:
+        """Return a copy of the chosen examples, in the axes of the array, made by NumPy."""
+        # Indexing rather than ndarray.take, which first copies all of an array that is not
+        # C-contiguous: 150 ms instead of 0.03 ms for a batch of 64 out of 60000 × 784 in columns.
+        return self.restored(self.rows[chosen])
+
+    def restored(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Return a batch that was taken from `rows` in the axes of the array."""
+        return batch.transpose(self._back) if self.turned else batch
+
+
+def _is_mapped(array: NDArray[Any]) -> bool:
+    """Whether the memory is a file's, as far as the chain of views tells."""
+    owner: Any = array
+    while owner is not None and not isinstance(owner, (np.memmap, mmap.mmap)):
+        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+    return owner is not None
 
 
 def _as_array(position: int, given: Any) -> NDArray[Any]:
