@@ -69,6 +69,42 @@ def test_a_series_has_the_bits_of_its_updates(
         assert np.array_equal(average.update(np.asarray(value)), expected)
 
 
+def special(dtype: Any) -> dict[str, Any]:
+    """Series that lead below the floor, across it and back, or to no number at all."""
+    info, rng = np.finfo(dtype), np.random.default_rng(3)
+    tiny = float(info.tiny)
+    signs = rng.choice([-1.0, 1.0], size=600)
+    return {
+        "values, then zeros": np.r_[rng.normal(size=5), np.zeros(12_000), 1.0, np.zeros(9)],
+        "negative values, then negative zeros": np.r_[-1.0, np.full(900, -0.0), -1.0],
+        "nothing but negative zeros": np.full(600, -0.0),
+        "denormals": signs * tiny * rng.uniform(0, 1, size=600),
+        "around the floor": signs * tiny * rng.uniform(0, 30, size=600),
+        "all magnitudes": signs * tiny ** rng.uniform(0, 1, size=600),
+        "a NaN": np.r_[np.ones(20), np.nan, np.zeros(20)],
+        "infinities": np.r_[1.0, np.inf, np.ones(5), -np.inf, np.ones(5)],
+        "the largest": np.full(50, info.max),
+    }
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("beta", [0.0, 1e-30, 0.9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", special(np.float32))
+def test_special_values_have_the_bits_of_their_updates(
+    kind: str, dtype: Any, beta: float, corrected: bool, isa: str
+) -> None:
+    values = special(dtype)[kind].astype(dtype)
+    average = gs.EWA(beta, bias_correction=corrected)
+    with np.errstate(over="ignore"):  # the largest number, divided by a correction below 1
+        expected = np.array([average.update(np.asarray(value)) for value in values])
+    assert expected.dtype == dtype
+    for columns in (1, 3):
+        found = gs.ewa(np.stack([values] * columns, axis=1), beta, bias_correction=corrected)
+        for column in found.T:
+            assert column.tobytes() == expected.tobytes()
+
+
 def test_a_long_corrected_series() -> None:
     # Past the point where 1 − βᵗ has become 1, and from a layout that is not contiguous.
     values = np.random.default_rng(2).normal(size=(2, 3000))[::-1].T
@@ -112,6 +148,16 @@ def test_dtypes(given: Any, dtype: Any) -> None:
 @pytest.mark.parametrize("number", [1, 1.0, np.float32(1), np.int64(1)])
 def test_numbers_give_float(number: Any) -> None:
     assert type(gs.EWA(0.5).update(number)) is float
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_an_average_lies_in_memory_as_its_values(corrected: bool) -> None:
+    average = gs.EWA(0.5, bias_correction=corrected)
+    found = average.update({"f": np.ones((3, 2), order="F"), "0-d": np.array(2.0, np.float32)})
+    assert found["f"].flags.f_contiguous
+    assert type(found["0-d"]) is np.ndarray
+    assert found["0-d"].dtype == np.float32
+    assert found["0-d"].shape == ()
 
 
 def test_what_is_returned_is_independent() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import copy
+import itertools
 import json
 import pickle
 import re
@@ -502,6 +503,7 @@ def test_what_lies_in_one_piece() -> None:
         (X[:, :, :3], 12),
         (X[:, :, ::-1], 4),
         (X[:, :1, :1], 4),
+        (X[:, :, None], 96),
         (X[:, :0], 0),
         (X[:, 0, 0], 4),
     ]:
@@ -572,6 +574,19 @@ def test_only_a_shuffled_epoch_prepares() -> None:
     next(epoch)
     X[...] = 101
     assert (next(epoch) == 101).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_the_axes_of_a_batch_are_ordered_in_memory_as_those_of_an_example(
+    order: tuple[int, ...], axis: int
+) -> None:
+    shape = (70, 80, 90)
+    X = np.zeros([shape[a] for a in order], np.float32).transpose(np.argsort(order))
+    assert X.shape == shape
+    batch = next(iter(gs.MiniBatches(X, axis=axis, batch_size=5)))
+    inner = [a for a in order if a != axis]  # outermost first
+    assert batch.transpose([axis, *inner]).flags.c_contiguous
 
 
 def test_a_state_knows_nothing_of_preparing() -> None:

@@ -115,11 +115,15 @@ class EWA:
         """The (corrected) average, as `update` returned it last; 0.0 before the first value."""
         if self._structure is None:
             return 0.0
-        averages = [array.copy(order="K") for array in self._averages]
         if self.bias_correction and self.t > 0:
             correction = _core.one_minus_power(self.beta, self.t)
-            for array in averages:
-                array /= array.dtype.type(correction)
+            # One pass: copied first and then divided, each average would be written twice.
+            averages = [
+                np.divide(array, array.dtype.type(correction), out=np.empty_like(array))
+                for array in self._averages
+            ]
+        else:
+            averages = [array.copy(order="K") for array in self._averages]
         return averages[0].item() if self._of_numbers else self._structure.unflatten(averages)
 
     def _values(self, structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:
