@@ -75,6 +75,7 @@ def sanitize(session: nox.Session) -> None:
         # What compares objects or counts processes looks at the ordinary build.
         "tests/test_steps.py", "tests/test_bits.py", "tests/test_errors.py",
         "tests/test_numbers.py", "tests/test_optimizer.py", "tests/test_averaging.py",
+        "tests/test_batches.py",
         *session.posargs,
         env={
             "LD_PRELOAD": " ".join(libraries),

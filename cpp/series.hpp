@@ -1,5 +1,5 @@
-// The exponentially weighted average of a whole series: its checks and its corrections. The loop is
-// the level's (kernels.cpp), the formula the rule's (rules.hpp).
+// The exponentially weighted average of a whole series: its checks, its corrections and the pages
+// it is written to. The loop is the level's (kernels.cpp), the formula the rule's (rules.hpp).
 #pragma once
 
 #include <pybind11/numpy.h>

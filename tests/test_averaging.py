@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradstep as gs
+from gradstep import _core
 
 
 def judge(values: Any, beta: float, corrected: bool) -> list[Any]:
@@ -103,6 +104,19 @@ def test_special_values_have_the_bits_of_their_updates(
         found = gs.ewa(np.stack([values] * columns, axis=1), beta, bias_correction=corrected)
         for column in found.T:
             assert column.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_series_of_many_pages(columns: int, threads: int) -> None:
+    # New memory, and memory that holds something: whoever asks for its pages leaves that alone.
+    values = np.random.default_rng(4).normal(size=(1_500_000 // columns, columns))
+    with gs.threads(1):
+        expected = gs.ewa(values, 0.5)
+    found = gs.ewa(values, 0.5)
+    assert np.array_equal(found, expected)
+    found[:] = 0
+    _core.ewa_series(values, found, 0.5, False)
+    assert np.array_equal(found, expected)
 
 
 def test_a_long_corrected_series() -> None:
