@@ -88,11 +88,11 @@ class MiniBatches:
     needs examples that lie together, as in a C-ordered array with ``axis=0``. In a C-ordered array
     with ``axis=1`` every number of an example lies in another place, and fetching them takes
     several times as long. Such an array is prepared: the first shuffled epoch makes a copy with the
-    examples in rows, which takes as long as a few epochs without. It needs as many bytes again as
-    the array, for as long as this object lives, and later changes to a prepared array do not show
-    in later batches. With ``prepare=False``, in epochs that are not shuffled, and for other arrays
-    they do: what has its examples in rows, is small, memory-mapped or of Python objects is neither
-    copied nor loaded as a whole. (An object whose ``__array__`` makes a copy is an exception.)
+    examples in rows, which pays within an epoch or two. It needs as many bytes again as the array,
+    for as long as this object lives, and later changes to a prepared array do not show in later
+    batches. With ``prepare=False``, in epochs that are not shuffled, and for other arrays they do:
+    what has its examples in rows, is small, memory-mapped or of Python objects is neither copied
+    nor loaded as a whole. (An object whose ``__array__`` makes a copy is an exception.)
 
     A shuffled epoch needs 8 m bytes for its order; a batch needs its own bytes.
 
