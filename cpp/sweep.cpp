@@ -76,11 +76,12 @@ void Sweep::run(const Team& team) {
     Share& share = shares_[static_cast<std::size_t>(i)];
     share.next.store(share_begin(total_, members_, i), std::memory_order_relaxed);
     share.end = share_begin(total_, members_, i + 1);
+    share.begun.store(false, std::memory_order_relaxed);
   }
-  // Small enough that a helper that wakes late still finds something to do, and that nobody waits
-  // long for the last part; large enough that taking one costs nothing.
-  constexpr std::int64_t least = 4096, most = 65536;
-  part_ = std::clamp(total_ / members_ / 8, least, most);
+  // Large enough that taking one costs nothing, and small enough that nobody waits long for the
+  // last.
+  constexpr std::int64_t least = 2048, most = 65536;
+  part_ = std::clamp(total_ / members_ / 16, least, most);
   run_together(
       members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_part(member); },
       this, team.linger());
@@ -88,9 +89,14 @@ void Sweep::run(const Team& team) {
 
 void Sweep::take_part(int member) {
   const DefaultFloatingPointMode mode;
+  shares_[static_cast<std::size_t>(member)].begun.store(true, std::memory_order_relaxed);
   for (int i = 0; i < members_; ++i) {
     Share& share = shares_[static_cast<std::size_t>((member + i) % members_)];
-    while (share.next.load(std::memory_order_relaxed) < share.end) {
+    // Who has begun is left its last parts, which it will finish: fetching what lies in another
+    // core's cache, here and in its next step, takes longer than waiting.
+    const bool left_alone = i > 0 && share.begun.load(std::memory_order_relaxed);
+    const std::int64_t spared = left_alone ? 2 * part_ : 0;
+    while (share.next.load(std::memory_order_relaxed) + spared < share.end) {
       const std::int64_t begin = share.next.fetch_add(part_, std::memory_order_relaxed);
       if (begin >= share.end) break;
       run_range(cut(begin), cut(std::min(begin + part_, share.end)));

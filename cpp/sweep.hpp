@@ -49,6 +49,7 @@ class Sweep {
   struct alignas(64) Share {
     std::atomic<std::int64_t> next{0};
     std::int64_t end = 0;
+    std::atomic<bool> begun{false};  // by its own member
   };
 
   void take_part(int member);
