@@ -9,6 +9,9 @@
 #include <mutex>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #include <signal.h>
@@ -63,6 +66,30 @@ class SignalsBlocked {
 #endif
 };
 
+// Where a thread runs. A helper may wake on its caller's core while another one is idle: in virtual
+// machines Linux takes an idle core that the host has put to sleep for a busy one. It would take
+// turns with the caller there for milliseconds, so it moves.
+class Place {
+#if defined(__linux__)
+ public:
+  Place() : core_(sched_getcpu()), thread_(pthread_self()) {}
+  void move_away_from(const Place& caller) const {
+    cpu_set_t allowed;
+    if (core_ != caller.core_ || core_ < 0 || core_ >= CPU_SETSIZE) return;
+    if (pthread_getaffinity_np(caller.thread_, sizeof allowed, &allowed) != 0) return;
+    CPU_CLR(core_, &allowed);
+    if (CPU_COUNT(&allowed) > 0) pthread_setaffinity_np(thread_, sizeof allowed, &allowed);
+  }
+
+ private:
+  int core_;
+  pthread_t thread_;
+#else
+ public:
+  void move_away_from(const Place&) const {}
+#endif
+};
+
 struct alignas(64) Helper {
   std::atomic<std::uint64_t> call{0};  // the number of the job that it was last called to
   std::atomic<bool> asleep{false};
@@ -95,6 +122,7 @@ class Pool {
   void* context_ = nullptr;
   int members_ = 1;
   std::chrono::nanoseconds linger_{};
+  Place place_;  // of the caller
   std::uint64_t job_ = 0;
   std::atomic<int> arrived_{0};  // counted in tests only
   std::atomic<std::uint64_t> gate_{0};
@@ -128,6 +156,7 @@ void Pool::run(int members, void (*work)(void*, int), void* context,
   context_ = context;
   members_ = members;
   linger_ = linger;
+  place_ = Place();
   arrived_.store(0, std::memory_order_relaxed);
   ++job_;
   gate_.store(job_ << number_shift | open, std::memory_order_release);
@@ -190,6 +219,7 @@ void Pool::help(Helper& helper, int member) {
     } while (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel));
     if (gate >> number_shift != job || !(gate & open)) continue;  // too late for this one
     call_children(member);
+    Place().move_away_from(place_);
     wait_for_all();
     work_(context_, member);
     linger = linger_;
