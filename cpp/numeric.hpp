@@ -2,8 +2,6 @@
 // No optimizer maths (that is rules.hpp) and no loop (that is kernels.cpp).
 #pragma once
 
-#include <stdint.h>
-
 #if defined(_MSC_VER) && !defined(__clang__)
 #pragma fp_contract(off)  // before Visual Studio 2022 a default of /fp:precise
 #include <math.h>         // MSVC has no __builtin_sqrt; its sqrt is an intrinsic under /O2
@@ -31,13 +29,6 @@ GRADSTEP_INLINE double square_root(double x) { return __builtin_sqrt(x); }
 GRADSTEP_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
 GRADSTEP_INLINE double magnitude(double x) { return __builtin_fabs(x); }
 #endif
-
-// The bits of a number and back. Selections on these compile to one or two vector instructions,
-// where chained comparisons of numbers become a tangle of masks.
-GRADSTEP_INLINE int32_t bits_of(float x) { return __builtin_bit_cast(int32_t, x); }
-GRADSTEP_INLINE int64_t bits_of(double x) { return __builtin_bit_cast(int64_t, x); }
-GRADSTEP_INLINE float number_of(int32_t bits) { return __builtin_bit_cast(float, bits); }
-GRADSTEP_INLINE double number_of(int64_t bits) { return __builtin_bit_cast(double, bits); }
 
 // How a stored element is computed with. A 16-bit type would compute in float.
 template <class Stored>
@@ -72,11 +63,12 @@ struct Floor<double> {
 };
 
 // A second moment that overflowed stays the largest number: were it infinite, 0 · ∞ would make the
-// next one NaN where β is 0. NaN passes.
+// next one NaN where β is 0. NaN passes. `largest` is Floor<T>::largest, but has to come as one of
+// the rule's constants: a number that the compiler knows lets it weave this and `settle` into one
+// tangle of masks, where one instruction would do.
 template <class T>
-GRADSTEP_INLINE T bounded(T x) {
-  const auto bits = bits_of(x);
-  return number_of(x > Floor<T>::largest ? bits - 1 : bits);  // infinity is the next number up
+GRADSTEP_INLINE T bounded(T x, T largest) {
+  return x > largest ? largest : x;
 }
 
 // A constant that keeps a quotient from 0/0 must not vanish when it is rounded to T.
@@ -88,8 +80,7 @@ GRADSTEP_INLINE T positive(double x) {
 // NaN is not below the floor and passes.
 template <class T>
 GRADSTEP_INLINE T settle(T x, T floor) {
-  const auto bits = bits_of(x);
-  return number_of(magnitude(x) < floor ? bits & 0 : bits);
+  return magnitude(x) < floor ? T(0) : x;
 }
 
 }  // namespace gradstep

@@ -80,7 +80,7 @@ struct Nesterov {
 // section 4.2).
 template <class T>
 struct RMSpropConstants {
-  T lr, beta, rest, momentum, eps, eps_root;
+  T lr, beta, rest, momentum, eps, eps_root, largest = Floor<T>::largest;
   GRADSTEP_INLINE explicit RMSpropConstants(const Hyperparameters& h)
       : lr(T(h.lr)),
         beta(T(h.beta)),
@@ -92,7 +92,7 @@ struct RMSpropConstants {
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(bounded(beta * v + (rest * g) * g), Floor<T>::normal);
+    return settle(bounded(beta * v + (rest * g) * g, largest), Floor<T>::normal);
   }
   GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
   static GRADSTEP_INLINE T variance(T v, T m) {
@@ -154,7 +154,7 @@ struct CenteredRMSpropMomentum : RMSpropConstants<T> {
 // itself stands under the root: one operation less, and nothing that could overflow.
 template <class T>
 struct AdamConstants {
-  T beta1, rest1, beta2, rest2, rate, eps, eps_root;
+  T beta1, rest1, beta2, rest2, rate, eps, eps_root, largest = Floor<T>::largest;
   GRADSTEP_INLINE explicit AdamConstants(const Hyperparameters& h)
       : beta1(T(h.beta1)), rest1(T(1 - h.beta1)), beta2(T(h.beta2)), rest2(T(1 - h.beta2)) {
     const double root = square_root(h.correction2);
@@ -166,7 +166,7 @@ struct AdamConstants {
     return settle(beta1 * m + rest1 * g, Floor<T>::scaled);
   }
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(bounded(beta2 * v + (rest2 * g) * g), Floor<T>::normal);
+    return settle(bounded(beta2 * v + (rest2 * g) * g, largest), Floor<T>::normal);
   }
   GRADSTEP_INLINE T change(T m, T v) const {
     return (rate * m) / (square_root(v + eps_root) + eps);
