@@ -17,6 +17,9 @@ struct CountTo<0, I...> {
   using Type = Indices<I...>;
 };
 
+constexpr int64_t long_run = 2048;  // elements
+constexpr uintptr_t cache_line = 64;
+
 // How many state streams a rule has, read off its `update`.
 template <class R, class T, class... State>
 constexpr int arity(void (R::*)(T&, T, State&...) const) {
@@ -37,13 +40,23 @@ struct Loop {
 
   static void run(const Constants* constants, void* const* streams, int64_t count) {
     const Loop loop = *reinterpret_cast<const Loop*>(constants);
-    loop.over(streams, count, typename CountTo<arity(&R::update)>::Type{});
+    // A long run is entered by a short one, up to where the parameter meets a border of cache
+    // lines: vectors that lie across two lines cost two accesses.
+    int64_t begin = 0, end = count;
+    if (count >= long_run) {
+      const auto past = reinterpret_cast<uintptr_t>(streams[0]) % cache_line;
+      if (past != 0) end = static_cast<int64_t>((cache_line - past) / sizeof(T));
+    }
+    for (; begin < count; begin = end, end = count) {
+      loop.over(streams, begin, end - begin, typename CountTo<arity(&R::update)>::Type{});
+    }
   }
 
   template <int... I>
-  GRADSTEP_INLINE void over(void* const* streams, int64_t count, Indices<I...>) const {
-    elements(count, static_cast<T*>(streams[0]), static_cast<const T*>(streams[1]),
-             static_cast<T*>(streams[2 + I])...);
+  GRADSTEP_INLINE void over(void* const* streams, int64_t begin, int64_t count,
+                            Indices<I...>) const {
+    elements(count, static_cast<T*>(streams[0]) + begin, static_cast<const T*>(streams[1]) + begin,
+             static_cast<T*>(streams[2 + I]) + begin...);
   }
 
   template <class... State>

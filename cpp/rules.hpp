@@ -91,8 +91,9 @@ struct RMSpropConstants {
 
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
+  // What is stored is settled; a root need not wait for that.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(bounded(beta * v + (rest * g) * g, largest), Floor<T>::normal);
+    return bounded(beta * v + (rest * g) * g, largest);
   }
   GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
   static GRADSTEP_INLINE T variance(T v, T m) {
@@ -108,8 +109,9 @@ template <class T>
 struct RMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v) const {
-    v = this->second_moment(v, g);
-    w -= this->lr * this->normalised(g, v);
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::normal);
+    w -= this->lr * this->normalised(g, moment);
   }
 };
 
@@ -118,8 +120,9 @@ template <class T>
 struct RMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& b) const {
-    v = this->second_moment(v, g);
-    b = this->buffer(b, this->normalised(g, v));
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::normal);
+    b = this->buffer(b, this->normalised(g, moment));
     w -= this->lr * b;
   }
 };
@@ -129,7 +132,7 @@ template <class T>
 struct CenteredRMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m) const {
-    v = this->second_moment(v, g);
+    v = settle(this->second_moment(v, g), Floor<T>::normal);
     m = this->mean(m, g);
     w -= this->lr * this->normalised(g, this->variance(v, m));
   }
@@ -139,7 +142,7 @@ template <class T>
 struct CenteredRMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m, T& b) const {
-    v = this->second_moment(v, g);
+    v = settle(this->second_moment(v, g), Floor<T>::normal);
     m = this->mean(m, g);
     b = this->buffer(b, this->normalised(g, this->variance(v, m)));
     w -= this->lr * b;
@@ -165,8 +168,9 @@ struct AdamConstants {
   GRADSTEP_INLINE T first_moment(T m, T g) const {
     return settle(beta1 * m + rest1 * g, Floor<T>::scaled);
   }
+  // What is stored is settled; a root need not wait for that.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
-    return settle(bounded(beta2 * v + (rest2 * g) * g, largest), Floor<T>::normal);
+    return bounded(beta2 * v + (rest2 * g) * g, largest);
   }
   GRADSTEP_INLINE T change(T m, T v) const {
     return (rate * m) / (square_root(v + eps_root) + eps);
@@ -178,8 +182,9 @@ struct Adam : AdamConstants<T> {
   using AdamConstants<T>::AdamConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
-    v = this->second_moment(v, g);
-    w -= this->change(m, v);
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::normal);
+    w -= this->change(m, moment);
   }
 };
 
@@ -189,7 +194,7 @@ struct AMSGrad : AdamConstants<T> {
   using AdamConstants<T>::AdamConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
     m = this->first_moment(m, g);
-    v = this->second_moment(v, g);
+    v = settle(this->second_moment(v, g), Floor<T>::normal);
     v_max = v_max >= v ? v_max : v;  // a NaN in v passes
     w -= this->change(m, v_max);
   }

@@ -20,11 +20,14 @@ StateMemory::StateMemory(const std::vector<py::array>& parameters, int kinds) {
   for (const py::array& parameter : parameters) {
     // NumPy knows what "the same order, but dense" is; nothing is written to this array.
     const py::array like = numpy.attr("empty_like")(parameter, py::arg("subok") = false);
+    // As far behind a cache line's border as the parameter lies: then all meet the next together.
+    const auto address = reinterpret_cast<std::intptr_t>(parameter.data());
+    const py::ssize_t behind = address % like.itemsize() == 0 ? address % cache_line : 0;
     likes_.push_back({like.dtype(),
                       {like.shape(), like.shape() + like.ndim()},
                       {like.strides(), like.strides() + like.ndim()},
-                      bytes_of_kind_});
-    bytes_of_kind_ += rounded_up(like.nbytes());
+                      bytes_of_kind_ + behind});
+    bytes_of_kind_ += rounded_up(behind + like.nbytes());
   }
   // NumPy's zeros are the system's: large ones come untouched, and in huge pages where it has them.
   auto* block = new py::array(numpy.attr("zeros")(kinds * bytes_of_kind_ + cache_line, "uint8"));

@@ -80,7 +80,7 @@ void Sweep::run(const Team& team) {
   }
   // Large enough that taking one costs nothing, and small enough that nobody waits long for the
   // last.
-  constexpr std::int64_t least = 2048, most = 65536;
+  constexpr std::int64_t least = 4096, most = 65536;
   part_ = std::clamp(total_ / members_ / 16, least, most);
   run_together(
       members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_part(member); },

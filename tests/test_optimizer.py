@@ -424,3 +424,19 @@ def test_empty_parameters_take_part() -> None:
     opt.step([np.zeros((0, 3)), ones(2)])
     np.testing.assert_allclose(params[1], -0.5)
     assert opt.t == 1
+
+
+@pytest.mark.parametrize("shift", [0, 1, 4, 15])
+def test_state_lies_as_its_parameter_does(shift: int) -> None:
+    # Behind a border of cache lines as far as the parameter; first moments stand behind each other.
+    whole = np.zeros(5000, np.float32)
+    params = {"a": whole[shift : shift + 1000], "b": whole[2000 + shift :]}
+    opt = gs.Adam(params)
+    for name, w in params.items():
+        for state in opt.state[name].values():
+            assert (state.ctypes.data - w.ctypes.data) % 64 == 0
+    a, b = (opt.state[name]["m"].ctypes.data for name in params)
+    assert 4000 <= b - a < 4000 + 128
+    opt.state["a"]["m"][...] = 1
+    assert not opt.state["b"]["m"].any()
+    assert not opt.state["a"]["v"].any()
