@@ -67,27 +67,29 @@ void Sweep::prepare(int members) {
 }
 
 void Sweep::run(const Team& team) {
-  if (members_ == 1) {
+  // Large enough that taking one costs nothing, and small enough that nobody waits long for the
+  // last.
+  constexpr std::int64_t least = 4096, most = 65536;
+  if (total_ <= least) {
     const DefaultFloatingPointMode mode;
     run_range(0, total_);
     return;
   }
+  part_ = std::clamp(total_ / members_ / 16, least, most);
   for (int i = 0; i < members_; ++i) {
     Share& share = shares_[static_cast<std::size_t>(i)];
-    share.next.store(share_begin(total_, members_, i), std::memory_order_relaxed);
-    share.end = share_begin(total_, members_, i + 1);
+    share.begin = share_begin(total_, members_, i);
+    share.count = share_begin(total_, members_, i + 1) - share.begin;
+    share.taken.store(0, std::memory_order_relaxed);
     share.begun.store(false, std::memory_order_relaxed);
   }
-  // Large enough that taking one costs nothing, and small enough that nobody waits long for the
-  // last.
-  constexpr std::int64_t least = 4096, most = 65536;
-  part_ = std::clamp(total_ / members_ / 16, least, most);
+  backwards_ = !backwards_;
   run_together(
-      members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_part(member); },
+      members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_parts(member); },
       this, team.linger());
 }
 
-void Sweep::take_part(int member) {
+void Sweep::take_parts(int member) {
   const DefaultFloatingPointMode mode;
   shares_[static_cast<std::size_t>(member)].begun.store(true, std::memory_order_relaxed);
   for (int i = 0; i < members_; ++i) {
@@ -96,10 +98,16 @@ void Sweep::take_part(int member) {
     // core's cache, here and in its next step, takes longer than waiting.
     const bool left_alone = i > 0 && share.begun.load(std::memory_order_relaxed);
     const std::int64_t spared = left_alone ? 2 * part_ : 0;
-    while (share.next.load(std::memory_order_relaxed) + spared < share.end) {
-      const std::int64_t begin = share.next.fetch_add(part_, std::memory_order_relaxed);
-      if (begin >= share.end) break;
-      run_range(cut(begin), cut(std::min(begin + part_, share.end)));
+    while (share.taken.load(std::memory_order_relaxed) + spared < share.count) {
+      const std::int64_t first = share.taken.fetch_add(part_, std::memory_order_relaxed);
+      if (first >= share.count) break;
+      const std::int64_t last = std::min(first + part_, share.count);
+      if (backwards_) {
+        const std::int64_t end = share.begin + share.count;
+        run_range(cut(end - last), cut(end - first));
+      } else {
+        run_range(cut(share.begin + first), cut(share.begin + last));
+      }
     }
   }
 }

@@ -47,12 +47,12 @@ class Sweep {
  private:
   // A member takes its own share part by part, then helps with what is left of the others'.
   struct alignas(64) Share {
-    std::atomic<std::int64_t> next{0};
-    std::int64_t end = 0;
+    std::int64_t begin = 0, count = 0;
+    std::atomic<std::int64_t> taken{0};
     std::atomic<bool> begun{false};  // by its own member
   };
 
-  void take_part(int member);
+  void take_parts(int member);
   std::int64_t cut(std::int64_t at) const;
   void run_range(std::int64_t begin, std::int64_t end) const;
 
@@ -60,6 +60,9 @@ class Sweep {
   std::int64_t total_ = 0, written_ = 0, part_ = 0;
   std::vector<Share> shares_;
   int members_ = 1;
+  // Every other step takes the parts from the last to the first: it begins with what the step
+  // before has left in the caches, where walking in the same order always would find nothing of it.
+  bool backwards_ = true;
 };
 
 }  // namespace gradstep
