@@ -250,6 +250,8 @@ void Stepper::judge() {
     written_.add(w, label, true);
 
     Slot slot;
+    slot.w = parameter.w.ptr();
+    slot.group = &groups_[static_cast<std::size_t>(parameter.group)];
     slot.dtype = w.dtype;
     slot.item.itemsize = itemsize_of[w.dtype];
     slot.item.count = w.size;
@@ -356,24 +358,22 @@ void Stepper::prepare(Group& group, DType dtype) {
   group.kernels[dtype] = &kernel;
 }
 
-// Appends one parameter's item, once its gradient has been found right.
+// Appends one parameter's item, if its gradient is found right.
 void Stepper::plan(std::size_t i) {
   Slot& slot = slots_[i];
-  Item item = slot.item;
-  const auto bytes = static_cast<std::uintptr_t>(item.count * item.itemsize);
-  char* data = usual_gradient(gradients_[i].ptr(), parameters_[i].w.ptr(), slot.orders);
+  Item& item = sweep_.add(slot.item);
+  char* data = usual_gradient(gradients_[i].ptr(), slot.w, slot.orders);
   const auto low = reinterpret_cast<std::uintptr_t>(data);
+  const auto bytes = static_cast<std::uintptr_t>(item.count * item.itemsize);
   if (data && written_.clear_of(low, low + bytes, slot.gap)) {
     item.streams[1] = data;
   } else {
     plan_unusual(i, item);
   }
-  if (item.count == 0) return;
-  Group& group = groups_[static_cast<std::size_t>(parameters_[i].group)];
+  Group& group = *slot.group;
   if (!group.kernels[slot.dtype]) prepare(group, slot.dtype);
   item.kernel = group.kernels[slot.dtype];
   item.constants = &group.constants[slot.dtype];
-  sweep_.add(item);
 }
 
 void Stepper::plan_unusual(std::size_t i, Item& item) {

@@ -91,7 +91,9 @@ class Stepper {
   // What a step needs of a parameter that has been judged: looked at by each step, so kept
   // together.
   struct Slot {
-    Item item;  // without the gradient; no kernel yet
+    Item item;               // without the gradient; no kernel yet
+    PyObject* w = nullptr;   // the parameter
+    Group* group = nullptr;  // its group
     DType dtype = float32;
     Orders orders = no_order;  // in which parameter and state are dense
     Gap gap;                   // where its gradient lay

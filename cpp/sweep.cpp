@@ -54,13 +54,6 @@ void Sweep::clear() {
   total_ = written_ = 0;
 }
 
-void Sweep::add(Item item) {
-  item.offset = total_;
-  total_ += item.count;
-  written_ += item.count * (item.stream_count - 1);  // all but the gradient
-  items_.push_back(item);
-}
-
 void Sweep::prepare(int members) {
   members_ = members;
   if (members > static_cast<int>(shares_.size())) shares_ = std::vector<Share>(members);

@@ -35,8 +35,15 @@ std::int64_t share_begin(std::int64_t total, int shares, int share);
 class Sweep {
  public:
   void clear();
-  // The items' offsets are set here: they lie one behind the other.
-  void add(Item item);
+  // Adds a copy, to be completed by the caller; its offset is set here: behind the item before.
+  Item& add(const Item& item) {
+    items_.push_back(item);
+    Item& added = items_.back();
+    added.offset = total_;
+    total_ += item.count;
+    written_ += item.count * (item.stream_count - 1);  // all but the gradient
+    return added;
+  }
   std::int64_t total() const { return total_; }
   std::int64_t written() const { return written_; }  // elements of parameters and state
 

@@ -6,6 +6,7 @@ with another and put together again. What the arrays are is not looked at: the c
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -41,7 +42,8 @@ class Structure:
         if not isinstance(template, dict) or not self._is_flat():
             return []
         return [
-            tuple(_key(key, child, d) for key, child in template.items()) for d in (False, True)
+            tuple(_interned(_key(key, child, d)) for key, child in template.items())
+            for d in (False, True)
         ]
 
     def _is_flat(self) -> bool:
@@ -131,6 +133,11 @@ def _holds_dict(template: Template) -> bool:
 def _key(key: Hashable, child: Template, d: bool) -> Hashable:
     """Return the key that stands for `key`; only an innermost one carries the ``d``."""
     return f"d{key}" if d and not _holds_dict(child) else key
+
+
+def _interned(key: Hashable) -> Hashable:
+    """Return a string as the one object that literals in a program are: found without comparing."""
+    return sys.intern(key) if type(key) is str else key
 
 
 def _collect(template: Template, tree: object, d: bool, where: str, leaves: list[Any]) -> None:
