@@ -20,7 +20,7 @@ from timing import measure as take_turns
 
 BYTES = 28  # an element of Adam in float32: read w, g, m, v and write w, m, v
 RESIDENT = 16  # bytes of w, g, m, v
-IN_CACHE, WOKEN, IN_MEMORY = 8_000, 2_000, 20_000_000
+IN_CACHE, WOKEN, IN_MEMORY = 8_000, 5_000, 20_000_000
 SIZES = [10**3, 10**4, 10**5, 10**6, 10**7, 10**8]
 
 

@@ -21,7 +21,7 @@ constexpr std::int64_t cache_line = 64;
 constexpr std::int64_t fetched_ahead = 8;           // examples
 constexpr std::int64_t tile = 128;                  // examples
 constexpr std::int64_t least_part = 16 << 10;       // bytes that are worth taking by themselves
-constexpr std::int64_t bytes_an_element = 2;        // as Team counts work
+constexpr std::int64_t bytes_an_element = 1;        // as Team counts work
 constexpr std::int64_t worth_releasing = 64 << 10;  // bytes
 
 bool is_plain(const py::dtype& dtype) {

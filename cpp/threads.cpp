@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 std::atomic<int> bound{1};
 // docs/performance.md has the measurements behind these.
-std::atomic<std::int64_t> asleep_work{160'000}, awake_work{24'000};
+std::atomic<std::int64_t> asleep_work{240'000}, awake_work{24'000};
 std::atomic<bool> forked{false};
 
 // Steps that follow each other as closely as this find the helpers awake. A training loop, which
