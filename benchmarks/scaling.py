@@ -108,6 +108,7 @@ def measure(options: Options) -> Iterator[Result]:
         row: Result = {"case": f"{n:,} elements", "elements": n}
         if n <= min(options.max_elements, 10**6 if options.quick else 10**9):
             sampler = step(n)
+            sampler(2)  # meets its memory for the first time
             with gs.threads(options.threads):
                 row["measured"] = apart(sampler)["median"] if n < 10**7 else sampler(5) / 5
         row["here"] = model(c, n, here)
