@@ -140,9 +140,10 @@ int Pool::gather(int members) {
       std::thread([this, &helper, member = count + 1] { help(helper, member); }).detach();
     }
   } catch (const std::exception&) {  // no thread to be had, or no memory for one
+    members = count + 1;
   }
   helper_count_.store(count, std::memory_order_release);
-  return count + 1 < members ? count + 1 : members;
+  return members;
 }
 
 void Pool::run(int members, void (*work)(void*, int), void* context,

@@ -30,21 +30,23 @@ namespace {
 // They wait for one another and so keep one thread; a second one asks for the pages ahead of it.
 // What is in them stays as it is.
 struct PagesAhead {
-  std::uintptr_t end;
-  std::atomic<std::uintptr_t> next;
+  static constexpr std::int64_t piece = 1 << 21;  // a huge page
 
-  static constexpr std::uintptr_t piece = 1 << 21;  // a huge page
+  char* data;
+  std::int64_t bytes;
+  std::atomic<std::int64_t> next;  // where the next piece begins, behind `data`
 
-  PagesAhead(const void* data, std::int64_t bytes)
-      : end(reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)),
-        next((reinterpret_cast<std::uintptr_t>(data) + piece - 1) / piece * piece) {}
-  void stop() { next.store(end); }
+  PagesAhead(char* result, std::int64_t size)
+      : data(result),
+        bytes(size),
+        next((piece - reinterpret_cast<std::intptr_t>(result) % piece) % piece) {}
+  void stop() { next.store(bytes); }
   void ask() {
 #if defined(__linux__)
-    while (next.load() + piece <= end) {
-      const std::uintptr_t begin = next.fetch_add(piece);
-      if (begin + piece > end) return;
-      if (madvise(reinterpret_cast<void*>(begin), piece, MADV_POPULATE_WRITE) != 0) return;
+    while (next.load() + piece <= bytes) {
+      const std::int64_t begin = next.fetch_add(piece);
+      if (begin + piece > bytes) return;
+      if (madvise(data + begin, piece, MADV_POPULATE_WRITE) != 0) return;
     }
 #endif
   }
