@@ -149,7 +149,7 @@ int Pool::gather(int members) {
 void Pool::run(int members, void (*work)(void*, int), void* context,
                std::chrono::nanoseconds linger) {
   const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-  if (members <= 1 || !turn.owns_lock()) {
+  if (!turn.owns_lock()) {
     work(context, 0);
     return;
   }
@@ -242,7 +242,11 @@ int gather_members(int members) { return members <= 1 ? 1 : pool().gather(member
 
 void run_together(int members, void (*work)(void* context, int member), void* context,
                   std::chrono::nanoseconds linger) {
-  pool().run(members, work, context, linger);
+  if (members <= 1) {
+    work(context, 0);
+  } else {
+    pool().run(members, work, context, linger);
+  }
 }
 
 }  // namespace gradstep

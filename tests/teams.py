@@ -10,11 +10,11 @@ from gradstep import _core
 
 
 @contextlib.contextmanager
-def shared_out(threads: int) -> Iterator[None]:
-    """Share every step among this many threads; none begins before all are there."""
+def shared_out(threads: int, *, together: bool = True) -> Iterator[None]:
+    """Share every step among this many threads; where `together`, none begins before all are there."""
     before = _core.get_work_per_thread()
     _core.set_work_per_thread(1, 1)
-    _core.set_rendezvous(True)
+    _core.set_rendezvous(together)
     try:
         with gs.threads(threads):
             yield

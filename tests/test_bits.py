@@ -149,3 +149,28 @@ def test_pinned_digest(optimizer: type[gs.Optimizer]) -> None:
         exponents = (mixed[start::4] % np.uint64(40)).astype(np.int64) - 30
         opt.step(np.ldexp(values[start::4], exponents).astype(np.float32))
     assert digest(w, *opt.state["0"].values())[:16] == PINNED[optimizer]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "as they come"])
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_a_large_step_reaches_every_element_once(threads: int, together: bool) -> None:
+    # Against pieces that are too small to be cut in parts; forwards and backwards in turn. Members
+    # that come late, or not at all, leave nothing undone.
+    sizes = [60_001, 3, 40_000, 0, 8192]
+    rng = np.random.default_rng(1)
+    params = [rng.normal(size=n) for n in sizes]
+    grads = [rng.normal(size=n) for n in sizes]
+    pieces = [w[i : i + 1000].copy() for w in params for i in range(0, w.size, 1000)]
+    piece_grads = [g[i : i + 1000] for g in grads for i in range(0, g.size, 1000)]
+    for w, g in zip(pieces, piece_grads, strict=True):
+        opt = gs.Momentum(w, lr=0.1)
+        for _ in range(5):
+            opt.step(g)
+    expected = digest(*pieces)
+    for _ in range(2 if together else 40):
+        stepped = [w.copy() for w in params]
+        with shared_out(threads, together=together):
+            opt = gs.Momentum(stepped, lr=0.1)
+            for _ in range(5):
+                opt.step(grads)
+        assert digest(*stepped) == expected
