@@ -101,6 +101,6 @@ def bench(session: nox.Session) -> None:
     """Measure against others; `-- --with-torch` installs PyTorch, the rest goes to compare.py."""
     session.install(".[bench]")
     if "--with-torch" in session.posargs:
-        session.install("torch==2.13.0", "--index-url", "https://download.pytorch.org/whl/cpu")
+        session.install("torch==2.13.0")
     arguments = [argument for argument in session.posargs if argument != "--with-torch"]
     session.run("python", "benchmarks/compare.py", *arguments)

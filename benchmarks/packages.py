@@ -10,9 +10,9 @@ import importlib
 import importlib.metadata
 from typing import Any
 
-# How each is installed. PyTorch is named with its CPU build: what PyPI has brings CUDA, gigabytes.
+# How each is installed. Of PyTorch the CPU build is enough; what PyPI has brings CUDA, gigabytes.
 PACKAGES = {
-    "torch": "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu",
+    "torch": "pip install torch==2.13.0",
     "numba": "pip install numba",
     "pandas": "pip install pandas",
     "scipy": "pip install scipy",
