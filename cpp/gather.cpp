@@ -169,21 +169,14 @@ template <class Work>
 void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const Work& work) {
   const Team team(bytes / bytes_an_element);
   if (team.size() == 1) return work(0, count);
-  struct Job {
-    const Work& work;
-    std::int64_t count, part;
-    std::atomic<std::int64_t> next{0};
-  } job{work, count, part};
-  run_together(
-      team.size(),
-      [](void* context, int) {
-        Job& job = *static_cast<Job*>(context);
-        while (job.next.load(std::memory_order_relaxed) < job.count) {
-          const std::int64_t begin = job.next.fetch_add(job.part, std::memory_order_relaxed);
-          if (begin < job.count) job.work(begin, std::min(begin + job.part, job.count));
-        }
-      },
-      &job, team.linger());
+  std::atomic<std::int64_t> next{0};
+  auto take_parts = [&](int) {
+    while (next.load(std::memory_order_relaxed) < count) {
+      const std::int64_t begin = next.fetch_add(part, std::memory_order_relaxed);
+      if (begin < count) work(begin, std::min(begin + part, count));
+    }
+  };
+  run_together(team.size(), take_parts, team.linger());
 }
 
 // The interpreter's lock is let go of where the copy takes longer than that does.

@@ -19,6 +19,13 @@ int gather_members(int members);
 void run_together(int members, void (*work)(void* context, int member), void* context,
                   std::chrono::nanoseconds linger);
 
+// The same for anything that can be called with a member's number.
+template <class Work>
+void run_together(int members, Work& work, std::chrono::nanoseconds linger) {
+  const auto call = [](void* context, int member) { (*static_cast<Work*>(context))(member); };
+  run_together(members, call, &work, linger);
+}
+
 // For tests: no member begins before all are there, so that each does its share.
 void set_rendezvous(bool on);
 

@@ -90,10 +90,7 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
     pages.stop();
   };
   const Team team(views[0].size);
-  run_together(
-      std::min(team.size(), 2),
-      [](void* context, int member) { (*static_cast<decltype(work)*>(context))(member); }, &work,
-      team.linger());
+  run_together(std::min(team.size(), 2), work, team.linger());
 }
 
 }  // namespace gradstep

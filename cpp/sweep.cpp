@@ -77,9 +77,8 @@ void Sweep::run(const Team& team) {
     share.begun.store(false, std::memory_order_relaxed);
   }
   backwards_ = !backwards_;
-  run_together(
-      members_, [](void* sweep, int member) { static_cast<Sweep*>(sweep)->take_parts(member); },
-      this, team.linger());
+  auto work = [this](int member) { take_parts(member); };
+  run_together(members_, work, team.linger());
 }
 
 void Sweep::take_parts(int member) {
