@@ -24,6 +24,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def endurance(session: nox.Session) -> None:
+    """Run the tests of endurance with all that the guarantees promise, for the better part of an hour."""
+    session.install(".[test]", STRICT)
+    session.run("pytest", "-m", "endurance", *session.posargs, env={"GRADSTEP_EFFORT": "full"})
+
+
+@nox.session
 def format(session: nox.Session) -> None:
     """Check the format of everything; with `-- --write`, mend it."""
     session.install("ruff==0.17.6", "clang-format==23.1.5")
