@@ -159,6 +159,36 @@ void require_like(const View& view, const Label& label, const View& model, const
   }
 }
 
+Pins::~Pins() { release(); }
+
+void Pins::add(py::handle array) {
+  // Whose memory it is: views lead there, and what else exports memory keeps it by itself.
+  PyObject* owner = array.ptr();
+  while (PyObject* base = py::detail::array_proxy(owner)->base) {
+    if (!py::isinstance<py::array>(base)) return;
+    owner = base;
+  }
+#if !defined(Py_GIL_DISABLED)
+  int& flags = py::detail::array_proxy(owner)->flags;
+  if (flags & Flag::NPY_ARRAY_OWNDATA_) {
+    owners_.push_back(owner);
+    flags &= ~Flag::NPY_ARRAY_OWNDATA_;
+    return;
+  }
+#endif
+  references_.push_back(py::reinterpret_steal<py::object>(PyWeakref_NewRef(owner, nullptr)));
+  if (!references_.back()) throw py::error_already_set();
+}
+
+void Pins::release() {
+  for (PyObject* owner : owners_) {
+    auto* proxy = py::detail::array_proxy(owner);
+    if (!proxy->base) proxy->flags |= Flag::NPY_ARRAY_OWNDATA_;  // it was given no other memory
+  }
+  owners_.clear();
+  references_.clear();
+}
+
 Orders dense_orders(const View& view) {
   if (!view.has(Flag::NPY_ARRAY_ALIGNED_)) return no_order;
   return static_cast<Orders>((view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_) ? c_order : no_order) |

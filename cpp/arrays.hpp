@@ -61,6 +61,27 @@ Orders dense_orders(const View& view);
 // the same dtype and shape, dense in one of `orders`. Null where it takes a closer look.
 char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders);
 
+// Keeps the memory of arrays where it is. Without the interpreter's lock others may run anything,
+// `resize(..., refcheck=False)` for one, and a reference does not keep that from moving the memory.
+// Made, filled and destroyed with the lock.
+class Pins {
+ public:
+  Pins() = default;
+  ~Pins();
+  Pins(const Pins&) = delete;
+  Pins& operator=(const Pins&) = delete;
+
+  void add(py::handle array);
+  void release();
+
+ private:
+  // NumPy resizes no array that does not own its memory, so owners are not, for as long.
+  std::vector<PyObject*> owners_;
+  // Nor one that has weak references, which takes longer to say: for those that do not own their
+  // memory because of somebody else's pins, and where there is no lock.
+  std::vector<py::object> references_;
+};
+
 // Memory that no written array reaches into.
 struct Gap {
   std::uintptr_t low = 1, high = 0;  // none

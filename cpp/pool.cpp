@@ -26,6 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::atomic<bool> rendezvous{false};
+thread_local bool helping = false;
 
 // Tells the processor that this is a spin: it saves power and lets a sibling thread through.
 void relax() {
@@ -209,6 +210,7 @@ void Pool::wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanose
 }
 
 void Pool::help(Helper& helper, int member) {
+  helping = true;
   std::chrono::nanoseconds linger{};
   for (std::uint64_t job = 0;;) {
     wait_for_call(helper, job, linger);
@@ -237,6 +239,8 @@ Pool& pool() {
 }  // namespace
 
 void set_rendezvous(bool on) { rendezvous.store(on); }
+
+bool on_helper() { return helping; }
 
 int gather_members(int members) { return members <= 1 ? 1 : pool().gather(members); }
 

@@ -26,6 +26,9 @@ void run_together(int members, Work& work, std::chrono::nanoseconds linger) {
   run_together(members, call, &work, linger);
 }
 
+// Whether the calling thread is a helper.
+bool on_helper();
+
 // For tests: no member begins before all are there, so that each does its share.
 void set_rendezvous(bool on);
 

@@ -80,6 +80,9 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
     if (correction == 1.0) break;
     corrections.push_back(correction);
   }
+  Pins pins;
+  pins.add(values);
+  pins.add(averages);
   const py::gil_scoped_release release;
   PagesAhead pages(shape.data, views[0].size * itemsize_of[views[0].dtype]);
   auto work = [&](int member) {

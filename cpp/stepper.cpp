@@ -30,6 +30,12 @@ int count_states(const Rule& rule) {
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
 constexpr std::int64_t worth_releasing = 16'384;
 
+#if defined(Py_GIL_DISABLED)
+constexpr bool interpreter_has_lock = false;
+#else
+constexpr bool interpreter_has_lock = true;
+#endif
+
 }  // namespace
 
 std::vector<std::string> state_names(const std::string& rule) {
@@ -50,20 +56,29 @@ class Stepper::Turn {
   Turn& operator=(const Turn&) = delete;
 
   static void take(Stepper& stepper) {
-    if (stepper.busy_.exchange(true, std::memory_order_acquire)) {
+    const int here = process_generation();
+    int busy = 0;
+    bool taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
+    // This process was forked while a thread had its turn that is not here to give it back.
+    if (!taken && busy != here && stepper.holder_.load() != std::this_thread::get_id()) {
+      taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
+    }
+    if (!taken) {
       throw std::runtime_error(
           "this optimizer is stepping or being saved in another thread (or in the schedule or "
           "array that it has just called); give each thread an optimizer of its own, or take turns "
           "with a lock");
     }
+    stepper.held_.store(false, std::memory_order_relaxed);
+    stepper.holder_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   }
   static void give_back(Stepper& stepper) {
-    stepper.holder_ = {};
-    stepper.busy_.store(false, std::memory_order_release);
+    stepper.held_.store(false, std::memory_order_relaxed);
+    stepper.busy_.store(0, std::memory_order_release);
   }
   static bool is_held_here(const Stepper& stepper) {
-    return stepper.busy_.load(std::memory_order_acquire) &&
-           stepper.holder_ == std::this_thread::get_id();
+    return stepper.held_.load(std::memory_order_relaxed) &&
+           stepper.holder_.load(std::memory_order_relaxed) == std::this_thread::get_id();
   }
 
  private:
@@ -73,7 +88,7 @@ class Stepper::Turn {
 
 void Stepper::hold() {
   Turn::take(*this);
-  holder_ = std::this_thread::get_id();
+  held_.store(true, std::memory_order_relaxed);
 }
 
 void Stepper::release() {
@@ -132,7 +147,9 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
 int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters,
                        std::int64_t start) {
   const Turn turn(*this);
-  groups_.push_back(make_group(rule, start, t_, hyperparameters));
+  Group made = make_group(rule, start, t(), hyperparameters);
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  groups_.push_back(std::move(made));
   return static_cast<int>(groups_.size()) - 1;
 }
 
@@ -161,14 +178,19 @@ void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
     }
   }
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
   for (std::size_t i = 0; i < made.size(); ++i) {
     std::swap(group_at(std::get<0>(changes[i])), made[i]);
   }
   t_ = new_t;
 }
 
+std::int64_t Stepper::start(int group) {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return group_at(group).start;
+}
+
 double Stepper::get(int group, const std::string& name) {
-  group_at(group);
   const NumberField* field = find_number(name);
   if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
   return scheduled_values(group).*field->member;
@@ -176,13 +198,16 @@ double Stepper::get(int group, const std::string& name) {
 
 // A schedule is the user's code, and may do anything, even change this group: nothing here refers
 // to it while a schedule is called.
-GroupValues Stepper::scheduled_values(int group) const {
-  const auto index = static_cast<std::size_t>(group);
-  GroupValues values = groups_[index].values;
-  if (groups_[index].schedules.empty()) return values;
-  const Schedules schedules = groups_[index].schedules;
+GroupValues Stepper::scheduled_values(int group) {
+  GroupValues values;
+  Schedules schedules;
+  {
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    values = group_at(group).values;
+    schedules = group_at(group).schedules;
+  }
   for (const auto& [field, schedule] : schedules) {
-    values.*field->member = checked_number(*field, schedule(t_));
+    values.*field->member = checked_number(*field, schedule(t()));
   }
   return values;
 }
@@ -349,7 +374,7 @@ void Stepper::prepare(Group& group, DType dtype) {
   const DefaultFloatingPointMode mode;
   auto h = static_cast<const Hyperparameters&>(values);
   if (h.bias_correction) {
-    const std::int64_t t = t_ + 1 - group.start;
+    const std::int64_t t = this->t() + 1 - group.start;
     h.correction = group.beta_powers.one_minus(h.beta, t);
     h.correction1 = group.beta1_powers.one_minus(h.beta1, t);
     h.correction2 = group.beta2_powers.one_minus(h.beta2, t);
@@ -396,18 +421,35 @@ void Stepper::plan_unusual(std::size_t i, Item& item) {
   item.strided = strided_.back().get();
 }
 
+// All memory of others that a step reads or writes.
+void Stepper::pin() {
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    pins_.add(slots_[i].w);
+    pins_.add(gradients_[i]);
+    if (parameters_[i].keeps_states) continue;
+    for (const py::array& state : parameters_[i].states) pins_.add(state);
+  }
+}
+
 void Stepper::step(py::handle gradients) {
   if (Turn::is_held_here(*this)) Turn::take(*this);  // not within `hold`: throws
   const Turn turn(*this);
   // Gradients are let go when the step is over, also where it was refused.
   struct LetGo {
     Stepper& stepper;
-    ~LetGo() { stepper.gradients_.clear(); }
+    ~LetGo() {
+      stepper.pins_.release();
+      stepper.gradients_.clear();
+    }
   } const let_go{*this};
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    if (!groups_[i].schedules.empty()) groups_[i].values = scheduled_values(static_cast<int>(i));
+    if (!groups_[i].schedules.empty()) {
+      const GroupValues values = scheduled_values(static_cast<int>(i));
+      const std::lock_guard<std::mutex> lock(groups_mutex_);
+      groups_[i].values = values;
+    }
     groups_[i].kernels[float32] = groups_[i].kernels[float64] = nullptr;
   }
   take(gradients);
@@ -420,14 +462,21 @@ void Stepper::step(py::handle gradients) {
   const Team team(sweep_.written());
   sweep_.prepare(team.size());
 
+  const bool releases_lock = sweep_.total() >= worth_releasing;
+  if (releases_lock || !interpreter_has_lock) pin();
+
   // From here on nothing fails.
-  if (sweep_.total() < worth_releasing) {
+  const auto take_step = [&] {
+    const WholeForForks whole;
     sweep_.run(team);
-  } else {
+    t_.store(t() + 1, std::memory_order_relaxed);
+  };
+  if (releases_lock) {
     const py::gil_scoped_release release;
-    sweep_.run(team);
+    take_step();
+  } else {
+    take_step();
   }
-  ++t_;
 }
 
 }  // namespace gradstep

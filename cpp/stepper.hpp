@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -57,9 +58,9 @@ class Stepper {
   // A number by name; a scheduled one as its value for the next step.
   double get(int group, const std::string& name);
 
-  std::int64_t start(int group) { return group_at(group).start; }
+  std::int64_t start(int group);
 
-  std::int64_t t() const { return t_; }
+  std::int64_t t() const { return t_.load(std::memory_order_relaxed); }
 
   // For Python's collector: a schedule may well refer to the optimizer that calls it.
   int traverse(visitproc visit, void* arg) const;
@@ -100,10 +101,10 @@ class Stepper {
   };
   class Turn;
 
-  Group& group_at(int group);
+  Group& group_at(int group);  // to be called with `groups_mutex_` or in turn
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
                           const py::dict& hyperparameters);
-  GroupValues scheduled_values(int group) const;
+  GroupValues scheduled_values(int group);
   Parameter& append_parameter(int group, const std::string& name, py::handle w);
   void judge();
   void take(py::handle gradients);
@@ -111,15 +112,22 @@ class Stepper {
   void prepare(Group& group, DType dtype);
   void plan(std::size_t i);
   void plan_unusual(std::size_t i, Item& item);
+  void pin();
 
-  std::int64_t t_ = 0;        // steps taken
-  std::deque<Group> groups_;  // a deque, so that items may point at a group's constants
+  std::atomic<std::int64_t> t_{0};  // steps taken
+  std::deque<Group> groups_;        // a deque, so that items may point at a group's constants
+  // Hyperparameters can be read while another thread steps; they are written in turn and with this.
+  // Never held while anything of Python's runs.
+  std::mutex groups_mutex_;
   std::deque<Parameter> parameters_;
   py::object flatten_;
   std::vector<py::tuple> keys_;  // what fitted last comes first
   bool listed_ = true;
-  std::atomic<bool> busy_{false};
-  std::thread::id holder_;  // of `hold`, while busy
+  // Whose turn it is: the generation of the process (threads.hpp), 0 where it is nobody's, and the
+  // thread. `held_`: by `hold`.
+  std::atomic<int> busy_{0};
+  std::atomic<std::thread::id> holder_{};
+  std::atomic<bool> held_{false};
 
   // As of the last judgement, if there was one since anything was added.
   bool judged_ = false;
@@ -131,6 +139,7 @@ class Stepper {
   std::vector<py::object> gradients_;
   Sweep sweep_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
+  Pins pins_;
 };
 
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <climits>
+#include <thread>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -22,7 +23,11 @@ using Clock = std::chrono::steady_clock;
 std::atomic<int> bound{1};
 // docs/performance.md has the measurements behind these.
 std::atomic<std::int64_t> asleep_work{240'000}, awake_work{24'000};
-std::atomic<bool> forked{false};
+std::atomic<int> generation{1};
+
+// Threads that do what a fork must not cut in two, and threads that are about to fork.
+std::atomic<int> whole{0}, forking{0};
+thread_local int whole_here = 0;
 
 // Steps that follow each other as closely as this find the helpers awake. A training loop, which
 // computes gradients in between, finds them asleep, and its own threads find the cores free.
@@ -73,7 +78,7 @@ WorkPerThread get_work_per_thread() { return {asleep_work.load(), awake_work.loa
 Team::Team(std::int64_t work) {
   const std::int64_t least = awake_work.load(std::memory_order_relaxed);
   const int most = bound.load(std::memory_order_relaxed);
-  if (most <= 1 || work < 2 * least || forked.load(std::memory_order_relaxed)) return;
+  if (most <= 1 || work < 2 * least || process_generation() > 1) return;
   timed_ = true;
   const bool awake = follows_closely();
   const std::int64_t pays = work / (awake ? least : asleep_work.load());
@@ -92,8 +97,36 @@ Team::~Team() {
 void watch_forks() {
   runtime_limit();
 #if defined(__unix__) || defined(__APPLE__)
-  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+  const auto before = [] {
+    forking.fetch_add(1);
+    // A signal's or a fault's handler may fork in the midst of a step: that one cannot be waited
+    // for.
+    while (whole.load() > whole_here && !on_helper()) std::this_thread::yield();
+  };
+  const auto in_parent = [] { forking.fetch_sub(1); };
+  const auto in_child = [] {
+    forking.store(0);
+    whole.store(whole_here);
+    generation.fetch_add(1);
+  };
+  pthread_atfork(before, in_parent, in_child);
 #endif
+}
+
+int process_generation() { return generation.load(std::memory_order_relaxed); }
+
+WholeForForks::WholeForForks() {
+  // Sequentially consistent, as in `before`: either the fork is seen here or this thread there.
+  for (whole.fetch_add(1); forking.load() > 0; whole.fetch_add(1)) {
+    whole.fetch_sub(1);
+    while (forking.load() > 0) std::this_thread::yield();
+  }
+  ++whole_here;
+}
+
+WholeForForks::~WholeForForks() {
+  --whole_here;
+  whole.fetch_sub(1, std::memory_order_release);
 }
 
 }  // namespace gradstep

@@ -44,4 +44,17 @@ class Team {
 // Once, at import: a forked child runs serially from then on, because the helpers are not in it.
 void watch_forks();
 
+// Counts the forks that led to this process from the one that imported the package: 1 in that one.
+int process_generation();
+
+// What is done while one lives, a fork finds done or not begun: it waits for the end. Nothing in
+// between may wait for a lock that the forking thread can hold, the interpreter's above all.
+class WholeForForks {
+ public:
+  WholeForForks();
+  ~WholeForForks();
+  WholeForForks(const WholeForForks&) = delete;
+  WholeForForks& operator=(const WholeForForks&) = delete;
+};
+
 }  // namespace gradstep

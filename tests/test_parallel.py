@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,35 +12,12 @@ import pytest
 import gradstep as gs
 from gradstep import _core
 from gradstep.parallel import container_quota
+from processes import STEP, output, run
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc; run on Linux")
 openmp = pytest.mark.skipif(
     not _core.has_openmp(), reason="built without OpenMP; install it and build again"
 )
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork; run on Linux or macOS")
-
-
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process with these environment variables alone about threads."""
-    clean = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("OMP_", "GOMP_", "GRADSTEP_"))
-    }
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,  # a hang is a failure
-        check=False,
-    )
-
-
-def output(code: str, **environment: str) -> str:
-    done = run(code, **environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 # --- levels -----------------------------------------------------------------------------------
@@ -251,40 +227,7 @@ print("done")
     assert output(code) == "done"
 
 
-# --- fork, limits -----------------------------------------------------------------------------
-
-STEP = """
-import os, sys, numpy as np, gradstep as gs
-from gradstep import _core
-_core.set_work_per_thread(1, 1)
-gs.set_num_threads(3)
-tasks = len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 1
-w = np.zeros(100_000, np.float32)
-opt = gs.Adam(w, lr=0.5)
-g = np.ones_like(w)
-"""
-
-
-@forks
-def test_a_forked_child_steps_after_its_parent_did() -> None:
-    code = (
-        STEP
-        + """
-opt.step(g)
-for _ in range(20):
-    child = os.fork()
-    if child == 0:
-        team = _core.team_size(w.size)
-        opt.step(g)
-        os._exit(0 if team == 1 and opt.t == 2 and np.allclose(w, -1) else 1)
-    assert os.waitpid(child, 0)[1] == 0
-assert _core.team_size(w.size) == 3
-opt.step(g)
-assert opt.t == 2 and np.allclose(w, -1)
-print("done")
-"""
-    )
-    assert output(code) == "done"
+# --- limits -----------------------------------------------------------------------------------
 
 
 @linux
