@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 
-def run(code: str, *, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code with these environment variables alone about threads; a hang is a failure."""
+def run(code: str, timeout: float = 60, /, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code with these environment variables alone about threads, for at most `timeout` s: a hang is a failure."""
     clean = {
         key: value
         for key, value in os.environ.items()
@@ -24,9 +24,9 @@ def run(code: str, *, timeout: float = 60, **environment: str) -> subprocess.Com
     )
 
 
-def output(code: str, *, timeout: float = 60, **environment: str) -> str:
+def output(code: str, timeout: float = 60, /, **environment: str) -> str:
     """Return what the code printed; it has to end well."""
-    done = run(code, timeout=timeout, **environment)
+    done = run(code, timeout, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -54,7 +54,7 @@ assert opt.t == 2 and np.allclose(w, -1)
 print("done")
 """
     )
-    assert output(code, timeout=300) == "done"
+    assert output(code, 300) == "done"
 
 
 @endurance
@@ -75,7 +75,7 @@ def steps():
         opt.step(g)
         if opt.t % 8 == 0:
             opt.state_dict()
-thread = threading.Thread(target=steps)
+thread = threading.Thread(target=steps, daemon=True)
 thread.start()
 def look():
     t = opt.t
@@ -83,7 +83,7 @@ def look():
     opt.step(g)
     opt.state_dict()
     assert opt.t == t + 1 and w.min() == w.max() == -t - 1
-for _ in range({effort(40, 500)}):
+for _ in range({effort(20, 500)}):
     child_of(look)
 stop.set()
 thread.join()
@@ -91,7 +91,7 @@ assert w.min() == w.max() == -opt.t
 print("done")
 """
     )
-    assert output(code, timeout=600) == "done"
+    assert output(code, 600) == "done"
 
 
 def test_a_fork_within_a_schedule_leaves_the_step_to_go_on_in_both() -> None:
@@ -157,4 +157,4 @@ if __name__ == "__main__":
     runs = effort(1, 500 if method == "fork" else 50)
     code = f"import runpy, sys; sys.argv = ['', {method!r}, '{runs}']\n"
     code += f"runpy.run_path({program!r}, run_name='__main__')"
-    assert output(code, timeout=600) == "done"
+    assert output(code, 600) == "done"

@@ -1,0 +1,181 @@
+"""Arrays that move, or go, while others run: memory stays valid, and each step reads it afresh.
+
+Worth most under AddressSanitizer (`nox -s sanitize`), which sees a touch of freed memory at once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from effort import effort, endurance
+from processes import output
+
+Array = NDArray[Any]
+
+# A long step in another thread, and `meanwhile()` called when it has begun and not yet ended: its
+# first element is written, its last one is not.
+DURING = """
+import threading, time
+import numpy as np, gradstep as gs
+N = 30_000_000
+def during(step, w, meanwhile):
+    for _ in range(20):
+        w[...] = 0
+        thread = threading.Thread(target=step)
+        thread.start()
+        while w[0] == 0: pass
+        said = ""
+        try:
+            meanwhile()
+        except ValueError as error:
+            said = str(error)
+        under_way = w.size < N or w[-1] == 0
+        thread.join()
+        if under_way:
+            return said
+    raise AssertionError("no step took long enough to be met")
+gs.set_num_threads(1)
+w, g = np.zeros(N, np.float32), np.ones(N, np.float32)
+"""
+
+
+@pytest.mark.parametrize(
+    ("moved", "params"),
+    [("w", "w"), ("g", "w"), ("base", "base[:-1]"), ("base", "base[:-1].view(np.ndarray)[:]")],
+    ids=["parameter", "gradient", "owner of a view", "owner of a view of a view"],
+)
+def test_memory_that_a_step_uses_cannot_be_resized(moved: str, params: str) -> None:
+    code = (
+        DURING
+        + f"""
+base = np.zeros(N + 1, np.float32)
+w = {params}
+def step():
+    gs.SGD(w, lr=1.0).step(g)  # a new one begins at the front
+said = during(step, w, lambda: {moved}.resize(1, refcheck=False))
+assert "cannot resize this array: it does not own its data" in said, said
+assert {moved}.flags.owndata and {moved}.size >= N
+assert w.min() == w.max() == -1
+print("done")
+"""
+    )
+    assert output(code) == "done"
+
+
+def test_examples_that_are_copied_cannot_be_resized() -> None:
+    code = """
+import threading, numpy as np
+from gradstep import _core
+x, order = np.zeros((2_000_000, 16), np.float32), np.arange(2_000_000)
+done = threading.Event()
+def copy():
+    _core.gather([x], order, 0, len(order))
+    _core.copy_in_rows(x)
+    done.set()
+thread = threading.Thread(target=copy)
+thread.start()
+refused = False
+while not done.is_set():
+    refused |= not x.flags.owndata
+thread.join()
+assert refused and x.flags.owndata
+print("done")
+"""
+    assert output(code) == "done"
+
+
+def test_memory_can_be_resized_between_two_steps() -> None:
+    # Also where one buffer holds several arrays of a step.
+    flat, g = np.zeros(40_000, np.float32), np.ones(20_000, np.float32)
+    parts = [flat[:20_000], flat[20_000:]]
+    opt = gs.SGD(parts, lr=1.0)
+    opt.step([g, g])
+    assert weakref.getweakrefcount(flat) == weakref.getweakrefcount(g) == 0
+    assert flat.flags.owndata
+    assert g.flags.owndata
+    with pytest.raises(ValueError, match="gradient of '1' has shape"):
+        opt.step([g, g[1:]])
+    assert flat.flags.owndata
+    g.resize(10, refcheck=False)
+    with pytest.raises(ValueError, match=r"gradient of '0' has shape \(10,\)"):
+        opt.step([g, g])
+    assert np.all(flat == -1)
+
+
+def test_each_step_reads_where_an_array_lies_now() -> None:
+    w, g = np.zeros(50_000, np.float32), np.ones(50_000, np.float32)
+    opt = gs.SGD(w, lr=1.0)
+    opt.step(g)
+    w.resize(3_000_000, refcheck=False)  # larger than any block that could grow in place
+    g.resize(3_000_000, refcheck=False)
+    g[...] = 2
+    opt.step(g)
+    assert np.all(w[:50_000] == -3)
+    assert np.all(w[50_000:] == -2)
+
+
+@endurance
+def test_resizing_and_replacing_while_others_step() -> None:
+    # Every outcome is a step taken whole or an error that says what did not fit.
+    code = f"""
+import gc, random, threading, time
+import numpy as np, gradstep as gs
+from gradstep import _core
+_core.set_work_per_thread(1, 1)
+gs.set_num_threads(3)
+end = time.monotonic() + {effort(2, 60)}
+sizes = [20_000, 30_000, 1_000_000]
+w = [np.zeros(30_000, np.float32) for _ in range(3)]
+grads = [np.ones(30_000, np.float32) for _ in range(3)]
+x = np.ones((40_000, 4), np.float32)
+failures, taken, refused = [], [0], [0]
+def guarded(act):
+    def loop():
+        while time.monotonic() < end:
+            try:
+                act()
+                taken[0] += 1
+            except ValueError as error:
+                refused[0] += 1
+                if not any(text in str(error) for text in ("has shape", "cannot resize", "arrays")):
+                    failures.append(repr(error))
+            except BaseException as error:
+                failures.append(repr(error))
+    return loop
+def stepper():
+    opt = gs.SGD(w, lr=1.0)
+    return guarded(lambda: opt.step(grads))
+def sums():
+    m, v = (np.zeros(30_000, np.float32) for _ in range(2))
+    own = np.zeros(30_000, np.float32)
+    return guarded(lambda: gs.functional.adam(own, grads[0], m, v, t=1, lr=0.1))
+def resizes(arrays):
+    rng = random.Random(1)
+    return guarded(lambda: rng.choice(arrays).resize(rng.choice(sizes), refcheck=False))
+def replaces():
+    rng = random.Random(2)
+    def act():
+        grads[rng.randrange(3)] = np.ones(30_000, np.float32)
+        w[0].resize(30_000, refcheck=False)
+    return guarded(act)
+def batches():
+    order = np.arange(10_000)
+    return guarded(lambda: _core.gather([x], order, 0, 10_000))
+def shrinks():
+    rng = random.Random(3)
+    return guarded(lambda: x.resize((rng.choice([20_000, 40_000]), 4), refcheck=False))
+loops = [stepper(), sums(), resizes(w), resizes(grads), replaces(), batches(), shrinks()]
+threads = [threading.Thread(target=loop) for loop in loops]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failures, failures[:3]
+assert taken[0] > 10 and refused[0] > 0
+print("done")
+"""
+    assert output(code, 300) == "done"
