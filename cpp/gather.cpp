@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "arrays.hpp"
+#include "interpreter.hpp"
 #include "pool.hpp"
 #include "threads.hpp"
 
@@ -186,7 +187,7 @@ void without_lock(const std::vector<py::array>& arrays, std::int64_t bytes, cons
   if (bytes < worth_releasing) return work();
   Pins pins;
   for (const py::array& array : arrays) pins.add(array);
-  const py::gil_scoped_release release;
+  const WithoutInterpreter unlocked;
   work();
 }
 

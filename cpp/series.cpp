@@ -15,6 +15,7 @@
 #include "dispatch.hpp"
 #include "floating_point.hpp"
 #include "hyperparameters.hpp"
+#include "interpreter.hpp"
 #include "pool.hpp"
 #include "powers.hpp"
 #include "threads.hpp"
@@ -83,7 +84,7 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
   Pins pins;
   pins.add(values);
   pins.add(averages);
-  const py::gil_scoped_release release;
+  const WithoutInterpreter unlocked;
   PagesAhead pages(shape.data, views[0].size * itemsize_of[views[0].dtype]);
   auto work = [&](int member) {
     if (member > 0) return pages.ask();

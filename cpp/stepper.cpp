@@ -6,6 +6,7 @@
 
 #include "dispatch.hpp"
 #include "floating_point.hpp"
+#include "interpreter.hpp"
 #include "state_memory.hpp"
 #include "threads.hpp"
 
@@ -29,12 +30,6 @@ int count_states(const Rule& rule) {
 
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
 constexpr std::int64_t worth_releasing = 16'384;
-
-#if defined(Py_GIL_DISABLED)
-constexpr bool interpreter_has_lock = false;
-#else
-constexpr bool interpreter_has_lock = true;
-#endif
 
 }  // namespace
 
@@ -472,7 +467,7 @@ void Stepper::step(py::handle gradients) {
     t_.store(t() + 1, std::memory_order_relaxed);
   };
   if (releases_lock) {
-    const py::gil_scoped_release release;
+    const WithoutInterpreter unlocked;
     take_step();
   } else {
     take_step();
