@@ -1,4 +1,4 @@
-// Which instruction-set level this processor runs, and which one is in use.
+// Which instruction-set level is in use, by name. What a processor runs: levels.hpp.
 #pragma once
 
 #include <string>
