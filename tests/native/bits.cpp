@@ -284,7 +284,7 @@ class Table {
 
 template <class T>
 void compare_kernel(int rule, DType dtype, Decay decay, const Levels& levels, Table& table,
-                    bool all) {
+                    Effort effort) {
   char text[256];
   {
     const Course<T> course(rule, dtype, decay, usual);
