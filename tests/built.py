@@ -1,0 +1,32 @@
+"""What the installed build left in build/: its object files by name, and tools that look at them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@cache
+def objects() -> dict[str, Path]:
+    """Return the object files by name, ``kernels_v3`` or ``sweep``, of the build that is installed."""
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    found = {
+        (
+            path.parents[1].name.removesuffix(".dir") if "kernels_" in str(path) else path.name[:-6]
+        ): path
+        for path in sorted(ROOT.glob(f"build/{tag}-*/CMakeFiles/**/*.cpp.o"))
+    }
+    if not found:
+        pytest.skip("needs the build tree: run `pip install .` here")
+    return found
+
+
+def tool(*command: str | Path) -> str:
+    """Run a program to its end and return what it said."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout

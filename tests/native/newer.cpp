@@ -1,0 +1,26 @@
+// Executes one instruction that came after SSE2. `nox -s portable` runs it on an emulated processor
+// that is older: it has to die there, or the emulator would let anything pass.
+//
+//   newer sse3 | ssse3 | sse4.1 | popcnt | avx
+#include "native.hpp"
+
+int main(int argc, char** argv) {
+  const auto told = [&](const char* name) { return argc == 2 && strcmp(argv[1], name) == 0; };
+  unsigned long ones = 255;
+  if (told("sse3")) {
+    __asm__ volatile("haddps %%xmm0, %%xmm0" ::: "xmm0");
+  } else if (told("ssse3")) {
+    __asm__ volatile("pshufb %%xmm0, %%xmm0" ::: "xmm0");
+  } else if (told("sse4.1")) {
+    __asm__ volatile("pmulld %%xmm0, %%xmm0" ::: "xmm0");
+  } else if (told("popcnt")) {
+    __asm__ volatile("popcnt %0, %0" : "+r"(ones)::"cc");
+  } else if (told("avx")) {
+    __asm__ volatile("vaddps %%xmm0, %%xmm0, %%xmm0" ::: "xmm0");
+  } else {
+    printf("usage: newer sse3 | ssse3 | sse4.1 | popcnt | avx\n");
+    return 2;
+  }
+  printf("newer: this processor runs %s\n", argv[1]);
+  return 0;
+}
