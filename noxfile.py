@@ -15,7 +15,8 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
 PYTHON = ["python", "tests", "benchmarks", "examples", "noxfile.py"]
-CPP = sorted(str(path) for path in [*Path("cpp").iterdir(), *Path("tests/native").glob("*.[ch]pp")])
+CPP = sorted(str(path) for path in Path("cpp").iterdir())
+NATIVE = sorted(str(path) for path in Path("tests/native").glob("*.[ch]pp"))
 STRICT = "-Ccmake.define.GRADSTEP_WERROR=ON"
 
 
@@ -39,7 +40,7 @@ def format(session: nox.Session) -> None:
     session.install("ruff==0.17.6", "clang-format==23.1.5")
     write = "--write" in session.posargs
     session.run("ruff", "format", *([] if write else ["--check"]), *PYTHON)
-    session.run("clang-format", *(["-i"] if write else ["--dry-run", "--Werror"]), *CPP)
+    session.run("clang-format", *(["-i"] if write else ["--dry-run", "--Werror"]), *CPP, *NATIVE)
 
 
 @nox.session

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ DECAYS: dict[str, dict[str, float | bool]] = {
 }
 
 
+@cache
 def values(step: int, n: int) -> NDArray[np.float64]:
     """Return the parameter (step 0) or a gradient as tests/native/bits.cpp makes it."""
     mixed = (np.arange(n, dtype=np.uint64) * 4 + step + 1) * 2654435761 % 2**32
