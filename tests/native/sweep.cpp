@@ -200,6 +200,7 @@ Team::~Team() = default;
 }  // namespace gradstep
 
 int main(int argc, char** argv) {
+  static_assert(tile * itemsize_of[float32] % 64 == 0, "two members would write to one cache line");
   const bool full = argc > 1 && strcmp(argv[1], "--full") == 0;
   const std::int64_t one = 1;
   try_teams({}, "nothing");
