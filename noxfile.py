@@ -160,7 +160,7 @@ def link_with_musl(session: nox.Session, musl: str, build: Path, name: str) -> s
 
 @nox.session
 def portable(session: nox.Session) -> None:
-    """Compare the bits of other compilers, processors and C libraries, most of them emulated."""
+    """Compare the bits of other compilers, C libraries and processors, emulated ones (on x86-64)."""
     tools = find_tools(session)
     session.install("cmake", "ninja")
 

@@ -2,11 +2,15 @@
 // that is older: it has to die there, or the emulator would let anything pass.
 //
 //   newer sse3 | ssse3 | sse4.1 | popcnt | avx
+#include <sys/resource.h>
+
 #include "native.hpp"
 
 int main(int argc, char** argv) {
   const auto told = [&](const char* name) { return argc == 2 && strcmp(argv[1], name) == 0; };
   unsigned long ones = 255;
+  const rlimit no_core_file{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core_file);
   if (told("sse3")) {
     __asm__ volatile("haddps %%xmm0, %%xmm0" ::: "xmm0");
   } else if (told("ssse3")) {
