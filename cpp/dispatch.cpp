@@ -19,6 +19,7 @@ const KernelTable& active_table() { return *active.load(std::memory_order_acquir
 std::vector<std::string> available_isas() {
   const Levels levels = available_levels();
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(levels.count));
   for (int i = 0; i < levels.count; ++i) names.emplace_back(levels.tables[i]->isa);
   return names;
 }
