@@ -86,7 +86,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
       .def(py::init<std::int64_t>(), py::arg("t") = 0)
       .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"),
-           py::arg("start") = 0)
+           py::arg("given") = py::none())
       .def("add_parameters", &Stepper::add_parameters, py::arg("group"), py::arg("names"),
            py::arg("arrays"))
       .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
@@ -94,9 +94,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("check", &Stepper::check)
       .def("expect", &Stepper::expect, py::arg("flatten"), py::arg("keys"), py::arg("listed"))
       .def("step", &Stepper::step, py::arg("gradients"))
-      .def("change", &Stepper::change, py::arg("changes"), py::arg("t"))
+      .def("change", &Stepper::change, py::arg("changes"), py::arg("t") = py::none(),
+           py::arg("states") = py::none())
+      .def("snapshot", &Stepper::snapshot)
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
-      .def("start", &Stepper::start, py::arg("group"))
+      .def("given", &Stepper::given, py::arg("group"))
       .def("hold", &Stepper::hold)
       .def("release", &Stepper::release)
       .def_property_readonly("t", &Stepper::t);

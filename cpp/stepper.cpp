@@ -93,6 +93,7 @@ void Stepper::release() {
 int Stepper::traverse(visitproc visit, void* arg) const {
   for (const Group& group : groups_) {
     for (const auto& entry : group.schedules) Py_VISIT(entry.second.ptr());
+    Py_VISIT(group.given.ptr());
   }
   for (const Parameter& parameter : parameters_) {
     Py_VISIT(parameter.w.ptr());
@@ -113,10 +114,11 @@ void Stepper::let_go() {
 }
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                                   const py::dict& hyperparameters) {
+                                   const py::dict& hyperparameters, py::object given) {
   Group group;
   group.rule = find_rule(rule);
   group.start = start;
+  group.given = std::move(given);
   for (const auto& [key, value] : hyperparameters) {
     const std::string name = py::cast<std::string>(key);
     if (set_flag(group.values, name, value)) continue;
@@ -139,10 +141,9 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
   return group;
 }
 
-int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters,
-                       std::int64_t start) {
+int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters, py::object given) {
   const Turn turn(*this);
-  Group made = make_group(rule, start, t(), hyperparameters);
+  Group made = make_group(rule, 0, t(), hyperparameters, std::move(given));
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   groups_.push_back(std::move(made));
   return static_cast<int>(groups_.size()) - 1;
@@ -155,16 +156,19 @@ Stepper::Group& Stepper::group_at(int group) {
   return groups_[static_cast<std::size_t>(group)];
 }
 
-void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
+void Stepper::change(const std::vector<Change>& changes, std::optional<std::int64_t> new_t,
+                     const std::optional<States>& states) {
   const Turn turn(*this);
+  const std::int64_t t = new_t.value_or(this->t());
   std::vector<Group> made;
   made.reserve(changes.size());
-  for (const auto& [index, rule, start, hyperparameters] : changes) {
+  for (const auto& [index, rule, hyperparameters, given, new_start] : changes) {
     const std::string own = active_table().rules[group_at(index).rule].name;
-    if (start < 0 || start > new_t) {
+    const std::int64_t start = new_start.value_or(group_at(index).start);
+    if (start < 0 || start > t) {
       throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
     }
-    made.push_back(make_group(rule, start, new_t, hyperparameters));
+    made.push_back(make_group(rule, start, t, hyperparameters, given));
     if (state_names(rule) != state_names(own)) {
       std::string message = "the group steps by '";
       message.append(own).append("', but this would need '").append(rule);
@@ -172,17 +176,72 @@ void Stepper::change(const std::vector<Change>& changes, std::int64_t new_t) {
       throw py::value_error(message);
     }
   }
+  // Last, as making a group may call the user's code.
+  const std::vector<Restored> restored = states ? lay_out(*states) : std::vector<Restored>();
+
+  // From here on nothing fails.
+  const WholeForForks whole;
+  for (const Restored& state : restored) state.copy();
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   for (std::size_t i = 0; i < made.size(); ++i) {
     std::swap(group_at(std::get<0>(changes[i])), made[i]);
   }
-  t_ = new_t;
+  t_ = t;
 }
 
-std::int64_t Stepper::start(int group) {
+std::vector<Stepper::Restored> Stepper::lay_out(const States& states) const {
+  if (states.size() != parameters_.size()) {
+    throw py::value_error("expected the state of " + std::to_string(parameters_.size()) +
+                          " parameters, got " + std::to_string(states.size()));
+  }
+  std::vector<Restored> restored;
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    const Parameter& parameter = parameters_[i];
+    if (states[i].size() != parameter.states.size()) {
+      throw py::value_error("'" + parameter.name + "' keeps " +
+                            std::to_string(parameter.states.size()) + " arrays of state, got " +
+                            std::to_string(states[i].size()));
+    }
+    const Rule& rule = active_table().rules[groups_[parameter.group].rule];
+    for (std::size_t s = 0; s < states[i].size(); ++s) {
+      const Label label{Label::state, &parameter.name, rule.states[s]};
+      const View own = view_of(parameter.states[s], label);
+      const View saved = view_of(states[i][s], label);
+      require_like(saved, label, own);
+      const int itemsize = itemsize_of[own.dtype];
+      restored.push_back(
+          {StridedRun({own.geometry, saved.geometry}, itemsize), own.size, itemsize});
+    }
+  }
+  return restored;
+}
+
+void Stepper::Restored::copy() const {
+  constexpr int widest = 8;
+  alignas(64) char buffer[tile * widest];
+  for (std::int64_t begin = 0; begin < count; begin += tile) {
+    const std::int64_t some = std::min(tile, count - begin);
+    run.gather(1, begin, some, buffer);
+    run.scatter(0, begin, some, buffer);
+  }
+}
+
+py::tuple Stepper::snapshot() {
+  const Turn turn(*this);
+  py::list groups, states;
+  for (const Group& group : groups_) groups.append(py::make_tuple(group.given, group.start));
+  for (const Parameter& parameter : parameters_) {
+    py::list copies;
+    for (const py::array& state : parameter.states) copies.append(state.attr("copy")("K"));
+    states.append(std::move(copies));
+  }
+  return py::make_tuple(t(), std::move(groups), std::move(states));
+}
+
+py::object Stepper::given(int group) {
   const std::lock_guard<std::mutex> lock(groups_mutex_);
-  return group_at(group).start;
+  return group_at(group).given;
 }
 
 double Stepper::get(int group, const std::string& name) {
@@ -218,9 +277,8 @@ Stepper::Parameter& Stepper::append_parameter(int group, const std::string& name
   return parameters_.back();
 }
 
-std::vector<std::vector<py::array>> Stepper::add_parameters(int group,
-                                                            const std::vector<std::string>& names,
-                                                            const py::sequence& arrays) {
+Stepper::States Stepper::add_parameters(int group, const std::vector<std::string>& names,
+                                        const py::sequence& arrays) {
   const Turn turn(*this);
   const int kinds = count_states(active_table().rules[group_at(group).rule]);
   const std::size_t first = parameters_.size();
@@ -230,7 +288,7 @@ std::vector<std::vector<py::array>> Stepper::add_parameters(int group,
     parameters.push_back(append_parameter(group, names[i], given).w);
   }
   const StateMemory memory(parameters, kinds);
-  std::vector<std::vector<py::array>> windows(names.size());
+  States windows(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     parameters_[first + i].keeps_states = true;
     for (int kind = 0; kind < kinds; ++kind) {

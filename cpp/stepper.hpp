@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -23,21 +24,24 @@ namespace gradstep {
 
 class Stepper {
  public:
-  // What one group is to become: its index, rule and start, and all its hyperparameters.
-  using Change = std::tuple<int, std::string, std::int64_t, py::dict>;
+  // What one group is to become: its index, rule, all its hyperparameters, and these as they were
+  // given; its start, none to leave that as it is.
+  using Change = std::tuple<int, std::string, py::dict, py::object, std::optional<std::int64_t>>;
+  // Arrays of state by parameter, in the order of `state_names(rule)`.
+  using States = std::vector<std::vector<py::array>>;
 
   explicit Stepper(std::int64_t t) : t_(t) {}
 
   // Adds a group that steps by the rule of that name. `hyperparameters` maps names to numbers,
   // truth values, or schedules: callables that get the number of steps taken. `start` is how many
-  // had been taken before the group came: its corrections count from there.
-  int add_group(const std::string& rule, const py::dict& hyperparameters, std::int64_t start);
+  // had been taken before the group came: its corrections count from there. `given` is whatever the
+  // caller wants to find in `given(group)`: it changes with the group.
+  int add_group(const std::string& rule, const py::dict& hyperparameters, py::object given);
 
   // Adds parameters with state of their own, zeros at first, and returns for each the arrays over
   // that memory in the order of `state_names(rule)`. Whatever is done to them, the memory stays.
-  std::vector<std::vector<py::array>> add_parameters(int group,
-                                                     const std::vector<std::string>& names,
-                                                     const py::sequence& arrays);
+  States add_parameters(int group, const std::vector<std::string>& names,
+                        const py::sequence& arrays);
   // Adds a parameter whose state the caller keeps, in the order of `state_names(rule)`.
   void add_parameter(int group, const std::string& name, py::handle w, const py::sequence& states);
 
@@ -52,13 +56,19 @@ class Stepper {
   // `gradients` are a sequence where nothing else is expected.
   void step(py::handle gradients);
 
-  // Replaces hyperparameters and t: all of them, or none where one is refused.
-  void change(const std::vector<Change>& changes, std::int64_t new_t);
+  // Replaces hyperparameters and, where they are there, t and all state that was added with its
+  // parameters: all of it, or nothing where one is refused.
+  void change(const std::vector<Change>& changes, std::optional<std::int64_t> new_t,
+              const std::optional<States>& states);
+
+  // t, for each group what was given and its start, and copies of all state that was added with its
+  // parameters; all as of one moment.
+  py::tuple snapshot();
 
   // A number by name; a scheduled one as its value for the next step.
   double get(int group, const std::string& name);
 
-  std::int64_t start(int group);
+  py::object given(int group);
 
   std::int64_t t() const { return t_.load(std::memory_order_relaxed); }
 
@@ -77,6 +87,7 @@ class Stepper {
     std::int64_t start = 0;
     GroupValues values;
     Schedules schedules;
+    py::object given;
     Powers beta_powers, beta1_powers, beta2_powers;
     // Of the step under way; by dtype.
     const Kernel* kernels[dtype_count] = {};  // null: not prepared yet
@@ -100,10 +111,19 @@ class Stepper {
     Gap gap;                   // where its gradient lay
   };
   class Turn;
+  // Saved state on its way to the state that a parameter keeps, laid out in advance: the copying
+  // itself cannot fail.
+  struct Restored {
+    StridedRun run;  // the state, then what was saved
+    std::int64_t count;
+    int itemsize;
+    void copy() const;
+  };
 
   Group& group_at(int group);  // to be called with `groups_mutex_` or in turn
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                          const py::dict& hyperparameters);
+                          const py::dict& hyperparameters, py::object given);
+  std::vector<Restored> lay_out(const States& states) const;
   GroupValues scheduled_values(int group);
   Parameter& append_parameter(int group, const std::string& name, py::handle w);
   void judge();

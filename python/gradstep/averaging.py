@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstep import _core, checks
 from gradstep.structure import Structure
+
+
+class _Kept(NamedTuple):
+    """All that an average keeps, replaced as a whole: an interruption finds one or the other."""
+
+    stepper: _core.Stepper  # β, t, and the way to fold in
+    structure: Structure | None = None  # None until something was folded in
+    averages: tuple[NDArray[Any], ...] = ()
+    of_numbers: bool = False
 
 
 class EWA:
@@ -55,16 +64,12 @@ class EWA:
         self._bias_correction = checks.flag("bias_correction", bias_correction)
         if callable(beta):
             raise TypeError(f"beta must be a number, got {beta!r}")
-        self._stepper = _core.Stepper()
-        self._stepper.add_group("ewa", {"beta": beta})
-        self._averages: list[NDArray[Any]] = []
-        self._structure: Structure | None = None  # None until something was folded in
-        self._of_numbers = False
+        self._kept = _Kept(_stepper(beta, 0))
 
     @property
     def beta(self) -> float:
         """β, as it was given."""
-        return self._stepper.get(0, "beta")
+        return self._kept.stepper.get(0, "beta")
 
     @property
     def bias_correction(self) -> bool:
@@ -74,7 +79,7 @@ class EWA:
     @property
     def t(self) -> int:
         """The number of values folded in."""
-        return self._stepper.t
+        return self._kept.stepper.t
 
     def update(self, x: Any) -> Any:
         """Fold in a value and return the average.
@@ -94,54 +99,51 @@ class EWA:
         ------
         TypeError, ValueError
             If `x` is of another kind, shape or dtype than before; the average is as it was.
+
+        Notes
+        -----
+        After an interruption `t` says whether `x` has been folded in.
         """
+        kept = self._kept
         is_number = isinstance(x, numbers.Real)
-        if self._structure is None:
+        if kept.structure is None:
             structure = Structure(x)
             if not structure.names:
                 raise ValueError("there is nothing to average: the structure holds no arrays")
-            values = self._values(structure, x, is_number)
-            self._begin(structure, [np.zeros_like(v, subok=False) for v in values], is_number, 0)
-        elif is_number != self._of_numbers:
-            expected = "a number" if self._of_numbers else "arrays"
+            values = _values(structure, x, is_number)
+            zeros = tuple([np.zeros_like(v, subok=False) for v in values])
+            kept = _begun(self.beta, 0, structure, zeros, is_number)
+        elif is_number != kept.of_numbers:
+            expected = "a number" if kept.of_numbers else "arrays"
             raise TypeError(f"this average is of {expected}, got {type(x).__name__}")
         else:
-            values = self._values(self._structure, x, is_number)
-        self._stepper.step(values)
-        return self.value
+            values = _values(kept.structure, x, is_number)
+        # Memory first, so that there is enough when the value has been folded in.
+        results = [np.empty_like(array) for array in kept.averages]
+        kept.stepper.step(values)
+        self._kept = kept
+        return self._value(kept, results)
 
     @property
     def value(self) -> Any:
         """The (corrected) average, as `update` returned it last; 0.0 before the first value."""
-        if self._structure is None:
+        kept = self._kept
+        return self._value(kept, [np.empty_like(array) for array in kept.averages])
+
+    def _value(self, kept: _Kept, results: list[NDArray[Any]]) -> Any:
+        """Return the (corrected) average, written to `results`."""
+        if kept.structure is None:
             return 0.0
-        if self.bias_correction and self.t > 0:
-            correction = _core.one_minus_power(self.beta, self.t)
+        t = kept.stepper.t
+        if self.bias_correction and t > 0:
+            correction = _core.one_minus_power(kept.stepper.get(0, "beta"), t)
             # One pass: copied first and then divided, each average would be written twice.
-            averages = [
-                np.divide(array, array.dtype.type(correction), out=np.empty_like(array))
-                for array in self._averages
-            ]
+            for average, result in zip(kept.averages, results, strict=True):
+                np.divide(average, average.dtype.type(correction), out=result)
         else:
-            averages = [array.copy(order="K") for array in self._averages]
-        return averages[0].item() if self._of_numbers else self._structure.unflatten(averages)
-
-    def _values(self, structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:
-        if is_number:
-            return [np.array(float(x))]
-        leaves = zip(structure.names, structure.flatten(x, "x"), strict=True)
-        arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
-        return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
-
-    def _begin(
-        self, structure: Structure, averages: list[NDArray[Any]], of_numbers: bool, t: int
-    ) -> None:
-        stepper = _core.Stepper(t)
-        stepper.add_group("ewa", {"beta": self.beta})
-        for name, array in zip(structure.names, averages, strict=True):
-            stepper.add_parameter(0, name, array, [])
-        self._stepper, self._structure = stepper, structure
-        self._averages, self._of_numbers = averages, of_numbers
+            for average, result in zip(kept.averages, results, strict=True):
+                np.copyto(result, average)
+        return results[0].item() if kept.of_numbers else kept.structure.unflatten(results)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state_dict()
@@ -154,14 +156,15 @@ class EWA:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot as plain values: copies of the uncorrected averages, β and `t`."""
+        kept = self._kept
         average: Any = None
-        if self._structure is not None:
-            copies = [array.copy(order="K") for array in self._averages]
-            average = copies[0].item() if self._of_numbers else self._structure.unflatten(copies)
+        if kept.structure is not None:
+            copies = [array.copy(order="K") for array in kept.averages]
+            average = copies[0].item() if kept.of_numbers else kept.structure.unflatten(copies)
         return {
-            "beta": self.beta,
+            "beta": kept.stepper.get(0, "beta"),
             "bias_correction": self.bias_correction,
-            "t": self.t,
+            "t": kept.stepper.t,
             "average": average,
         }
 
@@ -188,9 +191,33 @@ class EWA:
         if d["average"] is not None:
             of_numbers = isinstance(d["average"], numbers.Real)
             structure = Structure(d["average"])
-            values = loaded._values(structure, d["average"], of_numbers)
-            loaded._begin(structure, [v.copy(order="K") for v in values], of_numbers, t)
-        self.__dict__ = loaded.__dict__
+            copies = [v.copy(order="K") for v in _values(structure, d["average"], of_numbers)]
+            loaded._kept = _begun(loaded.beta, t, structure, tuple(copies), of_numbers)
+        self.__dict__ = loaded.__dict__  # at once
+
+
+def _stepper(beta: float, t: int) -> _core.Stepper:
+    stepper = _core.Stepper(t)
+    stepper.add_group("ewa", {"beta": beta})
+    return stepper
+
+
+def _begun(
+    beta: float, t: int, structure: Structure, averages: tuple[NDArray[Any], ...], of_numbers: bool
+) -> _Kept:
+    stepper = _stepper(beta, t)
+    for name, array in zip(structure.names, averages, strict=True):
+        stepper.add_parameter(0, name, array, [])
+    return _Kept(stepper, structure, averages, of_numbers)
+
+
+def _values(structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:
+    """Return what is to be folded in as arrays."""
+    if is_number:
+        return [np.array(float(x))]
+    leaves = zip(structure.names, structure.flatten(x, "x"), strict=True)
+    arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
+    return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
 
 
 def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) -> NDArray[Any]:

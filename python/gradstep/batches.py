@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import mmap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,20 @@ _PIECE = 32
 _SCATTERED = 8
 # Bytes of an array that stays in the processor's caches, where scattered examples cost little.
 _SMALL = 1 << 18
+
+
+class _Place(NamedTuple):
+    """Where a run stands. Replaced as a whole: an interruption finds one place or the next."""
+
+    epoch: int = 0
+    # Batches handed out of the running epoch, and the random state its order was drawn from: that
+    # is enough to draw the order again. Between epochs: 0 and None.
+    position: int = 0
+    order_from: Mapping[str, Any] | None = None
+    # Whether that epoch came from load_state_dict and waits for iter() to finish it.
+    loaded: bool = False
+    # Counts what makes older iterators stale; only the newest one moves the place.
+    turn: int = 0
 
 
 class MiniBatches:
@@ -150,21 +164,12 @@ class MiniBatches:
                 f"shard={shard!r} with shuffle=True needs a seed, the same on every rank: without "
                 "one each rank draws an order of its own"
             )
-
-        self._epoch = 0
-        # Batches handed out of the running epoch, and the random state its order was drawn from:
-        # that is enough to draw the order again. Between epochs: 0 and None.
-        self._position = 0
-        self._order_from: Mapping[str, Any] | None = None
-        # Whether that epoch came from load_state_dict and waits for iter() to finish it.
-        self._loaded = False
-        # Counts what makes older iterators stale; only the newest one moves the state.
-        self._turn = 0
+        self._place = _Place()
 
     @property
     def epoch(self) -> int:
         """Epochs whose last batch was handed out."""
-        return self._epoch
+        return self._place.epoch
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -173,7 +178,7 @@ class MiniBatches:
 
     def __repr__(self) -> str:
         """Show the settings and the epoch, not the data."""
-        shown = {**self._settings(), "axis": self._axis, "epoch": self._epoch}
+        shown = {**self._settings(), "axis": self._axis, "epoch": self.epoch}
         if self._ranks > 1:
             shown["shard"] = (self._rank, self._ranks)
         shown["prepare"] = self._prepare
@@ -186,16 +191,26 @@ class MiniBatches:
         if self._shuffle and self._prepare:
             for source in self._sources:
                 source.prepare()
-        if self._loaded and self._order_from is not None:
+        place = self._place._replace(loaded=False, turn=self._place.turn + 1)
+        order: NDArray[np.int64] | None = None  # that of the arrays
+        if self._place.loaded and place.order_from is not None:
             # The object's own generator already stands where the saved run had left it.
-            order_from, position = self._order_from, self._position
-            order = self._order(self._generator_at(order_from))
+            if self._shuffle:
+                order = self._generator_at(place.order_from).permutation(self._m)
+            self._place = place
         else:
-            order_from, position = self._generator.bit_generator.state, 0
-            order = self._order(self._generator)
-        self._order_from, self._position, self._loaded = order_from, position, False
-        self._turn += 1
-        return self._batches(order, position, self._turn)
+            place = place._replace(order_from=self._generator.bit_generator.state, position=0)
+            if self._shuffle:
+                # Drawn and noted in one call of C code, in which no signal's handler runs and
+                # nothing is allocated between the two.
+                drawn = map(self._generator.permutation, (self._m,))
+                noted = map(setattr, (self,), ("_place",), (place,))
+                order, _ = next(zip(drawn, noted, strict=False))
+            else:
+                self._place = place
+        if order is not None:
+            order = order.astype(np.int64, copy=False)
+        return self._batches(order, place.position, place.turn)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot of the position in the running epoch and of the random state.
@@ -209,11 +224,12 @@ class MiniBatches:
             Plain values only, and the arrays in the state of some bit generators. The order of the
             epoch is not stored: it is drawn again from ``"order_from"``.
         """
+        place = self._place
         return {
             **self._settings(),
-            "epoch": self._epoch,
-            "position": self._position,
-            "order_from": copy.deepcopy(self._order_from),
+            "epoch": place.epoch,
+            "position": place.position,
+            "order_from": copy.deepcopy(place.order_from),
             # Kept beside order_from because whoever shares the generator may have drawn since.
             "random": self._generator.bit_generator.state,
         }
@@ -272,10 +288,10 @@ class MiniBatches:
         if order_from is not None:
             order_from = self._checked("order_from", order_from)
 
-        self._generator.bit_generator.state = random
-        self._epoch, self._position, self._order_from = epoch, position, order_from
-        self._loaded = True
-        self._turn += 1
+        place = _Place(epoch, position, order_from, loaded=True, turn=self._place.turn + 1)
+        # One call of C code again, and the one that may be refused first.
+        objects, names = (self._generator.bit_generator, self), ("state", "_place")
+        any(map(setattr, objects, names, (random, place)))
 
     def _settings(self) -> dict[str, Any]:
         """Return what a saved state must agree on."""
@@ -285,12 +301,6 @@ class MiniBatches:
             "shuffle": self._shuffle,
             "drop_last": self._drop_last,
         }
-
-    def _order(self, generator: np.random.Generator) -> NDArray[np.int64] | None:
-        """Draw the order of one epoch; None is the order of the arrays."""
-        if not self._shuffle:
-            return None
-        return generator.permutation(self._m).astype(np.int64, copy=False)
 
     def _batches(
         self, order: NDArray[np.int64] | None, position: int, turn: int
@@ -318,8 +328,8 @@ class MiniBatches:
                         for source in sources
                     )
             # Before the batch is out, so that a state saved in the loop's body counts it.
-            if turn == self._turn:
-                self._move_to(index + 1)
+            if turn == self._place.turn:
+                self._place = self._place_after(index)
             yield batch if len(batch) > 1 else batch[0]
 
     def _cut(self, index: int) -> tuple[int, int]:
@@ -329,11 +339,11 @@ class MiniBatches:
         rank, ranks = self._rank, self._ranks
         return start + size * rank // ranks, start + size * (rank + 1) // ranks
 
-    def _move_to(self, position: int) -> None:
-        if position < len(self):
-            self._position = position
-        else:
-            self._epoch, self._position, self._order_from = self._epoch + 1, 0, None
+    def _place_after(self, index: int) -> _Place:
+        """Return the place at which batch `index` of the running epoch has been handed out."""
+        if index + 1 < len(self):
+            return self._place._replace(position=index + 1)
+        return self._place._replace(epoch=self.epoch + 1, position=0, order_from=None)
 
     def _generator_at(self, state: Mapping[str, Any]) -> np.random.Generator:
         """Make another generator of this object's kind that stands at `state`."""
@@ -390,7 +400,7 @@ class _Source:
         scattered = sum(reach[1:]) > _SCATTERED * (rows.nbytes // len(rows))
         if scattered and not repeats and _core.bytes_in_one_piece(rows) > 0:
             self.rows = _core.copy_in_rows(rows)
-            self.in_pieces = True
+        self.in_pieces = self._lies_in_pieces()  # also where this was interrupted the last time
 
     def copied(self, cut: slice) -> NDArray[Any]:
         """Return a copy of neighbouring examples, in the axes of the array."""

@@ -29,8 +29,14 @@ class Group(MutableMapping[str, Any]):
         self._stepper = stepper
         self._rule_of = rule_of
         self._core_values = core_values
-        self._values = {name: own(value) for name, value in values.items()}
-        self.index = stepper.add_group(rule_of(self._values), core_values(self._values))
+        taken = {name: own(value) for name, value in values.items()}
+        self.index = stepper.add_group(rule_of(taken), core_values(taken), taken)
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        # The core keeps them, so that they change in one call with what it makes of them. Never
+        # changed, only replaced.
+        return self._stepper.given(self.index)  # type: ignore[no-any-return]
 
     @property
     def rule(self) -> str:
@@ -41,9 +47,10 @@ class Group(MutableMapping[str, Any]):
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._values:
-            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(self._values)}")
-        change_all(self._stepper, [(self, {**self._values, name: value}, None)], self._stepper.t)
+        values = self._values
+        if name not in values:
+            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(values)}")
+        change_all(self._stepper, [(self, {**values, name: value}, None)])
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("hyperparameters can be changed but not removed")
@@ -61,31 +68,20 @@ class Group(MutableMapping[str, Any]):
         """Return all values as arguments are written."""
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
 
-    def plain(self) -> dict[str, Any]:
-        """Return the values as plain ones, and under ``"own"`` the names that have none."""
-        plain: dict[str, Any] = {}
-        kept = []
-        for name, value in self._values.items():
-            try:
-                plain[name] = _to_plain(value)
-            except TypeError:
-                kept.append(name)
-        return {**plain, "own": kept}
-
     def restored(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return all values as `saved` has them, and the names that it leaves to this group."""
+        values = self._values
         kept = saved.get("own", [])
-        if not isinstance(kept, list) or not set(kept) <= set(self._values):
+        if not isinstance(kept, list) or not set(kept) <= set(values):
             raise ValueError(f"group {self.index} of the state has an 'own' of {kept!r}")
-        names = {*self._values, "own", "start"} - set(kept)
+        names = {*values, "own", "start"} - set(kept)
         wrong = names.symmetric_difference(saved) - {"own"}
         if wrong:
             raise ValueError(
                 f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
             )
         return {
-            name: self._values[name] if name in kept else _from_plain(saved[name])
-            for name in self._values
+            name: values[name] if name in kept else _from_plain(saved[name]) for name in values
         }, kept
 
 
@@ -93,21 +89,32 @@ class Group(MutableMapping[str, Any]):
 Change = tuple[Group, Mapping[str, Any], int | None]
 
 
-def change_all(stepper: _core.Stepper, changes: Sequence[Change], t: int) -> None:
-    """Change groups and t together: all of it, or nothing where any value is refused."""
+def change_all(
+    stepper: _core.Stepper,
+    changes: Sequence[Change],
+    t: int | None = None,
+    states: Sequence[Sequence[Any]] | None = None,
+) -> None:
+    """Change groups, and t and all state where given: all of it, or nothing where any is refused."""
     planned = []
     for group, values, start in changes:
         taken = {name: own(value) for name, value in values.items()}
-        planned.append((group, taken, stepper.start(group.index) if start is None else start))
-    stepper.change(
-        [
-            (group.index, group._rule_of(values), start, group._core_values(values))
-            for group, values, start in planned
-        ],
-        t,
-    )
-    for group, values, _ in planned:
-        group._values = values
+        core = group._core_values(taken)
+        planned.append((group.index, group._rule_of(taken), core, taken, start))
+    # One call, so that an interruption finds all of it done or nothing.
+    stepper.change(planned, t, states)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a group as plain ones, and under ``"own"`` the names that have none."""
+    plain: dict[str, Any] = {}
+    kept = []
+    for name, value in values.items():
+        try:
+            plain[name] = _to_plain(value)
+        except TypeError:
+            kept.append(name)
+    return {**plain, "own": kept}
 
 
 _PLAIN = frozenset({float, bool, int, str, type(None)})

@@ -6,16 +6,15 @@ hyperparameters are in groups.py.
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gradstep import _core, checks
-from gradstep.groups import Change, Group, change_all, own
+from gradstep.groups import Change, Group, change_all, own, plain
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -183,7 +182,7 @@ class Optimizer:
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
         changes = [(group, {**group, "lr": value}, None) for group in self.groups]
-        change_all(self._stepper, changes, self.t)
+        change_all(self._stepper, changes)
 
     @property
     def t(self) -> int:
@@ -217,19 +216,16 @@ class Optimizer:
         >>> saved["t"], saved["state"]["w"]["m"]
         (1, array([0.1, 0.1], dtype=float32))
         """
-        with self._held():
-            return {
-                "optimizer": type(self).__name__,
-                "t": self.t,
-                "groups": [
-                    {**group.plain(), "start": self._stepper.start(group.index)}
-                    for group in self.groups
-                ],
-                "state": {
-                    name: {key: array.copy(order="K") for key, array in arrays.items()}
-                    for name, arrays in self.state.items()
-                },
-            }
+        t, groups, states = self._stepper.snapshot()
+        return {
+            "optimizer": type(self).__name__,
+            "t": t,
+            "groups": [{**plain(values), "start": start} for values, start in groups],
+            "state": {
+                name: dict(zip(arrays, copies, strict=True))
+                for (name, arrays), copies in zip(self.state.items(), states, strict=True)
+            },
+        }
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned: state, hyperparameters and `t`. All or nothing.
@@ -255,21 +251,8 @@ class Optimizer:
                 f"{name} was a callable that could not be saved; this optimizer's own is kept",
                 stacklevel=2,
             )
-        with self._held():
-            change_all(self._stepper, changes, t)
-            # From here on nothing fails.
-            for name, arrays in self.state.items():
-                for key, array in arrays.items():
-                    array[...] = d["state"][name][key]
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """Keep other threads from stepping while state is read or written as a whole."""
-        self._stepper.hold()
-        try:
-            yield
-        finally:
-            self._stepper.release()
+        states = [[d["state"][name][key] for key in arrays] for name, arrays in self.state.items()]
+        change_all(self._stepper, changes, t, states)
 
     def _plan_load(self, d: Mapping[str, Any]) -> tuple[int, list[Change], list[str]]:
         """Check all of a state dict and return what loading it sets and what it leaves alone."""

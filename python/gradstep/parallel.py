@@ -70,8 +70,8 @@ def threads(n: int) -> Iterator[None]:
     3
     """
     before = get_num_threads()
-    set_num_threads(n)
     try:
+        set_num_threads(n)
         yield
     finally:
         set_num_threads(before)
