@@ -99,7 +99,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("snapshot", &Stepper::snapshot)
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
       .def("given", &Stepper::given, py::arg("group"))
-      .def("hold", &Stepper::hold)
-      .def("release", &Stepper::release)
       .def_property_readonly("t", &Stepper::t);
 }

@@ -41,16 +41,7 @@ std::vector<std::string> state_names(const std::string& rule) {
 // One at a time: a second thread on the same optimizer is told so, and finds nothing changed.
 class Stepper::Turn {
  public:
-  explicit Turn(Stepper& stepper) : stepper_(stepper), nested_(is_held_here(stepper)) {
-    if (!nested_) take(stepper);
-  }
-  ~Turn() {
-    if (!nested_) give_back(stepper_);
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  static void take(Stepper& stepper) {
+  explicit Turn(Stepper& stepper) : stepper_(stepper) {
     const int here = process_generation();
     int busy = 0;
     bool taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
@@ -64,31 +55,15 @@ class Stepper::Turn {
           "array that it has just called); give each thread an optimizer of its own, or take turns "
           "with a lock");
     }
-    stepper.held_.store(false, std::memory_order_relaxed);
     stepper.holder_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   }
-  static void give_back(Stepper& stepper) {
-    stepper.held_.store(false, std::memory_order_relaxed);
-    stepper.busy_.store(0, std::memory_order_release);
-  }
-  static bool is_held_here(const Stepper& stepper) {
-    return stepper.held_.load(std::memory_order_relaxed) &&
-           stepper.holder_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-  }
+  ~Turn() { stepper_.busy_.store(0, std::memory_order_release); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
 
  private:
   Stepper& stepper_;
-  bool nested_;  // within this thread's own `hold`
 };
-
-void Stepper::hold() {
-  Turn::take(*this);
-  held_.store(true, std::memory_order_relaxed);
-}
-
-void Stepper::release() {
-  if (Turn::is_held_here(*this)) Turn::give_back(*this);
-}
 
 int Stepper::traverse(visitproc visit, void* arg) const {
   for (const Group& group : groups_) {
@@ -485,7 +460,6 @@ void Stepper::pin() {
 }
 
 void Stepper::step(py::handle gradients) {
-  if (Turn::is_held_here(*this)) Turn::take(*this);  // not within `hold`: throws
   const Turn turn(*this);
   // Gradients are let go when the step is over, also where it was refused.
   struct LetGo {

@@ -76,10 +76,6 @@ class Stepper {
   int traverse(visitproc visit, void* arg) const;
   void let_go();
 
-  // Between the two no other thread can step or change anything, and this one cannot step.
-  void hold();
-  void release();
-
  private:
   using Schedules = std::vector<std::pair<const NumberField*, py::object>>;
   struct Group {
@@ -144,10 +140,9 @@ class Stepper {
   std::vector<py::tuple> keys_;  // what fitted last comes first
   bool listed_ = true;
   // Whose turn it is: the generation of the process (threads.hpp), 0 where it is nobody's, and the
-  // thread. `held_`: by `hold`.
+  // thread.
   std::atomic<int> busy_{0};
   std::atomic<std::thread::id> holder_{};
-  std::atomic<bool> held_{false};
 
   // As of the last judgement, if there was one since anything was added.
   bool judged_ = false;
