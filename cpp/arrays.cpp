@@ -31,9 +31,21 @@ const char* const dtype_names[dtype_count] = {"float32", "float64"};
                        repr_of_type(object) + "; " + mend);
 }
 
+// Unlike py::hasattr, does not swallow an interruption or a lack of memory that comes while a
+// property of that name runs.
+bool has(py::handle object, const char* name) {
+  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), name));
+  if (found) return true;
+  if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    throw py::error_already_set();
+  }
+  PyErr_Clear();
+  return false;
+}
+
 // Masks and the like would be dropped without a word.
 void require_plain(py::handle array, const Label& label) {
-  if (py::hasattr(array, "mask") && py::hasattr(array, "fill_value")) {
+  if (has(array, "mask") && has(array, "fill_value")) {
     not_an_array(array, label, "its mask would be ignored: pass .filled(...) or .data");
   }
 }
@@ -80,17 +92,16 @@ py::array as_array(py::handle object, const Label& label) {
     not_an_array(object, label, "a scalar cannot be updated in place: use np.array(value)");
   }
   const bool exports = scalar || PyObject_CheckBuffer(object.ptr()) ||
-                       py::hasattr(object, "__array_interface__") ||
-                       py::hasattr(object, "__array_struct__");
+                       has(object, "__array_interface__") || has(object, "__array_struct__");
   const auto as_numpy = [&] { return py::array(numpy.attr("asarray")(object)); };
   try {
     if (exports) return as_numpy();
-    if (py::hasattr(object, "__array__")) {
+    if (has(object, "__array__")) {
       // It may hand out its memory or make a copy: two copies at a time are not in one place.
       const py::array first = as_numpy(), second = as_numpy();
       if (first.data() == second.data()) return first;
     }
-    if (py::hasattr(object, "__dlpack__")) return numpy.attr("from_dlpack")(object);
+    if (has(object, "__dlpack__")) return numpy.attr("from_dlpack")(object);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
     not_an_array(object, label,

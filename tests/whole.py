@@ -1,0 +1,226 @@
+"""Acts that happen whole or not at all, whatever comes in between, and how to see that they did.
+
+An act is made anew by calling it: it gives a function that does it, again and again, and one that
+reads all that it may change. Between two calls the reading has one value; broken off at any place,
+the act has left either that value or the next. How it is broken off is a test's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gradstep as gs
+
+Array = NDArray[Any]
+Do = Callable[[], object]
+Read = Callable[[], object]
+Act = Callable[[], tuple[Do, Read]]
+
+ACTS: dict[str, Act] = {}
+
+
+def _act(make: Act) -> Act:
+    ACTS[make.__name__.replace("_", " ")] = make
+    return make
+
+
+def plain(value: Any) -> object:
+    """Return nested values with the bytes of arrays in their place, so that they can be compared."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value.tobytes() if isinstance(value, np.ndarray) else value
+
+
+def everything(opt: gs.Optimizer) -> object:
+    """Return all that an optimizer is: what the core keeps, and what is seen of it from outside."""
+    windows = {name: dict(arrays) for name, arrays in opt.state.items()}
+    return plain([opt.params, opt.t, opt.lr, repr(opt), windows, opt.state_dict()])
+
+
+def ramp(*shape: int, dtype: Any = np.float32) -> Array:
+    return (np.arange(np.prod(shape), dtype=dtype) / 8 - 1).reshape(shape)
+
+
+def _params() -> dict[str, Array]:
+    return {"W": ramp(40, 30), "b": ramp(30, dtype=np.float64), "s": ramp(2, 60)[:, ::2].T}
+
+
+def _trained(steps: int) -> gs.Optimizer:
+    params = _params()
+    opt = gs.Adam(params, lr=0.25)
+    for _ in range(steps):
+        opt.step({name: w / 2 for name, w in params.items()})
+    return opt
+
+
+@_act
+def a_step() -> tuple[Do, Read]:
+    params = _params()
+    opt = gs.AdamW(params, lr=0.25, amsgrad=True)
+    # One looked up by its parameter's key, one dense in another order, one in no order.
+    grads = {"W": np.asfortranarray(ramp(40, 30)), "b": ramp(90, dtype=np.float64)[::3]}
+    grads["s"] = ramp(30, 2)
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+@_act
+def a_step_over_a_nested_structure() -> tuple[Do, Read]:
+    opt = gs.Momentum({"l": [ramp(7), (ramp(5), ramp(3, 3))]}, lr=0.25, nesterov=True)
+    grads = {"l": [ramp(7), [ramp(5), ramp(3, 3)]]}
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+def _hyperbola(n: int) -> float:
+    return 0.5 / (n + 1)
+
+
+@_act
+def a_step_of_groups_that_follow_a_schedule() -> tuple[Do, Read]:
+    cosine = gs.schedules.warmup(gs.schedules.Cosine(0.5, steps=1000), 3)
+    opt = gs.RMSprop(
+        [{"params": [ramp(9)]}, {"params": {"w": ramp(4)}, "lr": _hyperbola}],
+        lr=cosine,
+        centered=True,
+    )
+    grads = [[ramp(9)], {"dw": ramp(4)}]
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+@_act
+def a_step_with_gradients_of_another_framework() -> tuple[Do, Read]:
+    class Tensor:
+        def __init__(self, array: Array) -> None:
+            self._array = array
+
+        @property
+        def __array_interface__(self) -> dict[str, Any]:
+            return self._array.__array_interface__
+
+    opt = gs.SGD([ramp(6), ramp(5)], lr=0.25, weight_decay=0.5)
+    grads = [Tensor(ramp(6)), Tensor(ramp(5))]
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+@_act
+def a_step_of_a_function() -> tuple[Do, Read]:
+    w, m, v = [ramp(50), ramp(7)], [ramp(50) * 0, ramp(7) * 0], [ramp(50) * 0, ramp(7) * 0]
+    g = [ramp(50), ramp(7)]
+    return lambda: gs.functional.adam(w, g, m, v, t=3, lr=0.25), lambda: plain([w, m, v])
+
+
+@_act
+def assigning_the_rate() -> tuple[Do, Read]:
+    opt = gs.SGD([{"params": ramp(3)}, {"params": ramp(4)}], lr=0.25)
+
+    def assign() -> None:
+        opt.lr = opt.lr + 0.25
+
+    return assign, lambda: [everything(opt), [dict(group) for group in opt.groups]]
+
+
+@_act
+def assigning_a_hyperparameter() -> tuple[Do, Read]:
+    opt = _trained(1)
+    group = opt.groups[0]
+
+    def assign() -> None:
+        beta1, beta2 = group["betas"]
+        group["betas"] = (beta2, beta1)
+
+    return assign, lambda: everything(opt)
+
+
+@_act
+def loading() -> tuple[Do, Read]:
+    opt, other = _trained(2), _trained(4)
+    other.lr = gs.schedules.Linear(0.5, 0.0, steps=10)
+    saved = opt.state_dict(), other.state_dict()
+    return lambda: opt.load_state_dict(saved[opt.t == 2]), lambda: everything(opt)
+
+
+@_act
+def saving() -> tuple[Do, Read]:
+    opt = _trained(2)
+    return opt.state_dict, lambda: everything(opt)
+
+
+@_act
+def making_an_optimizer() -> tuple[Do, Read]:
+    params = _params()
+    return lambda: gs.Adam(params, lr=0.25), lambda: plain(params)
+
+
+@_act
+def an_average_of_numbers() -> tuple[Do, Read]:
+    average = gs.EWA(0.5, bias_correction=True)
+    return lambda: average.update(2.0), lambda: plain([average.value, average.state_dict()])
+
+
+@_act
+def an_average_of_a_model() -> tuple[Do, Read]:
+    average = gs.EWA(0.5)
+    model = {"W": ramp(40, 30), "l": [ramp(5), np.asfortranarray(ramp(4, 3))]}
+    return lambda: average.update(model), lambda: plain([average.value, average.state_dict()])
+
+
+@_act
+def loading_an_average() -> tuple[Do, Read]:
+    average, other = gs.EWA(0.5), gs.EWA(0.75, bias_correction=True)
+    other.update([ramp(3), ramp(4)])
+    saved = average.state_dict(), other.state_dict()
+    return (
+        lambda: average.load_state_dict(saved[average.beta == 0.5]),
+        lambda: plain([average.value, average.state_dict()]),
+    )
+
+
+@_act
+def averages_of_a_series() -> tuple[Do, Read]:
+    series = ramp(40, 30)
+    return lambda: gs.ewa(series, 0.5, bias_correction=True), lambda: plain(series)
+
+
+def _batches() -> gs.MiniBatches:
+    return gs.MiniBatches(np.arange(50).reshape(25, 2), ramp(2, 25).T, batch_size=10, seed=3)
+
+
+@_act
+def beginning_an_epoch() -> tuple[Do, Read]:
+    batches = _batches()
+    return lambda: iter(batches), batches.state_dict
+
+
+@_act
+def the_next_batch() -> tuple[Do, Read]:
+    batches = _batches()
+    running: Iterator[Any] = iter(batches)
+
+    def take() -> None:
+        nonlocal running
+        state = batches.state_dict()
+        if state["order_from"] is None:  # between two epochs
+            running = iter(batches)
+        elif next(running, None) is None:
+            # An iterator that was broken off is at its end; the place it had reached is not lost.
+            batches.load_state_dict(state)
+            running = iter(batches)
+            next(running)
+
+    return take, batches.state_dict
+
+
+@_act
+def loading_the_place_in_an_epoch() -> tuple[Do, Read]:
+    batches, other = _batches(), _batches()
+    next(iter(other))
+    saved = batches.state_dict(), other.state_dict()
+    return (
+        lambda: batches.load_state_dict(saved[batches.state_dict()["position"] == 0]),
+        batches.state_dict,
+    )
