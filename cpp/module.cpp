@@ -71,6 +71,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   const auto collected = [](PyHeapTypeObject* heap_type) {
     PyTypeObject* type = &heap_type->ht_type;
     type->tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type->tp_alloc = [](PyTypeObject* self, py::ssize_t count) {
+      PyObject* made = PyType_GenericAlloc(self, count);
+      if (!made) throw py::error_already_set();  // pybind11 does not look
+      return made;
+    };
     type->tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
       Py_VISIT(Py_TYPE(self));
       if (!py::detail::is_holder_constructed(self)) return 0;
@@ -84,7 +89,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     };
   };
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
-      .def(py::init<std::int64_t>(), py::arg("t") = 0)
       .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"),
            py::arg("given") = py::none())
       .def("add_parameters", &Stepper::add_parameters, py::arg("group"), py::arg("names"),
@@ -100,4 +104,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
       .def("given", &Stepper::given, py::arg("group"))
       .def_property_readonly("t", &Stepper::t);
+  // Not a constructor, which pybind11 calls where an exception of C++ ends the process; not a
+  // unique_ptr, whose object it frees twice where there is no memory to note it.
+  m.def(
+      "new_stepper", [](std::int64_t t) { return new Stepper(t); },
+      py::return_value_policy::take_ownership, py::arg("t") = 0);
 }

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -124,3 +126,62 @@ def storm(seconds: float) -> None:
 def test_a_storm_of_signals() -> None:
     code = f"from test_interruption import *; storm({effort(2, 20)})"
     print(output(code, timeout=120, PYTHONPATH=HERE))
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def fail_every_allocation(library: str, every: int) -> None:
+    """Do each act with its first allocation failing, then with its second, until none fails."""
+    share_out_every_step()
+    allocator = ctypes.PyDLL(library)
+    fail_after, stop_failing = allocator.fail_after, allocator.stop_failing
+    for name, act in ACTS.items():
+        seen = set()
+        for at in range(random.randrange(every), sys.maxsize, every):
+            do, read = act()
+            do()
+            error: BaseException | None = None
+            left = 0
+            try:
+                fail_after(at, 1)
+                do()
+                left = stop_failing()
+            except BaseException as raised:
+                error = raised
+            seen.add(repr(error)[:150])
+            done = see_that_it_is_whole(name, act, do, read, 1)
+            if left:
+                break
+            do()
+            see_that_it_is_whole(name, act, do, read, done + 1)
+        print(name, at, seen)
+
+
+@pytest.fixture(scope="module")
+def failing_allocator(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the library that makes allocations fail."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler and the C library of GNU; apt-get install gcc, on Linux")
+    library = tmp_path_factory.mktemp("no_memory") / "no_memory.so"
+    source = Path(HERE, "no_memory.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    return str(library)
+
+
+@endurance
+def test_no_memory_at_any_allocation(failing_allocator: str) -> None:
+    code = (
+        "from test_interruption import *\n"
+        f"fail_every_allocation({failing_allocator!r}, {effort(7, 1)})"
+    )
+    print(
+        output(
+            code,
+            timeout=1200,
+            PYTHONPATH=HERE,
+            PYTHONMALLOC="malloc",
+            LD_PRELOAD=failing_allocator,
+        )
+    )

@@ -197,7 +197,7 @@ class EWA:
 
 
 def _stepper(beta: float, t: int) -> _core.Stepper:
-    stepper = _core.Stepper(t)
+    stepper = _core.new_stepper(t)
     stepper.add_group("ewa", {"beta": beta})
     return stepper
 

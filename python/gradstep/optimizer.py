@@ -47,7 +47,7 @@ class Optimizer:
 
     def __init__(self, params: Any, **hyperparameters: Any) -> None:
         self.params = params
-        self._stepper = _core.Stepper()
+        self._stepper = _core.new_stepper()
         self._structures: list[Structure] = []
         self.groups: list[Group] = []
         self._state: dict[str, Mapping[str, Array]] = {}
@@ -328,7 +328,7 @@ class Optimizer:
         columns = [_listed_like(several, w, "w", w), _listed_like(several, w, "g", g)]
         columns += [_listed_like(several, w, name, state[name]) for name in needed]
 
-        stepper = _core.Stepper(t - 1)
+        stepper = _core.new_stepper(t - 1)
         index = stepper.add_group(rule, cls._core_values(values))
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
             stepper.add_parameter(index, f"w[{i}]" if several else "w", wi, si)
