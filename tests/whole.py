@@ -61,11 +61,12 @@ def _trained(steps: int) -> gs.Optimizer:
 
 @_act
 def a_step() -> tuple[Do, Read]:
-    params = _params()
+    # Large enough that the interpreter's lock is let go of, and shared out in parts.
+    params = {**_params(), "L": ramp(200, 100)}
     opt = gs.AdamW(params, lr=0.25, amsgrad=True)
-    # One looked up by its parameter's key, one dense in another order, one in no order.
+    # Two dense, of which one in another order than its parameter, and two that are not.
     grads = {"W": np.asfortranarray(ramp(40, 30)), "b": ramp(90, dtype=np.float64)[::3]}
-    grads["s"] = ramp(30, 2)
+    grads |= {"s": ramp(60, 4)[::2, ::2], "L": ramp(200, 100)}
     return lambda: opt.step(grads), lambda: everything(opt)
 
 
