@@ -104,7 +104,10 @@ def without_openmp(session: nox.Session) -> None:
         ".[test]", STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/without_openmp"
     )
     session.run("python", "-c", "import gradstep as gs; assert not gs.cpu_info()['openmp']")
-    session.run("pytest", "tests/test_parallel.py", "tests/test_bits.py", *session.posargs)
+    session.run(
+        "pytest", "tests/test_parallel.py", "tests/test_limits.py", "tests/test_bits.py",
+        *session.posargs,
+    )  # fmt: skip
 
 
 # Of the tools that `portable` runs: the package that brings each in Debian.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,13 +10,9 @@ import pytest
 
 import gradstep as gs
 from gradstep import _core
-from gradstep.parallel import container_quota
 from processes import STEP, output, run
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc; run on Linux")
-openmp = pytest.mark.skipif(
-    not _core.has_openmp(), reason="built without OpenMP; install it and build again"
-)
 
 
 # --- levels -----------------------------------------------------------------------------------
@@ -75,57 +70,6 @@ def test_the_environment_decides(environment: dict[str, str], expected: str) -> 
 def test_a_number_of_threads_that_cannot_be_is_an_import_error(value: str) -> None:
     done = run(COUNT, GRADSTEP_NUM_THREADS=value)
     assert "ImportError: GRADSTEP_NUM_THREADS must be an integer >= 1, got" in done.stderr
-
-
-@linux
-def test_affinity_is_the_default() -> None:
-    one = min(os.sched_getaffinity(0))
-    assert output(f"import os; os.sched_setaffinity(0, [{one}])\n{COUNT}") == "1"
-
-
-@pytest.mark.parametrize(
-    ("cgroup", "files", "expected"),
-    [
-        ("0::/\n", {"cpu.max": "max 100000"}, None),
-        ("0::/\n", {"cpu.max": "250000 100000"}, 2.5),
-        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
-        ("0::/a/b\n", {"a/cpu.max": "400000 100000", "a/b/cpu.max": "50000 100000"}, 0.5),
-        ("0::/of/the/host\n", {"cpu.max": "200000 100000"}, 2.0),
-        (
-            "4:cpu,cpuacct:/x\n1:name=systemd:/\n",
-            {"cpu/x/cpu.cfs_quota_us": "300000", "cpu/x/cpu.cfs_period_us": "100000"},
-            3.0,
-        ),
-        (
-            "4:cpu,cpuacct:/\n",
-            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
-            None,
-        ),
-        ("0::/\n", {}, None),
-        ("0::/\n", {"cpu.max": "nonsense"}, None),
-        (None, {}, None),
-    ],
-)
-def test_the_containers_quota(
-    tmp_path: Path, cgroup: str | None, files: dict[str, str], expected: float | None
-) -> None:
-    if cgroup is not None:
-        (tmp_path / "proc/self").mkdir(parents=True)
-        (tmp_path / "proc/self/cgroup").write_text(cgroup)
-    for name, text in files.items():
-        path = tmp_path / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    assert container_quota(str(tmp_path)) == expected
-
-
-def test_a_quota_below_one_core_still_gives_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRADSTEP_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    for quota, expected in [(0.5, 1), (1.9, 1), (1000.0, None)]:
-        monkeypatch.setattr("gradstep.parallel.container_quota", lambda q=quota: q)
-        found = gs.parallel.default_num_threads()
-        assert found == expected if expected else found >= 1
 
 
 def test_set_and_get_and_with() -> None:
@@ -205,45 +149,6 @@ time.sleep(0.05)
 before = time.process_time()
 time.sleep(0.5)
 assert time.process_time() - before < 0.1
-print("done")
-"""
-    )
-    assert output(code) == "done"
-
-
-@openmp
-def test_a_limit_set_on_openmp_is_obeyed() -> None:
-    code = """
-import numpy, gradstep, threadpoolctl
-from gradstep import _core
-gradstep.set_num_threads(4)
-_core.set_work_per_thread(1, 1)
-assert _core.team_size(10**6) == 4
-with threadpoolctl.threadpool_limits(1):
-    assert _core.team_size(10**6) == 1
-assert _core.team_size(10**6) == 4
-print("done")
-"""
-    assert output(code) == "done"
-
-
-# --- limits -----------------------------------------------------------------------------------
-
-
-@linux
-def test_where_no_thread_can_be_had_a_step_is_serial() -> None:
-    # A stack larger than the address space left: creating a thread fails, whoever asks.
-    code = (
-        STEP
-        + """
-import resource, threading
-threading.stack_size(0)
-pages = int(open("/proc/self/statm").read().split()[0])
-limit = pages * resource.getpagesize() + (4 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-assert _core.team_size(w.size) == 1
-opt.step(g)
-assert np.allclose(w, -0.5)
 print("done")
 """
     )

@@ -137,12 +137,13 @@ def container_quota(root: str = "/") -> float | None:
         unified = controllers == ""
         if not unified and "cpu" not in controllers.split(","):
             continue
-        mount = os.path.join(root, "sys/fs/cgroup", "" if unified else "cpu")
         # A limit on any group above holds too. Inside a container the path may be the host's, and
         # then only the mount point itself is there to be read.
         names = [name for name in path.split("/") if name]
-        for depth in range(len(names) + 1):
-            quotas += _quota_of(os.path.join(mount, *names[:depth]), unified)
+        for mount in ("", "unified") if unified else ("cpu", controllers):
+            for depth in range(len(names) + 1):
+                group = os.path.join(root, "sys/fs/cgroup", mount, *names[:depth])
+                quotas += _quota_of(group, unified)
     return min(quotas, default=None)
 
 
