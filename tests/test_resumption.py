@@ -1,0 +1,164 @@
+"""A run that is saved, and taken up by another process, ends with the bits of one that never stopped.
+
+After any step, with other threads, on another instruction-set level: the optimizer with its groups and
+schedules, the average of the model, and the place in the epoch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from effort import effort, endurance
+from gradstep import _core
+from oracle import CASES
+from processes import output
+from teams import shared_out
+
+Array = NDArray[Any]
+HERE = str(Path(__file__).parent)
+STEPS = 8  # the third epoch is under way at the end
+DTYPES = "float32", "float64"
+
+
+class Run:
+    """One training, up to the point that was saved."""
+
+    def __init__(self, case: int, dtype: str) -> None:
+        rng = np.random.default_rng(case)
+        # As they are, in the other order, and in no order: state lies in memory as its parameter.
+        self.params = {
+            "a": rng.normal(size=(40, 30)).astype(dtype),
+            "b": np.asfortranarray(rng.normal(size=(7, 5)).astype(dtype)),
+            "c": rng.normal(size=(9, 8)).astype(dtype)[::2, ::-2],
+        }
+        names = ["a"], ["b", "c"]
+        first, second = ({name: self.params[name] for name in group} for group in names)
+        schedules = gs.schedules
+        self.opt = CASES[case].optimizer(
+            [{"params": first}, {"params": second, "lr": schedules.ExponentialDecay(0.1)}],
+            lr=schedules.warmup(schedules.Cosine(0.25, steps=6), 3),
+            **CASES[case].options,
+        )
+        self.average = gs.EWA(0.75, bias_correction=True)
+        examples = rng.normal(size=(25, 3)).astype(dtype)
+        self.batches = gs.MiniBatches(examples, batch_size=10, seed=case)
+
+    def steps(self) -> Iterator[int]:
+        """Train to the end, and stop after every step."""
+        while True:
+            for batch in self.batches:
+                slope, offset = batch[0, 0], batch[-1, -1]
+                grads = {name: slope * w + offset for name, w in self.params.items()}
+                self.opt.step([{"a": grads.pop("a")}, grads])
+                self.average.update(self.params)
+                yield self.opt.t
+                if self.opt.t == STEPS:
+                    return
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "params": {name: w.copy(order="K") for name, w in self.params.items()},
+            "optimizer": self.opt.state_dict(),
+            "average": self.average.state_dict(),
+            "batches": self.batches.state_dict(),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        for name, w in self.params.items():
+            w[...] = saved["params"][name]
+        self.opt.load_state_dict(saved["optimizer"])
+        self.average.load_state_dict(saved["average"])
+        self.batches.load_state_dict(saved["batches"])
+
+    def digest(self) -> str:
+        """Return a fingerprint of every bit that the run consists of."""
+        digest = hashlib.sha256(repr(self.opt).encode())
+        plain, arrays = taken_apart(self.save())
+        digest.update(json.dumps(plain).encode())
+        for array in arrays:
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def taken_apart(value: Any) -> tuple[Any, list[Array]]:
+    """Return nested values as JSON knows them, and the arrays that stood in them."""
+    arrays: list[Array] = []
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays.append(value)
+            return {"array": len(arrays) - 1}
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        return [plain(entry) for entry in value] if isinstance(value, list) else value
+
+    return plain(value), arrays
+
+
+def put_together(plain: Any, arrays: Any) -> Any:
+    if isinstance(plain, dict):
+        if plain.keys() == {"array"}:
+            return arrays[f"arr_{plain['array']}"]
+        return {key: put_together(entry, arrays) for key, entry in plain.items()}
+    return [put_together(entry, arrays) for entry in plain] if isinstance(plain, list) else plain
+
+
+@functools.cache
+def saved_runs(folder: Path) -> tuple[Path, list[str]]:
+    """Save every run after some steps, all in one file, and return how each ended."""
+    saved: list[Any] = []
+    ends: list[str] = []
+    for case in range(len(CASES)):
+        for number, dtype in enumerate(DTYPES):
+            run, begun = Run(case, dtype), len(saved)
+            points = range((case + 3 * number) % effort(6, 1), STEPS, effort(6, 1))
+            if 0 in points:
+                saved.append([case, dtype, run.save()])
+            for t in run.steps():
+                if t in points:
+                    saved.append([case, dtype, run.save()])
+            ends += [run.digest()] * (len(saved) - begun)
+    plain, arrays = taken_apart(saved)
+    np.savez(folder / "runs.npz", *arrays, plain=json.dumps(plain))
+    return folder / "runs.npz", ends
+
+
+def finish(path: str) -> None:
+    """Take up all runs of a file, and print how each ended."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    with shared_out(gs.get_num_threads()):
+        for case, dtype, saved in put_together(json.loads(str(arrays["plain"])), arrays):
+            run = Run(case, dtype)
+            run.load(saved)
+            for _ in run.steps():
+                pass
+            print(run.digest())
+
+
+@endurance
+@pytest.mark.parametrize("isa", _core.isas())
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_run_taken_up_by_another_process(
+    tmp_path_factory: pytest.TempPathFactory, isa: str, threads: int
+) -> None:
+    path, ends = saved_runs(tmp_path_factory.getbasetemp())
+    found = output(
+        f"from test_resumption import finish; finish({str(path)!r})",
+        timeout=600,
+        PYTHONPATH=HERE,
+        GRADSTEP_ISA=isa,
+        GRADSTEP_NUM_THREADS=str(threads),
+    )
+    assert len(ends) > len(CASES)
+    assert found.split() == ends
