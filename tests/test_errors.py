@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -150,72 +148,7 @@ def test_structures(params: Any, grads: Any, error: type[Exception], message: st
     assert opt.t == 0
 
 
-# --- overlap ----------------------------------------------------------------------------------
-
-
-def test_overlapping_parameters() -> None:
-    base = f32(10)
-    for a, b in [(base, base), (base[:6], base[5:]), (base[::2], base[4:5]), (base, base[::-1])]:
-        with pytest.raises(
-            ValueError, match=r"parameter '[ab]' shares memory with parameter '[ab]'.*copy"
-        ):
-            gs.SGD({"a": a, "b": b})
-
-
-def test_interleaved_parameters_are_apart() -> None:
-    base = f32(10)
-    opt = gs.SGD({"even": base[::2], "odd": base[1::2]}, lr=1.0)
-    opt.step({"even": np.full(5, 1, np.float32), "odd": np.full(5, 2, np.float32)})
-    assert base.tolist() == [0.0, -1.0] * 5
-
-
-def test_a_gradient_behind_a_short_parameter_in_a_long_one() -> None:
-    base = f32(20)
-    opt = gs.SGD({"long": base[::5], "short": base[1:2]})
-    with pytest.raises(
-        ValueError, match=r"gradient of 'short' shares memory with parameter 'long'"
-    ):
-        opt.step({"long": f32(4), "short": base[10:11]})
-
-
-def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
-    base = f32(10)
-    opt = gs.Adam({"a": base[:5], "b": f32(5)})
-    with pytest.raises(ValueError, match=r"gradient of 'b' shares memory with parameter 'a'"):
-        opt.step({"a": f32(5), "b": base[4:9]})
-    with pytest.raises(ValueError, match=r"gradient of 'a' shares memory with state 'm' of 'b'"):
-        opt.step({"a": opt.state["b"]["m"], "b": f32(5)})
-    opt.step({"a": base[5:], "b": base[5:]})  # two gradients may be one
-    with pytest.raises(ValueError, match=r"(state 'm' of 'w'|parameter 'w') shares memory with"):
-        gs.functional.momentum(base, f32(10), base, lr=0.1)
-
-
-@settings(max_examples=1000)
-@given(data=st.data())
-def test_overlap_against_sets_of_bytes(data: st.DataObject) -> None:
-    def view() -> tuple[Array, set[int]]:
-        ndim = data.draw(st.integers(1, 2))
-        shape = data.draw(st.lists(st.integers(1, 4), min_size=ndim, max_size=ndim))
-        strides = data.draw(st.lists(st.integers(-9, 9), min_size=ndim, max_size=ndim))
-        starts = [sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if s < 0)]
-        start = data.draw(st.integers(0, 40)) - starts[0]
-        offsets = [
-            start + sum(i * s for i, s in zip(index, strides, strict=True))
-            for index in np.ndindex(*shape)
-        ]
-        array = np.ndarray(shape, np.float32, raw, start, strides)
-        bytes_ = [{at + k for k in range(4)} for at in offsets]
-        union: set[int] = set().union(*bytes_)
-        return array, union if len(union) == 4 * len(offsets) else set()
-
-    raw = bytearray(200)
-    (a, a_bytes), (b, b_bytes) = view(), view()
-    expected = bool(a_bytes) and bool(b_bytes) and not a_bytes & b_bytes
-    assert (refusal(lambda: gs.SGD([a, b], lr=0.5)) == "") == expected
-    if a_bytes and a.shape == b.shape:
-        opt = gs.SGD([a], lr=0.5)
-        meets = bool(a_bytes & _bytes_of(b, raw))
-        assert ("shares memory" in refusal(lambda: opt.step([b]))) == meets
+# --- what changes between steps ------------------------------------------------------------------
 
 
 def refusal(act: Callable[[], object], kind: type[Exception] = ValueError) -> str:
@@ -225,15 +158,6 @@ def refusal(act: Callable[[], object], kind: type[Exception] = ValueError) -> st
     except kind as error:
         return str(error)
     return ""
-
-
-def _bytes_of(array: Array, raw: bytearray) -> set[int]:
-    start = array.ctypes.data - np.frombuffer(raw, np.uint8).ctypes.data
-    return {
-        start + sum(i * s for i, s in zip(index, array.strides, strict=True)) + k
-        for index in np.ndindex(*array.shape)
-        for k in range(4)
-    }
 
 
 def test_what_changes_after_construction_is_seen() -> None:
