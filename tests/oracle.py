@@ -6,6 +6,8 @@ but the classes that the table names. A new optimizer is one function here and i
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +94,14 @@ def adam(
     return w - lr * m_hat / (np.sqrt(v_hat + eps_root) + eps)
 
 
+@functools.cache
+def _signature(function: Callable[..., None]) -> tuple[list[str], bool]:
+    """Return what a function takes by position behind w and g, and whether it takes `t`."""
+    parameters = inspect.signature(function).parameters
+    _, _, *states = [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return states, "t" in parameters
+
+
 @dataclass(frozen=True)
 class Case:
     """One optimizer with options, its judge, and its function in `gradstep.functional`."""
@@ -123,6 +133,15 @@ class Case:
         else:
             g = g + decay * w
         return self.judge(w, g, state, t, lr=lr, **options)
+
+    def call(self, w: Any, g: Any, states: dict[str, Any], t: int, lr: float) -> None:
+        """Call the function: state by position where it stands so, `t` where it is taken."""
+        positional, counted = _signature(self.function)
+        keywords = {name: s for name, s in states.items() if name not in positional}
+        if counted:
+            keywords["t"] = t
+        given = [states[name] for name in positional]
+        self.function(w, g, *given, lr=lr, **keywords, **self.options)
 
 
 def _rows(

@@ -71,6 +71,18 @@ def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
         gs.functional.momentum(base, f32(10), base, lr=0.1)
 
 
+def test_a_gradient_that_moves_into_a_parameter() -> None:
+    # Where the last gradient lay clear of everything is remembered, but not what lies around it.
+    base = f32(32)
+    opt = gs.SGD({"low": base[8:12], "high": base[20:24]}, lr=1.0)
+    for apart in (base[14:18], base[:4], base[28:], base[12:16], base[16:20], f32(4)):
+        opt.step({"low": apart, "high": apart})
+        for start in (5, 8, 11, 17, 20, 23):
+            with pytest.raises(ValueError, match="gradient of 'low' shares memory with parameter"):
+                opt.step({"low": base[start : start + 4], "high": f32(4)})
+    assert opt.t == 6
+
+
 # Each of a kind that one stride tells apart, beside one that only looks so.
 REGULAR: dict[str, tuple[Callable[[Array], list[Array]], Callable[[Array], list[Array]]]] = {
     "columns": (lambda a: [a[:, j] for j in range(12)], lambda a: [a[:, 3], a[2:, 3]]),
@@ -158,7 +170,9 @@ class Drawn:
     def place(self, shape: tuple[int, ...], dtype: Any) -> Place:
         n = len(shape)
         own = st.lists(self._strides, min_size=n, max_size=n)
-        strides = self.data.draw(st.one_of(st.just(self.shared[:n]), own), label="strides")
+        dense = np.empty(shape, dtype).strides
+        choices = st.one_of(st.just(self.shared[:n]), st.just(list(dense)), own)
+        strides = self.data.draw(choices, label="strides")
         reach = [max(length - 1, 0) * s for length, s in zip(shape, strides, strict=True)]
         below = -sum(r for r in reach if r < 0)
         room = SIZE - 8 - sum(abs(r) for r in reach)

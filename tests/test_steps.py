@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -142,21 +141,8 @@ def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> Non
     for t in range(1, 6):
         gs_ = [rng.normal(size=w.shape).astype(dtype) for w in ws]
         opt.step(gs_)
-        call(case, ws, gs_, states, t)
+        case.call(ws, gs_, states, t, LR)
     for i, w in enumerate(ws):
         assert np.array_equal(w, params[i])
         for name, arrays in states.items():
             assert np.array_equal(arrays[i], opt.state[str(i)][name])
-
-
-def call(case: Case, w: Any, g: Any, states: dict[str, Any], t: int) -> None:
-    """Call a case's function: state by position where it stands so, t where it is taken."""
-    parameters = inspect.signature(case.function).parameters
-    _, _, *positional = [
-        name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
-    keywords = {name: s for name, s in states.items() if name not in positional}
-    if "t" in parameters:
-        keywords["t"] = t
-    given = [states[name] for name in positional]
-    assert case.function(w, g, *given, lr=LR, **keywords, **case.options) is None

@@ -1,0 +1,35 @@
+"""Nothing is touched beyond an array, not even read: guarded.py ends well, and would not otherwise."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    sys.platform not in ("linux", "darwin"), reason="asks for mprotect; run on Linux or macOS"
+)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(__file__).with_name("guarded.py")
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(program), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_no_step_average_or_batch_reaches_beyond_its_arrays() -> None:
+    done = run()
+    *_, last = done.stdout.splitlines()
+    assert done.returncode == 0, f"ended by {done.returncode} at: {last}\n{done.stderr}"
+
+
+def test_a_byte_beyond_would_be_noticed() -> None:
+    assert run("beyond").returncode in (-signal.SIGSEGV, -signal.SIGBUS)
