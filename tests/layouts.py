@@ -17,7 +17,7 @@ Made = tuple[Array, NDArray[np.uint8]]
 CANARY = 0xA5
 
 
-def _buffer(elements: int, dtype: Any, shift: int = 0) -> tuple[NDArray[np.uint8], Array]:
+def buffer(elements: int, dtype: Any, shift: int = 0) -> tuple[NDArray[np.uint8], Array]:
     """Return canary bytes with a margin, and the elements in their middle, shifted by bytes."""
     size = np.dtype(dtype).itemsize
     raw = np.full((elements + 16) * size, CANARY, np.uint8)
@@ -28,7 +28,7 @@ def _buffer(elements: int, dtype: Any, shift: int = 0) -> tuple[NDArray[np.uint8
 
 def _plain(shape: tuple[int, ...], order: Any = "C", shift: int = 0) -> Callable[[Any], Made]:
     def make(dtype: Any) -> Made:
-        raw, flat = _buffer(int(np.prod(shape)), dtype, shift)
+        raw, flat = buffer(int(np.prod(shape)), dtype, shift)
         return flat.reshape(shape, order=order), raw
 
     return make
