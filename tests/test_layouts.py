@@ -31,7 +31,8 @@ LR = 0.05
 def shapes(draw: st.DrawFn) -> tuple[int, ...]:
     """Draw none to four axes; at most one is long, around the borders of one tile or of two."""
     shape: list[int] = draw(st.lists(st.sampled_from([2, 3, 1, 5, 0]), max_size=4))
-    if shape and draw(st.booleans()):
+    has_long: bool = draw(st.booleans())
+    if shape and has_long:
         borders = st.sampled_from([511, 512, 513, 1023, 1024, 1025])
         shape[draw(st.integers(0, len(shape) - 1))] = draw(borders)
         # The others short, so that whole tiles, and what is left of them, are of either axis.

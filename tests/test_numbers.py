@@ -5,20 +5,25 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import platform
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradstep as gs
+from effort import effort, endurance
 from gradstep import _core
 from oracle import CASES, Case
+from teams import shared_out
 
 
+@endurance
+@settings(max_examples=effort(100, 100_000), deadline=None)
 @given(
     beta=st.one_of(
         st.floats(0, 1, exclude_max=True),
@@ -35,19 +40,29 @@ def test_bias_correction_against_many_digits(beta: float, t: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_stays_in_its_element(case: Case, value: float, isa: str) -> None:
+@pytest.mark.parametrize("layout", [1, 3], ids=["dense", "strided"])
+def test_what_is_not_finite_stays_in_its_element(case: Case, layout: int, isa: str) -> None:
+    # Every third element in turn, so that each lane of a vector, tail, tile and share has some.
     rng = np.random.default_rng(0)
-    start, gradient = rng.normal(size=(2, 100)).astype(np.float32)
-    clean, dirty = start.copy(), start.copy()
-    case.optimizer(clean, lr=0.1, **case.options).step(gradient)
-    gradient[37] = value
-    opt = case.optimizer(dirty, lr=0.1, **case.options)
-    opt.step(gradient)
-    others = np.arange(100) != 37
-    assert np.array_equal(clean[others], dirty[others])
-    touched = [dirty, *opt.state["0"].values()]
-    assert not all(np.isfinite(array[37]) for array in touched)
+    n = 4097 + 1024 + 13
+    start, gradient = rng.normal(size=(2, n)).astype(np.float32)
+    clean = case.optimizer(start.copy(), lr=0.1, **case.options)
+    clean.step(gradient)
+    expected = np.array([clean.params, *clean.state["0"].values()])
+    values = np.resize(np.array([np.nan, np.inf, -np.inf, np.nan], np.float32), n)
+    for first, name in enumerate(["gradient"] * 3 + ["parameter", *case.states]):
+        dirty = np.arange(n) % 3 == first % 3
+        w, g = np.zeros((n, layout), np.float32)[:, 0], gradient.copy()
+        w[...] = start
+        opt = case.optimizer(w, lr=0.1, **case.options)
+        into = {"gradient": g, "parameter": w, **opt.state["0"]}[name]
+        into[dirty] = values[dirty]
+        with shared_out(5, together=False):
+            opt.step(g)
+        touched = np.array([w, *opt.state["0"].values()])
+        assert np.array_equal(touched[:, ~dirty], expected[:, ~dirty])
+        if name in ("gradient", "parameter"):
+            assert not np.any(np.all(np.isfinite(touched), axis=0)[dirty])
 
 
 # Centered RMSprop is exempt: there m² overflows too, as the Notes of gs.RMSprop say.
@@ -89,6 +104,23 @@ def test_moments_under_zero_gradients_become_zero_and_never_denormal(
     for name, array in opt.state["0"].items():
         # 0.999³⁰⁰⁰ ≈ 0.05: all have sunk below their floor; a maximum never sinks.
         assert name == "v_max" or np.all(array == 0), name
+
+
+@endurance
+@pytest.mark.parametrize("case", [c for c in CASES if c.states], ids=str)
+def test_no_denormal_on_the_long_way_down(case: Case) -> None:
+    # From a state in full swing through every magnitude, down to zero, which no moment leaves.
+    tiny = np.finfo(np.float32).tiny
+    w = np.ones(64, np.float32)
+    options = {**case.options, "weight_decay": 0.0}
+    opt = case.optimizer(w, lr=0.1, **options)
+    opt.step(np.geomspace(1e-18, 1e15, 64).astype(np.float32))
+    zero, states = np.zeros(64, np.float32), list(opt.state["0"].values())
+    for _ in range(effort(400, 100_000)):
+        opt.step(zero)
+        found = np.abs(states)
+        assert not np.any((found > 0) & (found < tiny))
+        assert np.all((w == 0) | (np.abs(w) >= tiny))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -238,3 +270,37 @@ def test_the_callers_mode_is_neither_used_nor_changed(mode: Mode, n: int, thread
         assert after == control
         found.add(w.tobytes())
     assert len(found) == 1
+
+
+def test_threads_of_different_modes_find_the_same_bits_and_keep_theirs(mode: Mode) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=30_000).astype(np.float32)
+    gradient = (rng.normal(size=30_000) * 1e-20).astype(np.float32)
+    usual = mode.read()
+    odd = [0, mode.FLUSH_TO_ZERO, mode.DENORMALS_ARE_ZERO, mode.TOWARDS_ZERO]
+    together = threading.Barrier(len(odd), timeout=60)
+    found: list[tuple[bytes, bool]] = []
+
+    def work(control: int) -> None:
+        w = start.copy()
+        opt = gs.Adam(w, lr=0.1, eps_root=1e-30)
+        together.wait()
+        mode.write(control)
+        kept = True
+        try:
+            for _ in range(50):
+                opt.step(gradient)
+                kept = kept and mode.read() == control
+        finally:
+            mode.write(usual)
+        found.append((w.tobytes(), kept))
+
+    with shared_out(3, together=False):
+        workers = [threading.Thread(target=work, args=((usual & ~0x3F) | bits,)) for bits in odd]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+    assert len(found) == len(odd)
+    assert all(kept for _, kept in found)
+    assert len({bits for bits, _ in found}) == 1
