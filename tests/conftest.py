@@ -1,15 +1,20 @@
-"""Fixtures that select an instruction-set level or a number of threads for one test."""
+"""Fixtures that select an instruction-set level or a number of threads; what Hypothesis may ask."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gradstep import _core
 from teams import shared_out
 
 THREADS = [1, 2, 5]
+
+# How long an example takes is the machine's business, not a test's.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(params=_core.isas())

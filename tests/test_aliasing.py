@@ -234,7 +234,7 @@ FUNCTIONS: list[tuple[Callable[..., None], tuple[str, ...], dict[str, Any]]] = [
 
 
 @endurance
-@settings(max_examples=effort(150, 10_000), deadline=None)
+@settings(max_examples=effort(150, 10_000))
 @given(data=st.data())
 def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
     # One to five parameters, with gradients and moments, all over one buffer.
@@ -277,7 +277,7 @@ def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
 
 
 @endurance
-@settings(max_examples=effort(100, 10_000), deadline=None)
+@settings(max_examples=effort(100, 10_000))
 @given(data=st.data())
 def test_steps_against_sets_of_bytes(data: st.DataObject) -> None:
     # An optimizer remembers what it has judged; every step's gradients lie elsewhere.
