@@ -1,6 +1,7 @@
-"""Small experiments behind docs/performance.md: when threads pay, and what many arrays cost.
+"""Small experiments behind docs/performance.md: when threads pay, what many arrays and denormals cost.
 
-Run by themselves, `python benchmarks/experiments.py threads` or `arrays`; no part of the comparison.
+Run by themselves, `python benchmarks/experiments.py threads`, `arrays` or `denormals` (a few minutes;
+`denormals-quick` sees first moments alone); no part of the comparison.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +45,8 @@ def apart(run: Run) -> float:
     return float(np.median(samples))
 
 
-def step(rule: type[gs.Optimizer], params: object, grads: object) -> Run:
-    optimizer = rule(params)
+def step(rule: type[gs.Optimizer], params: object, grads: object, **options: Any) -> Run:
+    optimizer = rule(params, **options)
     return lambda: optimizer.step(grads)
 
 
@@ -100,7 +102,76 @@ def arrays() -> None:
             print(f"{count} threads, {name:28} {seconds * 1e6:7.0f} µs {seconds / first:5.2f}")
 
 
+SINKING: list[tuple[type[gs.Optimizer], dict[str, Any]]] = [
+    (gs.Momentum, {}),
+    (gs.Momentum, {"nesterov": True}),
+    (gs.RMSprop, {}),
+    (gs.RMSprop, {"centered": True}),
+    (gs.RMSprop, {"momentum": 0.9}),
+    (gs.Adam, {}),
+    (gs.Adam, {"betas": (0.9, 0.9)}),
+    (gs.Adam, {"amsgrad": True}),
+    (gs.AdamW, {}),
+]
+
+
+def numpy_momentum(w: Array, g: Array) -> Run:
+    """Return a step as NumPy takes it in place, which keeps what is denormal."""
+    m, product = np.zeros_like(w), np.empty_like(w)
+
+    def run() -> None:
+        np.multiply(m, np.float32(0.9), out=m)
+        np.multiply(g, np.float32(0.1), out=product)
+        np.add(m, product, out=m)
+        np.multiply(m, np.float32(1e-6), out=product)
+        np.subtract(w, product, out=w)
+
+    return run
+
+
+def sink(name: str, make: Callable[[Array, Array], Run], steps: int) -> None:
+    """Print how long steps of zero gradients take, beside those of a twin with usual ones."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for usual in (False, True):
+        w, g = (rng.standard_normal(100_000, dtype=np.float32) for _ in range(2))
+        runs.append(make(w, g))
+        for _ in range(10):
+            runs[-1]()
+        if not usual:
+            g[...] = 0
+    block, ratios = 20, []
+    for _ in range(steps // block):
+        samples = np.empty((block, 2))
+        for sample in samples:
+            for i, run in enumerate(runs):
+                begin = time.perf_counter()
+                run()
+                sample[i] = time.perf_counter() - begin
+        sinking, usually = np.median(samples, axis=0)
+        ratios.append(sinking / usually)
+    print(
+        f"{name:24} first block {ratios[0]:5.2f}, median {np.median(ratios):5.2f}, "
+        f"slowest {max(ratios):5.2f} (at step {block * int(np.argmax(ratios)):,})",
+        flush=True,
+    )
+
+
+def denormals(steps: int = 100_000) -> None:
+    """Print what a step costs while moments sink to nothing, over that of one in full swing."""
+    gs.set_num_threads(1)
+    for rule, options in SINKING:
+        name = f"{rule.__name__} {' '.join(options)}"
+        sink(name, lambda w, g: step(rule, w, g, lr=1e-6, **options), steps)  # noqa: B023
+    sink("Momentum in NumPy", numpy_momentum, min(steps, 2_000))
+
+
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["threads", "arrays"]
-    for name in chosen:
-        {"threads": threads, "arrays": arrays}[name]()
+    experiments: dict[str, Callable[[], None]] = {
+        "threads": threads,
+        "arrays": arrays,
+        "denormals": denormals,
+        "denormals-quick": lambda: denormals(2_000),
+    }
+    for name in sys.argv[1:] or ["threads", "arrays"]:
+        experiments[name]()
