@@ -46,8 +46,11 @@ template <class T>
 struct Floor;
 template <>
 struct Floor<float> {
-  // Smallest normal number: for second moments and averages, which stand under a root or alone.
+  // Smallest normal number: for averages, which stand alone.
   static constexpr float normal = 0x1p-126f;
+  // For second moments: what one leaves behind, β v, is normal for β ≥ 1/64. A step in which many
+  // of them sank below the smallest normal number would be slow.
+  static constexpr float decaying = 0x1p-120f;
   // For first moments: they are multiplied by a rate, and the product has to stay normal too.
   static constexpr float scaled = 0x1p-100f;
   // For a mean that is only ever squared: below √(smallest normal) its square is denormal.
@@ -57,6 +60,7 @@ struct Floor<float> {
 template <>
 struct Floor<double> {
   static constexpr double normal = 0x1p-1022;
+  static constexpr double decaying = 0x1p-1016;
   static constexpr double scaled = 0x1p-996;
   static constexpr double squared = 0x1p-511;
   static constexpr double largest = 0x1.fffffffffffffp1023;

@@ -110,7 +110,7 @@ struct RMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v) const {
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::normal);
+    v = settle(moment, Floor<T>::decaying);
     w -= this->lr * this->normalised(g, moment);
   }
 };
@@ -121,7 +121,7 @@ struct RMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& b) const {
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::normal);
+    v = settle(moment, Floor<T>::decaying);
     b = this->buffer(b, this->normalised(g, moment));
     w -= this->lr * b;
   }
@@ -132,7 +132,7 @@ template <class T>
 struct CenteredRMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m) const {
-    v = settle(this->second_moment(v, g), Floor<T>::normal);
+    v = settle(this->second_moment(v, g), Floor<T>::decaying);
     m = this->mean(m, g);
     w -= this->lr * this->normalised(g, this->variance(v, m));
   }
@@ -142,7 +142,7 @@ template <class T>
 struct CenteredRMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m, T& b) const {
-    v = settle(this->second_moment(v, g), Floor<T>::normal);
+    v = settle(this->second_moment(v, g), Floor<T>::decaying);
     m = this->mean(m, g);
     b = this->buffer(b, this->normalised(g, this->variance(v, m)));
     w -= this->lr * b;
@@ -183,7 +183,7 @@ struct Adam : AdamConstants<T> {
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::normal);
+    v = settle(moment, Floor<T>::decaying);
     w -= this->change(m, moment);
   }
 };
@@ -194,7 +194,7 @@ struct AMSGrad : AdamConstants<T> {
   using AdamConstants<T>::AdamConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
     m = this->first_moment(m, g);
-    v = settle(this->second_moment(v, g), Floor<T>::normal);
+    v = settle(this->second_moment(v, g), Floor<T>::decaying);
     v_max = v_max >= v ? v_max : v;  // a NaN in v passes
     w -= this->change(m, v_max);
   }

@@ -146,7 +146,7 @@ def floor(case: Case, name: str, dtype: Any) -> float:
     """Return the magnitude below which a moment is stored as zero; see test_numbers.py."""
     tiny = float(np.finfo(dtype).tiny)
     if name in ("v", "v_max"):
-        return tiny
+        return tiny * 2.0**6
     return tiny**0.5 if name == "m" and case.options.get("centered") else tiny * 2.0**26
 
 

@@ -23,7 +23,7 @@ from teams import shared_out
 
 
 @endurance
-@settings(max_examples=effort(100, 100_000), deadline=None)
+@settings(max_examples=effort(100, 100_000))
 @given(
     beta=st.one_of(
         st.floats(0, 1, exclude_max=True),
@@ -91,12 +91,12 @@ def test_a_second_moment_counts_where_the_square_alone_would_overflow() -> None:
 def test_moments_under_zero_gradients_become_zero_and_never_denormal(
     case: Case, dtype: Any, isa: str
 ) -> None:
-    # From just above the smallest normal number, so that a few steps reach it.
+    # From just above the floor of second moments, so that a few steps reach it.
     tiny = float(np.finfo(dtype).tiny)
     w = np.ones(40, dtype)
     opt = case.optimizer(w, lr=0.1, **{**case.options, "weight_decay": 0.0})
     for array in opt.state["0"].values():
-        array[...] = tiny * np.linspace(1, 4, 40)
+        array[...] = 2**6 * tiny * np.linspace(1, 4, 40)
     for _ in range(3000):
         opt.step(np.zeros(40, dtype))
         for name, array in opt.state["0"].items():
@@ -145,7 +145,7 @@ FLOORS = [
     ("m", {}, (-100, -996)),
     ("b", {"momentum": 0.75}, (-100, -996)),
     ("m", {"centered": True}, (-63, -511)),
-    ("v", {}, (-126, -1022)),
+    ("v", {}, (-120, -1016)),
 ]
 
 
