@@ -115,6 +115,10 @@ def test_bias_corrections_do_not_depend_on_the_steps_before() -> None:
     opt.step(grads[0])
     gs.functional.adam(alone, grads[0], m, v, t=70, lr=0.1, betas=(0.5, 0.9))
     assert digest(w) == digest(alone)
+    opt.load_state_dict({**opt.state_dict(), "t": 20})  # and of another block of steps
+    opt.step(grads[0])
+    gs.functional.adam(alone, grads[0], m, v, t=21, lr=0.1, betas=(0.5, 0.9))
+    assert digest(w) == digest(alone)
 
 
 @given(total=st.integers(0, 2**40), shares=st.integers(1, 300), share=st.integers(0, 299))

@@ -50,6 +50,7 @@ PARAMETERS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("complex", lambda: np.ones(3, complex), TypeError, r"parameter 'W' has dtype complex128"),
     ("objects", lambda: np.ones(3, object), TypeError, r"parameter 'W' has dtype object"),
     ("swapped", lambda: np.ones(3, ">f4"), TypeError, r"'W' has dtype >f4, .*native.*astype"),
+    ("swapped double", lambda: np.ones(3, ">f8"), TypeError, r"'W' has dtype >f8, .*native"),
     ("read-only", lambda: read_only(f32(3)), ValueError, r"parameter 'W' is read-only.*copy"),
     ("broadcast", lambda: np.broadcast_to(f32(1), 3), ValueError, r"parameter 'W' is read-only"),
     ("stride 0", lambda: as_strided(f32(1), (3,), (0,)), ValueError, r"'W' repeats elements"),
@@ -183,6 +184,49 @@ def test_what_changes_after_construction_is_seen() -> None:
     assert opt.t == 0
 
 
+def test_what_looks_the_same_at_first_sight_is_seen_too() -> None:
+    # Each changes one thing of an array that was judged good, and leaves its flags as they were.
+    base = f32(12)
+    w, column, last = f32(6), base[::2], f32(6, 1)
+    opt = gs.Momentum({"w": w, "column": column, "last": last})
+    grads: dict[str, Any] = {"w": f32(6), "column": f32(6), "last": f32(6, 1)}
+    opt.step(grads)
+    before = opt.state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy discourages what is done here
+        column.strides = (0,)
+        with pytest.raises(ValueError, match="parameter 'column' repeats elements"):
+            opt.step(grads)
+        column.strides = (8,)
+        w.dtype = np.int32
+        with pytest.raises(TypeError, match="parameter 'w' has dtype int32"):
+            opt.step({**grads, "w": np.ones(6, np.int32)})
+        w.dtype = np.float32
+        last.shape = (6,)
+        with pytest.raises(ValueError, match=r"'last' has shape \(6,\), expected \(6, 1\) like"):
+            opt.step({**grads, "last": f32(6)})
+        last.shape = (6, 1)
+    np.testing.assert_equal(opt.state_dict(), before)
+    # Larger and small again: the elements then are elsewhere.
+    w.resize(1 << 20, refcheck=False)
+    w.resize(6, refcheck=False)
+    expected = w - np.float32(0.01) * (np.float32(0.9) * opt.state["w"]["m"] + np.float32(0.1))
+    opt.step(grads)
+    np.testing.assert_allclose(w, expected, rtol=1e-6)
+
+
+def test_a_gradient_that_leaves_the_gap_of_the_one_before() -> None:
+    # Where there was room before, a gradient may reach into what lies below and above.
+    base = f32(60)
+    low, high = base[:10], base[40:50]
+    opt = gs.SGD({"low": low, "high": high})
+    opt.step({"low": base[20:30], "high": base[20:30]})
+    for start, met in ((5, "low"), (35, "high"), (0, "low"), (45, "high")):
+        with pytest.raises(ValueError, match=f"gradient of 'low' .* parameter '{met}'"):
+            opt.step({"low": base[start : start + 10], "high": base[20:30]})
+    assert opt.t == 1
+
+
 def test_every_gradient_is_looked_at_however_many_fitted_before() -> None:
     params = {"a": f32(4), "b": f32(2, 3)}
     opt = gs.Momentum(params, lr=1.0, dampening=0.0)
@@ -194,6 +238,7 @@ def test_every_gradient_is_looked_at_however_many_fitted_before() -> None:
         (np.ones((2, 3)), TypeError, "gradient of 'b' has dtype float64, expected float32"),
         (f32(3, 2), ValueError, r"gradient of 'b' has shape \(3, 2\), expected \(2, 3\)"),
         (f32(6), ValueError, r"gradient of 'b' has shape \(6,\), expected \(2, 3\)"),
+        (f32(2), ValueError, r"gradient of 'b' has shape \(2,\), expected \(2, 3\)"),
         (f32(2, 3).astype(">f4"), TypeError, "gradient of 'b' has dtype >f4"),
         (params["b"], ValueError, "gradient of 'b' shares memory with parameter 'b'"),
         (params["b"][:1], ValueError, r"gradient of 'b' has shape \(1, 3\)"),
@@ -345,6 +390,7 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.sgd([w], w.copy(), lr=0.1), TypeError, r"w is a list, so g must be one too, got ndarray"),
     (lambda: gs.functional.sgd([w], [], lr=0.1), ValueError, r"g must have 1 entries, like w, got 0"),
     (lambda: gs.functional.sgd([w, f32(2)], [f32(3), f32(3)], lr=0.1), ValueError, r"gradient of 'w\[1\]' has shape"),
+    (lambda: gs.functional.sgd(as_strided(w, (2**45,), (0,)), w, lr=0.1), ValueError, r"parameter 'w' repeats elements"),
     (lambda: gs.functional.sgd(w, w.copy(), lr=-1), ValueError, r"lr must be finite"),
     (lambda: gs.functional.ewa(w, w.copy(), beta=1.0), ValueError, r"beta must be >= 0 and < 1"),
     (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),

@@ -63,6 +63,8 @@ def test_what_is_not_finite_stays_in_its_element(case: Case, layout: int, isa: s
         assert np.array_equal(touched[:, ~dirty], expected[:, ~dirty])
         if name in ("gradient", "parameter"):
             assert not np.any(np.all(np.isfinite(touched), axis=0)[dirty])
+        if name == "gradient":
+            assert np.all(np.isnan(touched[:, dirty & np.isnan(values)]))
 
 
 # Centered RMSprop is exempt: there m² overflows too, as the Notes of gs.RMSprop say.
@@ -141,23 +143,30 @@ def test_the_variance_of_centered_rmsprop_is_never_negative() -> None:
 
 
 # What each kind of moment keeps under a zero gradient, as powers of two in float32 and float64.
-FLOORS = [
-    ("m", {}, (-100, -996)),
-    ("b", {"momentum": 0.75}, (-100, -996)),
-    ("m", {"centered": True}, (-63, -511)),
-    ("v", {}, (-120, -1016)),
+FIRST, SECOND, SQUARED = (-100, -996), (-120, -1016), (-63, -511)
+FLOORS: list[tuple[type[gs.Optimizer], str, dict[str, Any], tuple[int, int]]] = [
+    (gs.Momentum, "m", {"beta": 0.75}, FIRST),
+    (gs.Momentum, "m", {"beta": 0.75, "nesterov": True}, FIRST),
+    (gs.RMSprop, "b", {"momentum": 0.75}, FIRST),
+    (gs.RMSprop, "m", {"beta": 0.75, "centered": True}, SQUARED),
+    (gs.RMSprop, "v", {"beta": 0.75}, SECOND),
+    (gs.Adam, "m", {"betas": (0.75, 0.5)}, FIRST),
+    (gs.Adam, "v", {"betas": (0.5, 0.75)}, SECOND),
 ]
 
 
-@pytest.mark.parametrize(("state", "options", "floors"), FLOORS)
+@pytest.mark.parametrize(("optimizer", "state", "options", "floors"), FLOORS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_floor_of_each_moment(
-    state: str, options: dict[str, Any], floors: tuple[int, int], dtype: Any
+    optimizer: type[gs.Optimizer],
+    state: str,
+    options: dict[str, Any],
+    floors: tuple[int, int],
+    dtype: Any,
 ) -> None:
     floor = dtype(2.0) ** floors[dtype is np.float64]
     w = np.zeros(4, dtype)
-    make = gs.RMSprop if options or state == "v" else gs.Momentum
-    opt = make(w, lr=0.1, beta=0.75, **options)
+    opt = optimizer(w, lr=0.1, **options)
     array = opt.state["0"][state]
     array[...] = dtype(4 / 3) * floor * np.array([1.01, 0.99, -1.01, -0.99], dtype)
     opt.step(np.zeros(4, dtype))
@@ -170,6 +179,17 @@ def test_small_moments_are_kept_where_they_matter() -> None:
     opt = gs.Adam(w, lr=1.0, eps_root=0.0, eps=1e-30)
     opt.step(np.full(1, 1e-15, np.float32))
     assert w[0] == pytest.approx(-1.0, rel=1e-5)
+
+
+def test_a_second_moment_too_small_to_be_kept_still_divides() -> None:
+    # Of 1e-20 the square's part is denormal: what is stored is zero, what is divided by is not.
+    for make in (gs.Adam, gs.RMSprop):
+        w = np.zeros(1, np.float32)
+        opt = make(w, lr=1.0, eps_root=0.0)
+        opt.step(np.full(1, 1e-20, np.float32))
+        assert opt.state["0"]["v"][0] == 0
+        assert np.isfinite(w[0])
+        assert w[0] < -0.5
 
 
 @pytest.mark.parametrize(

@@ -418,6 +418,20 @@ def test_gradients_are_let_go_also_after_an_error() -> None:
     assert alive() is None
 
 
+def test_gradients_are_held_until_the_step_is_over() -> None:
+    # Nobody else holds these: they are made when they are asked for.
+    class Made(dict[str, Any]):
+        def __getitem__(self, key: str) -> Array:
+            memory = ones(2)
+            gradient = memory[:]
+            weakref.finalize(gradient, memory.fill, np.nan)
+            return gradient
+
+    params = {"a": ones(2), "b": ones(2)}
+    gs.SGD(params, lr=0.5).step(Made.fromkeys(params))
+    assert params["a"].tolist() == params["b"].tolist() == [0.5, 0.5]
+
+
 def test_empty_parameters_take_part() -> None:
     params = [np.zeros((0, 3)), np.zeros(2)]
     opt = gs.Adam(params, lr=0.5)

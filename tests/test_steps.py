@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,24 @@ def test_every_optimizer_in_every_layout(case: Case, layout: str, isa: str) -> N
     if case.options.get("centered"):
         case = replace(case, options={**case.options, "eps": 0.25})  # v − m² cancels
     check_in_place(case, layout, gradient, np.float32)
+
+
+def test_a_gradient_is_only_read(tmp_path: Path) -> None:
+    # Nor is it written with what it holds already: this memory cannot be written at all.
+    file = tmp_path / "gradient"
+    np.arange(1400, dtype=np.float32).tofile(file)
+    gradient = np.memmap(file, np.float32, "r")[::2]
+    w = np.zeros(700, np.float32)
+    gs.SGD(w, lr=1.0).step(gradient)
+    assert np.array_equal(w, -gradient)
+
+
+def test_state_may_lie_in_another_order() -> None:
+    w, g, m = np.zeros((3, 4)), np.ones((3, 4)), np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    expected = 0.5 * m + g
+    gs.functional.momentum(w, g, m, lr=1.0, beta=0.5, dampening=0.0)
+    assert np.array_equal(m, expected)
+    assert np.array_equal(w, -expected)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
