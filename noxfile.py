@@ -35,6 +35,16 @@ def endurance(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Break the code in many places and see a test notice each; `-- --sample 6` breaks a few."""
+    # It builds its own copies, so the package itself is not installed.
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    session.install(*needed, "pybind11>=3.1", "cmake", "ninja")
+    session.run("python", "tests/mutants/run.py", *session.posargs)
+
+
+@nox.session
 def format(session: nox.Session) -> None:
     """Check the format of everything; with `-- --write`, mend it."""
     session.install("ruff==0.17.6", "clang-format==23.1.5")

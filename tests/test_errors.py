@@ -198,10 +198,10 @@ def test_what_looks_the_same_at_first_sight_is_seen_too() -> None:
         with pytest.raises(ValueError, match="parameter 'column' repeats elements"):
             opt.step(grads)
         column.strides = (8,)
-        w.dtype = np.int32
+        w.dtype = np.int32  # type: ignore[misc, assignment]
         with pytest.raises(TypeError, match="parameter 'w' has dtype int32"):
             opt.step({**grads, "w": np.ones(6, np.int32)})
-        w.dtype = np.float32
+        w.dtype = np.float32  # type: ignore[misc, assignment]
         last.shape = (6,)
         with pytest.raises(ValueError, match=r"'last' has shape \(6,\), expected \(6, 1\) like"):
             opt.step({**grads, "last": f32(6)})
