@@ -6,7 +6,6 @@ import array
 import copy
 import pickle
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -604,28 +603,3 @@ def test_optimizers_refuse_to_be_copied() -> None:
     for act in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="tied to its parameters' memory"):
             act(opt)
-
-
-def test_a_second_thread_on_the_same_optimizer() -> None:
-    # The schedule of the first step is held open while the second one comes.
-    inside, leave = threading.Event(), threading.Event()
-
-    def slow(n: int) -> float:
-        if threading.current_thread() is not threading.main_thread():
-            inside.set()
-            leave.wait(10)
-        return 0.5
-
-    params = f32(3)
-    opt = gs.SGD(params, lr=slow)
-    thread = threading.Thread(target=opt.step, args=(f32(3),))
-    thread.start()
-    assert inside.wait(10)
-    with pytest.raises(RuntimeError, match="stepping or being saved in another thread"):
-        opt.step(f32(3))
-    assert params.tolist() == [1, 1, 1]
-    leave.set()
-    thread.join()
-    opt.step(f32(3))
-    assert opt.t == 2
-    assert params.tolist() == [0, 0, 0]

@@ -153,31 +153,3 @@ print("done")
 """
     )
     assert output(code) == "done"
-
-
-def test_two_optimizers_in_two_threads_share_the_helpers() -> None:
-    # One has them at a time; the other steps by itself, and both come to their end.
-    code = (
-        STEP
-        + """
-import threading
-def train(seed):
-    rng = np.random.default_rng(seed)
-    w = rng.standard_normal(200_000).astype(np.float32)
-    g = rng.standard_normal(200_000).astype(np.float32)
-    opt = gs.Adam(w)
-    for _ in range(100):
-        opt.step(g)
-    return w
-results = {}
-def run(seed):
-    results[seed] = train(seed)
-threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-gs.set_num_threads(1)
-assert all(np.array_equal(results[seed], train(seed)) for seed in range(4))
-print("done")
-"""
-    )
-    assert output(code) == "done"
