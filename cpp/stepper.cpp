@@ -38,6 +38,17 @@ std::vector<std::string> state_names(const std::string& rule) {
   return {row.states, row.states + count_states(row)};
 }
 
+namespace {
+
+[[noreturn]] void refuse_turn() {
+  throw std::runtime_error(
+      "this optimizer is stepping or being saved in another thread (or in the schedule or array "
+      "that it has just called); give each thread an optimizer of its own, or take turns with a "
+      "lock");
+}
+
+}  // namespace
+
 // One at a time: a second thread on the same optimizer is told so, and finds nothing changed.
 class Stepper::Turn {
  public:
@@ -49,12 +60,7 @@ class Stepper::Turn {
     if (!taken && busy != here && stepper.holder_.load() != std::this_thread::get_id()) {
       taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
     }
-    if (!taken) {
-      throw std::runtime_error(
-          "this optimizer is stepping or being saved in another thread (or in the schedule or "
-          "array that it has just called); give each thread an optimizer of its own, or take turns "
-          "with a lock");
-    }
+    if (!taken) refuse_turn();
     stepper.holder_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   }
   ~Turn() { stepper_.busy_.store(0, std::memory_order_release); }
@@ -137,7 +143,8 @@ void Stepper::change(const std::vector<Change>& changes, std::optional<std::int6
   const std::int64_t t = new_t.value_or(this->t());
   std::vector<Group> made;
   made.reserve(changes.size());
-  for (const auto& [index, rule, hyperparameters, given, new_start] : changes) {
+  for (const auto& [index, rule, hyperparameters, before, given, new_start] : changes) {
+    if (!group_at(index).given.is(before)) refuse_turn();  // another's change would be lost
     const std::string own = active_table().rules[group_at(index).rule].name;
     const std::int64_t start = new_start.value_or(group_at(index).start);
     if (start < 0 || start > t) {

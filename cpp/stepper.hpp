@@ -24,9 +24,10 @@ namespace gradstep {
 
 class Stepper {
  public:
-  // What one group is to become: its index, rule, all its hyperparameters, and these as they were
-  // given; its start, none to leave that as it is.
-  using Change = std::tuple<int, std::string, py::dict, py::object, std::optional<std::int64_t>>;
+  // What one group is to become: its index, rule, all its hyperparameters; what `given` was when
+  // the change was thought of, and is to be; its start, none to leave that as it is.
+  using Change =
+      std::tuple<int, std::string, py::dict, py::object, py::object, std::optional<std::int64_t>>;
   // Arrays of state by parameter, in the order of `state_names(rule)`.
   using States = std::vector<std::vector<py::array>>;
 

@@ -155,7 +155,7 @@ def test_a_run_taken_up_by_another_process(
     path, ends = saved_runs(tmp_path_factory.getbasetemp())
     found = output(
         f"from test_resumption import finish; finish({str(path)!r})",
-        timeout=600,
+        600,
         PYTHONPATH=HERE,
         GRADSTEP_ISA=isa,
         GRADSTEP_NUM_THREADS=str(threads),

@@ -49,7 +49,7 @@ class Stepper:
     def step(self, gradients: object) -> None: ...
     def change(
         self,
-        changes: Sequence[tuple[int, str, Values, Any, int | None]],
+        changes: Sequence[tuple[int, str, Values, Any, Any, int | None]],
         t: int | None = None,
         states: Sequence[Sequence[NDArray[Any]]] | None = None,
     ) -> None: ...

@@ -6,11 +6,11 @@ Their ranges are the core's to judge. Parameters and state are in optimizer.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradstep import _core, schedules
+from gradstep import _core, checks, schedules
 
 
 class Group(MutableMapping[str, Any]):
@@ -47,10 +47,7 @@ class Group(MutableMapping[str, Any]):
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        values = self._values
-        if name not in values:
-            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(values)}")
-        change_all(self._stepper, [(self, {**values, name: value}, None)])
+        change_all(self._stepper, [self.changed(name, value)])
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("hyperparameters can be changed but not removed")
@@ -68,8 +65,15 @@ class Group(MutableMapping[str, Any]):
         """Return all values as arguments are written."""
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
 
-    def restored(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Return all values as `saved` has them, and the names that it leaves to this group."""
+    def changed(self, name: str, value: Any) -> Change:
+        """Return the change to one other value."""
+        values = self._values
+        if name not in values:
+            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(values)}")
+        return Change(self, values, {**values, name: value})
+
+    def restored(self, saved: Mapping[str, Any]) -> tuple[Change, list[str]]:
+        """Return the change to what `saved` has, and the names that it leaves to this group."""
         values = self._values
         kept = saved.get("own", [])
         if not isinstance(kept, list) or not set(kept) <= set(values):
@@ -80,13 +84,19 @@ class Group(MutableMapping[str, Any]):
             raise ValueError(
                 f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
             )
-        return {
+        restored = {
             name: values[name] if name in kept else _from_plain(saved[name]) for name in values
-        }, kept
+        }
+        return Change(self, values, restored, checks.count("start", saved["start"])), kept
 
 
-# A group, all values that it is to have, and its start, None to leave that as it is.
-Change = tuple[Group, Mapping[str, Any], int | None]
+class Change(NamedTuple):
+    """What a group is to become."""
+
+    group: Group
+    before: Mapping[str, Any]  # `_values` as they were when the change was thought of
+    values: Mapping[str, Any]  # all that it is to have
+    start: int | None = None  # None: as it is
 
 
 def change_all(
@@ -97,11 +107,12 @@ def change_all(
 ) -> None:
     """Change groups, and t and all state where given: all of it, or nothing where any is refused."""
     planned = []
-    for group, values, start in changes:
+    for group, before, values, start in changes:
         taken = {name: own(value) for name, value in values.items()}
         core = group._core_values(taken)
-        planned.append((group.index, group._rule_of(taken), core, taken, start))
-    # One call, so that an interruption finds all of it done or nothing.
+        planned.append((group.index, group._rule_of(taken), core, before, taken, start))
+    # One call, so that an interruption finds all of it done or nothing. The core refuses what was
+    # thought of before another thread changed the same group.
     stepper.change(planned, t, states)
 
 

@@ -181,8 +181,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
-        changes = [(group, {**group, "lr": value}, None) for group in self.groups]
-        change_all(self._stepper, changes)
+        change_all(self._stepper, [group.changed("lr", value) for group in self.groups])
 
     @property
     def t(self) -> int:
@@ -275,8 +274,8 @@ class Optimizer:
         changes: list[Change] = []
         kept: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
-            values, left = group.restored(_mapping(saved, f"group {group.index} of the state"))
-            changes.append((group, values, checks.count("start", saved["start"])))
+            change, left = group.restored(_mapping(saved, f"group {group.index} of the state"))
+            changes.append(change)
             kept += left
         return t, changes, kept
 
