@@ -1,7 +1,10 @@
 // Names and ranges of hyperparameters; see hyperparameters.hpp.
 #include "hyperparameters.hpp"
 
+#include <pybind11/numpy.h>
+
 #include <cmath>
+#include <cstring>
 
 namespace gradstep {
 namespace {
@@ -37,19 +40,45 @@ const NumberField* find_number(const std::string& name) {
   return nullptr;
 }
 
+bool is_number(py::handle value) {
+  if (PyFloat_Check(value.ptr())) return true;
+  if (PyLong_Check(value.ptr())) return !PyBool_Check(value.ptr());
+  // NumPy makes floats of arrays with one element, of complex numbers, dates and text as well.
+  const py::module_ numpy = py::module_::import("numpy");
+  if (py::isinstance(value, numpy.attr("ndarray")) ||
+      py::isinstance(value, numpy.attr("generic"))) {
+    const py::array array = numpy.attr("asarray")(value);
+    return array.ndim() == 0 && std::strchr("iuf", array.dtype().kind());
+  }
+  return py::hasattr(py::type::handle_of(value), "__float__") || PyIndex_Check(value.ptr());
+}
+
 namespace {
 
+// A value as it is written, or its type: not every huge integer or deep list can be.
+std::string shown(py::handle value) {
+  try {
+    return py::repr(value);
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception)) throw;
+    return std::string("an object of type ") + Py_TYPE(value.ptr())->tp_name;
+  }
+}
+
 double number_of(const NumberField& field, py::handle value) {
-  if (!PyBool_Check(value.ptr())) {
+  if (is_number(value)) {
     const double number = PyFloat_AsDouble(value.ptr());
     if (number != -1.0 || !PyErr_Occurred()) return number;
     const bool too_large = PyErr_ExceptionMatches(PyExc_OverflowError);
-    if (!too_large && !PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    if (!too_large && !PyErr_ExceptionMatches(PyExc_TypeError) &&
+        !PyErr_ExceptionMatches(PyExc_ValueError)) {
+      throw py::error_already_set();
+    }
     PyErr_Clear();
     if (too_large) return HUGE_VAL;  // and so not finite: an integer beyond any double
   }
   throw py::type_error(std::string(field.name) + " must be a number or a schedule, got " +
-                       std::string(py::repr(value)));
+                       shown(value));
 }
 
 }  // namespace
@@ -60,7 +89,7 @@ double checked_number(const NumberField& field, py::handle value) {
   if (!valid) {
     throw py::value_error(std::string(field.name) + " must be " +
                           (field.below_one ? ">= 0 and < 1" : "finite and >= 0") + ", got " +
-                          std::string(py::repr(value)));
+                          shown(value));
   }
   return number;
 }
@@ -69,7 +98,7 @@ bool set_flag(GroupValues& values, const std::string& name, py::handle value) {
   for (const auto& flag : flag_fields) {
     if (name != flag.name) continue;
     if (!py::isinstance<py::bool_>(value)) {
-      throw py::type_error(name + " must be True or False, got " + std::string(py::repr(value)));
+      throw py::type_error(name + " must be True or False, got " + shown(value));
     }
     values.*flag.member = value.cast<bool>();
     return true;

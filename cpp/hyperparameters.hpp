@@ -26,6 +26,9 @@ struct NumberField {
 // Null where no number has that name.
 const NumberField* find_number(const std::string& name);
 
+// Whether `value` stands for one number. Truth values, text and arrays with axes do not.
+bool is_number(py::handle value);
+
 // TypeError where `value` is no number, ValueError where it is out of the field's range.
 double checked_number(const NumberField& field, py::handle value);
 

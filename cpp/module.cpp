@@ -8,6 +8,7 @@
 #include "dispatch.hpp"
 #include "floating_point.hpp"
 #include "gather.hpp"
+#include "hyperparameters.hpp"
 #include "pool.hpp"
 #include "powers.hpp"
 #include "series.hpp"
@@ -43,11 +44,20 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   });
   m.def("team_size", [](std::int64_t work) { return Team(work).size(); }, py::arg("work"));
   m.def("set_rendezvous", &set_rendezvous, py::arg("on"));
-  m.def("share_begin", &share_begin, py::arg("total"), py::arg("shares"), py::arg("share"));
+  m.def(
+      "share_begin",
+      [](std::int64_t total, int shares, int share) {
+        if (total < 0 || share < 0 || share > shares || shares < 1) {
+          throw py::value_error("a share is one of `shares` >= 1, of a total >= 0");
+        }
+        return share_begin(total, shares, share);
+      },
+      py::arg("total"), py::arg("shares"), py::arg("share"));
 
   m.def(
       "one_minus_power",
       [](double beta, std::int64_t t) {
+        if (t < 0) throw py::value_error("t must be >= 0");
         const DefaultFloatingPointMode mode;
         return one_minus_power(beta, t);
       },
@@ -67,6 +77,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       },
       py::arg("object"), py::arg("name"));
   m.def("state_names", &state_names, py::arg("rule"));
+  m.def("is_number", &is_number, py::arg("value"));
 
   const auto collected = [](PyHeapTypeObject* heap_type) {
     PyTypeObject* type = &heap_type->ht_type;

@@ -28,6 +28,10 @@ int count_states(const Rule& rule) {
   return n;
 }
 
+void require_count(std::int64_t t) {
+  if (t < 0) throw py::value_error("t must be >= 0, got " + std::to_string(t));
+}
+
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
 constexpr std::int64_t worth_releasing = 16'384;
 
@@ -71,6 +75,8 @@ class Stepper::Turn {
   Stepper& stepper_;
 };
 
+Stepper::Stepper(std::int64_t t) : t_(t) { require_count(t); }
+
 int Stepper::traverse(visitproc visit, void* arg) const {
   for (const Group& group : groups_) {
     for (const auto& entry : group.schedules) Py_VISIT(entry.second.ptr());
@@ -96,6 +102,9 @@ void Stepper::let_go() {
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
                                    const py::dict& hyperparameters, py::object given) {
+  if (start < 0 || start > t) {
+    throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
+  }
   Group group;
   group.rule = find_rule(rule);
   group.start = start;
@@ -141,15 +150,13 @@ void Stepper::change(const std::vector<Change>& changes, std::optional<std::int6
                      const std::optional<States>& states) {
   const Turn turn(*this);
   const std::int64_t t = new_t.value_or(this->t());
+  require_count(t);
   std::vector<Group> made;
   made.reserve(changes.size());
   for (const auto& [index, rule, hyperparameters, before, given, new_start] : changes) {
     if (!group_at(index).given.is(before)) refuse_turn();  // another's change would be lost
     const std::string own = active_table().rules[group_at(index).rule].name;
     const std::int64_t start = new_start.value_or(group_at(index).start);
-    if (start < 0 || start > t) {
-      throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
-    }
     made.push_back(make_group(rule, start, t, hyperparameters, given));
     if (state_names(rule) != state_names(own)) {
       std::string message = "the group steps by '";
@@ -248,36 +255,42 @@ GroupValues Stepper::scheduled_values(int group) {
   return values;
 }
 
-Stepper::Parameter& Stepper::append_parameter(int group, const std::string& name, py::handle w) {
+Stepper::Parameter Stepper::make_parameter(int group, const std::string& name, py::handle w) {
   Parameter parameter{group, name, {}, {}, false};
   const Label label{Label::parameter, &parameter.name};
   parameter.w = as_array(w, label);
   static_cast<void>(writable_view_of(parameter.w, label));
+  return parameter;
+}
+
+void Stepper::append(Parameter parameter) {
   slots_.reserve(parameters_.size() + 1);
   judged_ = false;
   parameters_.push_back(std::move(parameter));
-  return parameters_.back();
 }
 
 Stepper::States Stepper::add_parameters(int group, const std::vector<std::string>& names,
                                         const py::sequence& arrays) {
   const Turn turn(*this);
   const int kinds = count_states(active_table().rules[group_at(group).rule]);
-  const std::size_t first = parameters_.size();
+  std::vector<Parameter> made;
   std::vector<py::array> parameters;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const py::object given = arrays[i];
-    parameters.push_back(append_parameter(group, names[i], given).w);
+    made.push_back(make_parameter(group, names[i], given));
+    parameters.push_back(made[i].w);
   }
   const StateMemory memory(parameters, kinds);
   States windows(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    parameters_[first + i].keeps_states = true;
+    made[i].keeps_states = true;
     for (int kind = 0; kind < kinds; ++kind) {
-      parameters_[first + i].states.push_back(memory.array(i, kind));
+      made[i].states.push_back(memory.array(i, kind));
       windows[i].push_back(memory.array(i, kind));
     }
   }
+  // All or none: one without its state could not be stepped.
+  for (Parameter& parameter : made) append(std::move(parameter));
   return windows;
 }
 
@@ -295,7 +308,9 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
     const py::object state = given[static_cast<std::size_t>(s)];
     states.push_back(as_array(state, {Label::state, &name, rule.states[s]}));
   }
-  append_parameter(group, name, w).states = std::move(states);
+  Parameter parameter = make_parameter(group, name, w);
+  parameter.states = std::move(states);
+  append(std::move(parameter));
 }
 
 // Looks at everything that a step writes.

@@ -31,7 +31,7 @@ class Stepper {
   // Arrays of state by parameter, in the order of `state_names(rule)`.
   using States = std::vector<std::vector<py::array>>;
 
-  explicit Stepper(std::int64_t t) : t_(t) {}
+  explicit Stepper(std::int64_t t);
 
   // Adds a group that steps by the rule of that name. `hyperparameters` maps names to numbers,
   // truth values, or schedules: callables that get the number of steps taken. `start` is how many
@@ -122,7 +122,8 @@ class Stepper {
                           const py::dict& hyperparameters, py::object given);
   std::vector<Restored> lay_out(const States& states) const;
   GroupValues scheduled_values(int group);
-  Parameter& append_parameter(int group, const std::string& name, py::handle w);
+  static Parameter make_parameter(int group, const std::string& name, py::handle w);
+  void append(Parameter parameter);
   void judge();
   void take(py::handle gradients);
   bool look_up(PyObject* gradients, const py::tuple& keys);

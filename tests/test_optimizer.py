@@ -262,7 +262,7 @@ def _changed(d: Any, *path: Any, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "value", "error", "message"),
     [
-        (("optimizer",), "SGD", ValueError, r"of SGD, but this optimizer is Adam"),
+        (("optimizer",), "SGD", ValueError, r"of 'SGD', but this optimizer is Adam"),
         (("t",), -1, ValueError, r"t must be an integer >= 0, got -1"),
         (("t",), 1.5, TypeError, r"t must be an integer >= 0, got 1\.5"),
         (("groups",), [], ValueError, r"groups of the state must be a list of 1, got \[\]"),

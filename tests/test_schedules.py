@@ -768,7 +768,7 @@ CONFIG_ERRORS: list[tuple[Any, type[Exception], str]] = [
     (
         {"schedule": "Constant", "lr": 10**400},
         ValueError,
-        "Constant takes the arguments lr: .*too large",
+        "Constant takes the arguments lr: Constant: lr must be finite",
     ),
     ("Cosine", TypeError, "config must be a mapping, got 'Cosine'$"),
 ]

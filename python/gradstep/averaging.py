@@ -63,7 +63,7 @@ class EWA:
     def __init__(self, beta: float = 0.9, *, bias_correction: bool = False) -> None:
         self._bias_correction = checks.flag("bias_correction", bias_correction)
         if callable(beta):
-            raise TypeError(f"beta must be a number, got {beta!r}")
+            raise TypeError(f"beta must be a number, got {checks.shown(beta)}")
         self._kept = _Kept(_stepper(beta, 0))
 
     @property
@@ -181,13 +181,15 @@ class EWA:
         TypeError, ValueError
             If it is not the state of an average; nothing has changed.
         """
-        missing = [k for k in ("beta", "bias_correction", "t", "average") if k not in d]
+        keys = ("beta", "bias_correction", "t", "average")
+        missing = [key for key in keys if key not in checks.mapping("the state", d)]
         if missing:
             raise ValueError(f"not the state of an average: it has no {missing[0]!r}")
         t = checks.count("t", d["t"])
         loaded = EWA(d["beta"], bias_correction=d["bias_correction"])
         if (d["average"] is None) != (t == 0):
-            raise ValueError(f"the state of an average is damaged: t={t}, average={d['average']!r}")
+            average = checks.shown(d["average"])
+            raise ValueError(f"the state of an average is damaged: t={t}, average={average}")
         if d["average"] is not None:
             of_numbers = isinstance(d["average"], numbers.Real)
             structure = Structure(d["average"])
@@ -214,7 +216,10 @@ def _begun(
 def _values(structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:
     """Return what is to be folded in as arrays."""
     if is_number:
-        return [np.array(float(x))]
+        try:
+            return [np.array(float(x))]
+        except OverflowError as error:
+            raise ValueError(f"x is beyond any float: {checks.shown(x)}") from error
     leaves = zip(structure.names, structure.flatten(x, "x"), strict=True)
     arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
     return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
@@ -257,7 +262,10 @@ def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) 
     """
     if isinstance(values, np.ndarray):
         _core.as_array(values, "values")  # refuses what ascontiguousarray would drop, a mask
-    series = np.ascontiguousarray(values)
+    try:
+        series = np.ascontiguousarray(values)
+    except ValueError as error:  # of lists that differ in length
+        raise ValueError(f"values is no array, nor is one made of it: {error}") from error
     if np.ndim(values) == 0:
         raise ValueError("a series needs at least one axis; for single values use gs.EWA")
     if series.dtype.kind in "iub":

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstep import _core
+from gradstep.checks import is_whole, shown
 
 __all__ = ["MiniBatches"]
 
@@ -161,7 +162,7 @@ class MiniBatches:
         self._rank, self._ranks = _rank_and_ranks(shard)
         if self._ranks > 1 and self._shuffle and seed is None:
             raise ValueError(
-                f"shard={shard!r} with shuffle=True needs a seed, the same on every rank: without "
+                f"shard={shown(shard)} with shuffle=True needs a seed, the same on every rank: without "
                 "one each rank draws an order of its own"
             )
         self._place = _Place()
@@ -268,7 +269,7 @@ class MiniBatches:
             saved = state[name]
             if type(saved) is not type(own) or saved != own:
                 raise ValueError(
-                    f"the state was saved with {name}={saved!r}, this object has {name}={own!r}; "
+                    f"the state was saved with {name}={shown(saved)}, this object has {name}={own!r}; "
                     "build it with the arrays and arguments of the saved one"
                 )
         epoch = _integer("epoch of the state", state["epoch"])
@@ -357,7 +358,7 @@ class MiniBatches:
         saved = state.get("bit_generator") if isinstance(state, dict) else state
         if not isinstance(saved, str) or saved != kind:
             raise ValueError(
-                f"{name} was saved from the bit generator {saved!r}, this object draws from "
+                f"{name} was saved from the bit generator {shown(saved)}, this object draws from "
                 f"{kind!r}; pass a Generator of the saved kind as seed"
             )
         try:
@@ -482,10 +483,9 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or (least is not None and value < least):
+    if not is_whole(value) or (least is not None and value < least):
         bound = "" if least is None else f" >= {least}"
-        raise ValueError(f"{name} is {value!r}, expected an integer{bound}")
+        raise ValueError(f"{name} is {shown(value)}, expected an integer{bound}")
     return int(value)
 
 
@@ -493,7 +493,7 @@ def _flag(name: str, value: Any) -> bool:
     # The truth of "False" is True: what is not a bool is more likely a mistake than a wish.
     boolean = isinstance(value, (bool, np.bool_))
     if not boolean:
-        raise ValueError(f"{name} is {value!r}, expected True or False")
+        raise ValueError(f"{name} is {shown(value)}, expected True or False")
     return bool(value)
 
 
@@ -504,7 +504,7 @@ def _rank_and_ranks(shard: Any) -> tuple[int, int]:
         rank, ranks = (_integer(f"shard[{i}]", part, least=i) for i, part in enumerate(shard))
         if rank < ranks:
             return rank, ranks
-    raise ValueError(f"shard is {shard!r}, expected (rank, size) with 0 <= rank < size")
+    raise ValueError(f"shard is {shown(shard)}, expected (rank, size) with 0 <= rank < size")
 
 
 def _generator(seed: Any) -> np.random.Generator:
@@ -512,7 +512,7 @@ def _generator(seed: Any) -> np.random.Generator:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"seed is {seed!r}, expected None, an integer >= 0, a numpy.random.SeedSequence or a "
+            f"seed is {shown(seed)}, expected None, an integer >= 0, a numpy.random.SeedSequence or a "
             "numpy.random.Generator"
         ) from error
 

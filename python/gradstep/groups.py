@@ -139,14 +139,14 @@ def own(value: Any) -> Any:
     if type(value) in _PLAIN:  # nearly always, and a function waits for it
         return value
     if isinstance(value, list | tuple):
-        return tuple([own(entry) for entry in value])
+        return tuple([e if isinstance(e, list | tuple) else own(e) for e in value])
     if isinstance(value, np.bool_):
         return bool(value)
-    if callable(value) or isinstance(value, int | float | str):
+    if callable(value) or isinstance(value, int | float) or not _core.is_number(value):
         return value
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

@@ -86,7 +86,7 @@ class Optimizer:
         try:
             group = Group(self._stepper, values, self._rule, self._core_values)
         except (TypeError, ValueError) as error:
-            if not self._grouped:
+            if not self._grouped or type(error) not in (TypeError, ValueError):
                 raise
             raise type(error)(f"group {len(self.groups)}: {error}") from None
         self._structures.append(structure)
@@ -128,7 +128,7 @@ class Optimizer:
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
         """Return the name of the core's rule for a group with these hyperparameters."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{cls.__name__} has no rule; use a subclass such as gradstep.Adam")
 
     @classmethod
     def _core_values(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class Optimizer:
                 checks.flag(name, value)
             elif name == "betas":
                 if not isinstance(value, tuple | list) or len(value) != 2:
-                    raise ValueError(f"betas must be a pair of numbers, got {value!r}")
+                    raise ValueError(f"betas must be a pair of numbers, got {checks.shown(value)}")
                 core["beta1"], core["beta2"] = value
             elif name == "dampening" and value is None:
                 core[name] = values["beta"]  # the average: what is kept and what comes in sum to 1
@@ -258,13 +258,13 @@ class Optimizer:
         missing = [key for key in ("optimizer", "t", "groups", "state") if key not in _mapping(d)]
         if missing:
             raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
-        if d["optimizer"] != type(self).__name__:
+        if not isinstance(d["optimizer"], str) or d["optimizer"] != type(self).__name__:
             raise ValueError(
-                f"the state is of {d['optimizer']}, but this optimizer is {type(self).__name__}"
+                f"the state is of {checks.shown(d['optimizer'])}, but this optimizer is {type(self).__name__}"
             )
         if not isinstance(d["groups"], list | tuple) or len(d["groups"]) != len(self.groups):
             raise ValueError(
-                f"groups of the state must be a list of {len(self.groups)}, got {d['groups']!r}"
+                f"groups of the state must be a list of {len(self.groups)}, got {checks.shown(d['groups'])}"
             )
         t = checks.count("t", d["t"])
         problems = self._mismatches(_mapping(d["state"], "state of the state"))
@@ -311,7 +311,7 @@ class Optimizer:
         needed = _core.state_names(rule)
         _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
         if t is None:
-            if values.get("bias_correction"):
+            if values.get("bias_correction") is True:
                 raise ValueError("bias_correction=True needs t, the number of this step, from 1 on")
             scheduled = [name for name, value in values.items() if callable(value)]
             if scheduled:

@@ -145,7 +145,7 @@ class Momentum(Optimizer):
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "nesterov" if values["nesterov"] else "momentum"
+        return "nesterov" if values["nesterov"] is True else "momentum"
 
 
 class RMSprop(Optimizer):
@@ -235,7 +235,7 @@ class RMSprop(Optimizer):
     def _rule(cls, values: Mapping[str, Any]) -> str:
         momentum = values["momentum"]
         has_buffer = not (isinstance(momentum, int | float) and momentum == 0)
-        centered = "_centered" if values["centered"] else ""
+        centered = "_centered" if values["centered"] is True else ""
         return f"rmsprop{centered}{'_momentum' if has_buffer else ''}"
 
 
@@ -321,7 +321,7 @@ class Adam(Optimizer):
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "amsgrad" if values["amsgrad"] else "adam"
+        return "amsgrad" if values["amsgrad"] is True else "adam"
 
 
 class AdamW(Adam):

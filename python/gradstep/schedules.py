@@ -5,6 +5,7 @@ What counts the steps and what uses the rate is not: this file knows no optimize
 """
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,6 +13,8 @@ from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradstep.checks import is_whole, shown
 
 __all__ = [
     "Constant",
@@ -36,6 +39,9 @@ __all__ = [
 
 _Number: TypeAlias = float | np.integer[Any] | np.floating[Any]
 _AnySchedule: TypeAlias = Callable[[Any], float]
+
+# An integer may well be larger, and then nothing can be computed with it.
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class Schedule:
             return np.fromiter(map(self, n.flat), np.float64, n.size).reshape(n.shape)
         # A plain count skips the conversion: this runs once a step.
         count = n if type(n) is int or type(n) is float else _number("count", n)
-        if not 0 <= count < math.inf:
-            raise ValueError(f"count must be finite and >= 0, got {count!r}")
+        if not 0 <= count <= _LARGEST:
+            raise ValueError(f"count must be finite and >= 0, got {shown(count)}")
         return self._rate(count)
 
     def _check(self) -> None:
@@ -109,11 +115,14 @@ class Schedule:
 
 def _number(label: str, given: object) -> float:
     """Return a number as a plain int or float."""
-    if isinstance(given, int | np.integer) and not isinstance(given, bool):
-        return int(given)
+    if is_whole(given):
+        number = int(given)
+        if abs(number) > _LARGEST:
+            raise ValueError(f"{label} must be finite, got {shown(given)}")
+        return number
     if isinstance(given, float | np.floating):
         return float(given)
-    raise TypeError(f"{label} must be a number, got {given!r}")
+    raise TypeError(f"{label} must be a number, got {shown(given)}")
 
 
 def _float(label: str, given: object, least: float = 0.0, *, strictly: bool = False) -> float:
@@ -121,7 +130,7 @@ def _float(label: str, given: object, least: float = 0.0, *, strictly: bool = Fa
     value = float(_number(label, given))
     if not (least < value if strictly else least <= value) or value == math.inf:
         bound = f"{'>' if strictly else '>='} {least:g}"
-        raise ValueError(f"{label} must be finite and {bound}, got {given!r}")
+        raise ValueError(f"{label} must be finite and {bound}, got {shown(given)}")
     return value
 
 
@@ -146,19 +155,21 @@ def _store_floats(
 def _store_counts(schedule: Schedule, *names: str) -> None:
     for name in names:
         given = getattr(schedule, name)
-        message = f"{_label(schedule, name)} must be an integer >= 1, got {given!r}"
-        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        label = _label(schedule, name)
+        message = f"{label} must be an integer >= 1, got {shown(given)}"
+        if not is_whole(given):
             raise TypeError(message)
         if given < 1:
             raise ValueError(message)
-        _store(schedule, name, int(given))
+        _store(schedule, name, _number(label, given))
 
 
 def _store_tuple(schedule: Schedule, name: str, convert: Callable[[str, object], object]) -> None:
     given = getattr(schedule, name)
     label = _label(schedule, name)
-    if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
-        raise TypeError(f"{label} must be a list or tuple, got {given!r}")
+    listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    if not listed and not (isinstance(given, np.ndarray) and given.ndim > 0):
+        raise TypeError(f"{label} must be a list or tuple, got {shown(given)}")
     _store(schedule, name, tuple(convert(f"{label}[{i}]", x) for i, x in enumerate(given)))
 
 
@@ -183,9 +194,20 @@ def _as_schedule(label: str, given: object) -> _AnySchedule:
     """Return a schedule: the callable as it is, a plain number as Constant."""
     if callable(given):
         return given
-    if isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool):
+    if is_whole(given) or isinstance(given, float | np.floating):
         return Constant(_float(label, given))
-    raise TypeError(f"{label} must be a schedule, a callable or a number, got {given!r}")
+    raise TypeError(f"{label} must be a schedule, a callable or a number, got {shown(given)}")
+
+
+def _rate_of(schedule: _AnySchedule, n: float) -> float:
+    """Return the rate of a schedule that may be anybody's callable."""
+    rate = schedule(n)
+    try:
+        return float(rate)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}"
+        ) from error
 
 
 def _epoch(n: float, steps_per_epoch: int) -> float:
@@ -751,8 +773,8 @@ class Warmup(Schedule):
     def _rate(self, n: float) -> float:
         if n < self.steps:
             # Divided first, so that the last step of the climb is schedule(0) to the bit.
-            return float(self.after(0)) * ((n + 1) / self.steps)
-        return float(self.after(n - self.steps))
+            return _rate_of(self.after, 0) * ((n + 1) / self.steps)
+        return _rate_of(self.after, n - self.steps)
 
 
 @dataclass(frozen=True)
@@ -774,7 +796,7 @@ class Joined(Schedule):
 
     def _rate(self, n: float) -> float:
         i = bisect_right(self.boundaries, n)
-        return float(self.schedules[i](n - self.boundaries[i - 1] if i else n))
+        return _rate_of(self.schedules[i], n - self.boundaries[i - 1] if i else n)
 
 
 def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
@@ -891,7 +913,7 @@ def to_config(schedule: Schedule) -> dict[str, object]:
     # Exactly these types: a subclass may have another formula under the same name.
     if type(schedule) not in _KINDS.values():
         raise TypeError(
-            f"{schedule!r} cannot be stored: expected a schedule of gradstep.schedules, which is "
+            f"{shown(schedule)} cannot be stored: expected a schedule of gradstep.schedules, which is "
             "stored by its name and arguments"
         )
     config: dict[str, object] = {"schedule": type(schedule).__name__}
@@ -927,10 +949,10 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     Cosine(lr=0.1, steps=100, end=0.0)
     """
     if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a mapping, got {config!r}")
+        raise TypeError(f"config must be a mapping, got {shown(config)}")
     name = config.get("schedule")
     if not isinstance(name, str) or name not in _KINDS:
-        raise ValueError(f"unknown schedule {name!r}: expected one of {', '.join(_KINDS)}")
+        raise ValueError(f"unknown schedule {shown(name)}: expected one of {', '.join(_KINDS)}")
     kind = _KINDS[name]
     arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
     try:

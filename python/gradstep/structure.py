@@ -28,8 +28,13 @@ class Structure:
     """
 
     def __init__(self, tree: object, first: int = 0) -> None:
-        self._template = _template(tree, None, first)
-        self.names: tuple[str, ...] = tuple(_names(self._template))
+        try:
+            self._template = _template(tree, None, first)
+            self.names: tuple[str, ...] = tuple(_names(self._template))
+        except RecursionError as error:
+            raise RecursionError(
+                "a structure of arrays is nested too deeply, or holds itself"
+            ) from error
         require_distinct(self.names)
 
     def is_flat_list(self) -> bool:
@@ -103,7 +108,9 @@ class _KeysDiffer(ValueError):
 
 def _template(tree: object, name: str | None, first: int = 0) -> Template:
     def inner(key: object) -> str:
-        return str(key) if name is None else f"{name}.{key}"
+        joined = str(key) if name is None else f"{name}.{key}"
+        # Halves of surrogate pairs, as in odd file names, are no text to the core.
+        return joined.encode(errors="backslashreplace").decode()
 
     if isinstance(tree, Mapping):
         return {key: _template(child, inner(key)) for key, child in tree.items()}
