@@ -398,9 +398,8 @@ void Stepper::take(py::handle gradients) {
                                      py::len(gradients) == parameters_.size());
     const py::object flat =
         as_is ? py::reinterpret_borrow<py::object>(gradients) : flatten_(gradients);
-    for (const py::handle gradient : py::cast<py::sequence>(flat)) {
-      gradients_.push_back(py::reinterpret_borrow<py::object>(gradient));
-    }
+    // Objects, not handles: what a subclass of list returns may be nobody else's.
+    for (const py::object gradient : py::cast<py::sequence>(flat)) gradients_.push_back(gradient);
   }
   if (gradients_.size() != parameters_.size()) {
     throw py::value_error("expected " + std::to_string(parameters_.size()) +

@@ -1,7 +1,7 @@
 """Values of any type that somebody may pass, and what an answer to them has to look like.
 
-`PLAIN` makes odd values that behave; `HOSTILE` makes objects whose special methods raise or return
-nonsense. Both are lists of makers, so that every test gets objects of its own.
+`PLAIN` and `DEEP` make odd values that behave; `HOSTILE` makes objects whose special methods raise or
+return nonsense. They are lists of makers, so that every test gets objects of its own.
 """
 
 from __future__ import annotations
@@ -136,6 +136,10 @@ PLAIN: list[Maker] = [
     lambda: lambda: 0.1,
     _cyclic_list,
     _cyclic_dict,
+]
+
+# Apart, for they take their time.
+DEEP: list[Maker] = [
     lambda: _deep(lambda tree: [tree]),
     lambda: _deep(lambda tree: (tree,)),
     lambda: _deep(lambda tree: {"a": tree}),

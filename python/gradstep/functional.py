@@ -281,6 +281,8 @@ def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
 class _Average(Optimizer):
     """An average is a rule like any other: what is averaged stands for the gradient."""
 
+    _arguments = ("v", "x")
+
     @classmethod
     def _rule(cls, values: object) -> str:
         return "ewa"

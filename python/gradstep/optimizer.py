@@ -44,6 +44,8 @@ class Optimizer:
     _shapes: ClassVar[frozenset[str]] = frozenset({"momentum", "centered", "amsgrad"})
     # Whether weight decay shrinks the parameter instead of entering the gradient.
     _decoupled: ClassVar[bool] = False
+    # What its function calls parameters and gradients.
+    _arguments: ClassVar[tuple[str, str]] = ("w", "g")
 
     def __init__(self, params: Any, **hyperparameters: Any) -> None:
         self.params = params
@@ -322,15 +324,18 @@ class Optimizer:
             t = 1
         t = checks.count("t", t, least=1)
         several = isinstance(w, list | tuple)
+        parameter, gradient = cls._arguments
         if several and not w:
-            raise ValueError("w holds no arrays; pass at least one parameter")
-        columns = [_listed_like(several, w, "w", w), _listed_like(several, w, "g", g)]
-        columns += [_listed_like(several, w, name, state[name]) for name in needed]
+            raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
+        arguments = {parameter: w, gradient: g, **{name: state[name] for name in needed}}
+        columns = [
+            _listed_like(several, parameter, w, name, given) for name, given in arguments.items()
+        ]
 
         stepper = _core.new_stepper(t - 1)
         index = stepper.add_group(rule, cls._core_values(values))
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
-            stepper.add_parameter(index, f"w[{i}]" if several else "w", wi, si)
+            stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
         stepper.step(columns[1])
 
 
@@ -363,12 +368,12 @@ def _require_states(
             raise ValueError(f"{name} is not used{because}: leave it out")
 
 
-def _listed_like(several: bool, w: Any, name: str, given: Any) -> Sequence[Any]:
-    """Return `given` as a list as long as `w`: functions take one array each, or lists of them."""
+def _listed_like(several: bool, like: str, w: Any, name: str, given: Any) -> Sequence[Any]:
+    """Return `given` as a list as long as the parameters: functions take one array each, or lists of them."""
     if not several:
         return [given]
     if not isinstance(given, list | tuple):
-        raise TypeError(f"w is a list, so {name} must be one too, got {type(given).__name__}")
+        raise TypeError(f"{like} is a list, so {name} must be one too, got {type(given).__name__}")
     if len(given) != len(w):
-        raise ValueError(f"{name} must have {len(w)} entries, like w, got {len(given)}")
+        raise ValueError(f"{name} must have {len(w)} entries, like {like}, got {len(given)}")
     return given

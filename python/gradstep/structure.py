@@ -165,7 +165,11 @@ def _collect(template: Template, tree: object, d: bool, where: str, leaves: list
             parts += [f"unexpected: {_listed(unexpected)}"] if unexpected else []
             raise _KeysDiffer("; ".join(parts))
         for key, child in expected.items():
-            _collect(child, tree[key], d, f"{where}[{key!r}]", leaves)
+            try:
+                entry = tree[key]
+            except KeyError:
+                raise ValueError(f"{where} contains the key {key!r}, but does not give it") from None
+            _collect(child, entry, d, f"{where}[{key!r}]", leaves)
     else:
         if not isinstance(tree, list | tuple):
             raise TypeError(

@@ -1,0 +1,232 @@
+"""Nothing is kept of what passes through: reference counts, objects, memory and threads stay flat.
+
+Each row is one turn of a loop; it runs until all is warm, and then as often again as the effort says.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from effort import effort, endurance
+from teams import shared_out
+
+Array = NDArray[Any]
+Turn = Callable[[int], None]
+
+TURNS = effort(480, 1_000_000)
+WARM = 120
+
+# What belongs to everybody. Others count on these too: their caches fill, and `np.zeros(3)` of
+# NumPy 2.4 leaves one reference to float64 behind.
+SHARED: list[Any] = [
+    None, True, False, NotImplemented, "W", "lr", 0, 1, np.ndarray, np.float32, np.dtype("f4"),
+    np.dtype("f8"), np.dtype("i8"), gs.SGD, gs.Adam, gs.EWA, gs.MiniBatches, float, dict, list,
+    ValueError, TypeError,
+]  # fmt: skip
+
+
+class Kept:
+    """The objects that a loop uses again and again, whose counts are looked at too."""
+
+    def __init__(self) -> None:
+        self.w = np.ones(6, np.float32)
+        self.g = np.full(6, 1e-3, np.float32)
+        self.strided = np.full((6, 2), 1e-3, np.float32)[:, 1]
+        self.wide = np.ones(3, np.float64)
+        self.m, self.v = np.zeros(6, np.float32), np.zeros(6, np.float32)
+        self.params = {"W": self.w}
+        self.grads = {"dW": self.g}
+        self.key = chr(0x416)  # a string of its own
+        self.X, self.order = np.arange(40.0).reshape(10, 4), np.arange(10)
+        self.opt = gs.Adam(self.params, lr=gs.schedules.Cosine(0.1, steps=1000))
+        self.saved = self.opt.state_dict()
+
+    def counts(self) -> list[int]:
+        return [sys.getrefcount(each) for each in vars(self).values()]
+
+
+def refuse(call: Callable[[], Any], error: type[Exception]) -> None:
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError("not refused")
+
+
+def steps(k: Kept) -> Turn:
+    return lambda i: k.opt.step(k.grads)
+
+
+def strided(k: Kept) -> Turn:
+    opt = gs.Momentum([k.w, k.X[:, 1]])
+    grads = [k.strided, np.ones((10, 2))[:, 0]]
+    return lambda i: opt.step(grads)
+
+
+def many_structures(k: Kept) -> Turn:
+    opt = gs.RMSprop([{"params": {"a": [k.w]}}, {"params": (k.wide,), "lr": 0.1}])
+    return lambda i: opt.step([{"a": [k.g]}, (np.full(3, 0.1),)])
+
+
+def own_schedule(k: Kept) -> Turn:
+    opt = gs.SGD(k.params, lr=lambda n: 1.0 / (1 + n))
+    return lambda i: opt.step({"W": k.g})
+
+
+def scheduled(k: Kept) -> Turn:
+    def turn(i: int) -> None:
+        schedule = gs.schedules.warmup(gs.schedules.join([0.1, lambda n: 0.2], [5]), steps=3)
+        schedule(i % 10)
+        gs.schedules.from_config(gs.schedules.to_config(gs.schedules.OneCycle(0.1, steps=10)))
+        refuse(lambda: gs.schedules.Cosine(-1.0, steps=3), ValueError)
+
+    return turn
+
+
+def refused(k: Kept) -> Turn:
+    """Errors of every kind, from each place that raises one."""
+
+    def of_text(n: int) -> Any:
+        return "x"
+
+    slow = gs.SGD({"W": k.w}, lr=0.1)
+    read_only = k.g.copy()
+    flagged = gs.SGD({"R": read_only})
+    read_only.flags.writeable = False
+    rows: list[tuple[Callable[[], Any], type[Exception]]] = [
+        (lambda: k.opt.step({"dW": k.wide}), TypeError),
+        (lambda: k.opt.step({"dW": k.g[:3]}), ValueError),
+        (lambda: k.opt.step({"dW": k.w}), ValueError),  # shares memory
+        (lambda: k.opt.step({"dW": "x"}), TypeError),
+        (lambda: k.opt.step({"dW": k.g, "more": k.g}), ValueError),
+        (lambda: k.opt.step({}), ValueError),
+        (lambda: k.opt.step([k.g]), TypeError),
+        (lambda: k.opt.step(None), TypeError),
+        (lambda: flagged.step({"R": k.g}), ValueError),
+        (lambda: setattr(slow, "lr", of_text), TypeError),
+        (lambda: setattr(slow, "lr", -1), ValueError),
+        (lambda: setattr(slow, "lr", 10**400), ValueError),
+        (lambda: slow.groups[0].__setitem__("maximize", 1), TypeError),
+        (lambda: slow.groups[0].__setitem__(k.key, 1), ValueError),
+        (lambda: k.opt.load_state_dict({**k.saved, "t": -1}), ValueError),
+        (lambda: k.opt.load_state_dict({**k.saved, "state": {}}), ValueError),
+        (lambda: gs.Adam({"W": k.w, "V": k.w}), ValueError),
+        (lambda: gs.Adam({"W": k.w}, betas=(0.9, 1.0)), ValueError),
+        (lambda: gs.Adam({"W": k.order}), TypeError),
+        (lambda: gs.functional.adam(k.w, k.g, k.m, k.wide, t=1, lr=0.1), TypeError),
+        (lambda: gs.MiniBatches(k.X, k.order[:3]), ValueError),
+        (lambda: gs.EWA(2.0), ValueError),
+        (lambda: gs.ewa([[1.0], [1.0, 2.0]]), ValueError),
+        (lambda: gs.EWA().update(k.order.astype("M8[s]")), TypeError),
+    ]
+    return lambda i: refuse(*rows[i % len(rows)])
+
+
+def functions(k: Kept) -> Turn:
+    def turn(i: int) -> None:
+        gs.functional.adam(k.w, k.g, k.m, k.v, t=i + 1, lr=1e-3)
+        gs.functional.ewa([k.m], [k.strided])
+
+    return turn
+
+
+def averages(k: Kept) -> Turn:
+    average = gs.EWA(bias_correction=True)
+
+    def turn(i: int) -> None:
+        average.update(k.params)
+        average.load_state_dict(average.state_dict())
+        gs.ewa(k.X, bias_correction=True)
+
+    return turn
+
+
+def epochs(k: Kept) -> Turn:
+    batches = gs.MiniBatches(k.X, k.order, k.X.T.copy().T, batch_size=4, seed=0)
+
+    def turn(i: int) -> None:
+        for xb, _, _ in batches:
+            xb += 1
+        next(iter(batches))
+        batches.load_state_dict(batches.state_dict())
+
+    return turn
+
+
+def made_and_dropped(k: Kept) -> Turn:
+    def turn(i: int) -> None:
+        gs.Adam(k.params, lr=lambda n: 0.1).step(k.grads)
+        opt = gs.SGD([k.w])
+        opt.lr = lambda n: opt.t * 0.0  # refers to the optimizer that calls it
+        opt.step([k.g])
+
+    return turn
+
+
+def saved_and_loaded(k: Kept) -> Turn:
+    return lambda i: k.opt.load_state_dict(k.opt.state_dict())
+
+
+def in_teams(k: Kept) -> Turn:
+    opt = gs.Adam([np.ones(20_000, np.float32)])
+    grads = [np.ones(20_000, np.float32)]
+
+    def turn(i: int) -> None:
+        with shared_out(3, together=False):
+            opt.step(grads)
+
+    return turn
+
+
+def resident() -> int:
+    """Return the bytes of memory that the process has in hand."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def native_threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+@endurance
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="needs /proc: run `pytest` on Linux"
+)
+@pytest.mark.parametrize(
+    "row",
+    [
+        steps, strided, many_structures, own_schedule, scheduled, refused, functions, averages,
+        epochs, made_and_dropped, saved_and_loaded, in_teams,
+    ],
+)  # fmt: skip
+def test_nothing_is_kept(row: Callable[[Kept], Turn]) -> None:
+    kept = Kept()
+    turn = row(kept)
+
+    def run(turns: int) -> tuple[list[int], list[int], int, int, int]:
+        for i in range(turns):
+            turn(i)
+        gc.collect()
+        shared = [sys.getrefcount(each) for each in SHARED]
+        return kept.counts(), shared, len(gc.get_objects()), native_threads(), resident()
+
+    run(WARM)
+    counts, shared, objects, threads, memory = run(WARM)
+    counts_after, shared_after, objects_after, threads_after, memory_after = run(TURNS)
+    assert counts_after == counts
+    # What is kept of every turn shows TURNS times; a cache somewhere may take in a few.
+    differ = [after - before for before, after in zip(shared, shared_after, strict=True)]
+    assert max(map(abs, differ)) < 400, dict(zip(map(repr, SHARED), differ, strict=True))
+    assert objects_after - objects < 10
+    assert threads_after == threads
+    assert memory_after - memory < max(2 << 20, TURNS)  # a byte a turn is less than any object
