@@ -383,6 +383,13 @@ bool Stepper::look_up(PyObject* gradients, const py::tuple& keys) {
   return true;
 }
 
+void Stepper::require_one_each(std::size_t gradients) const {
+  if (gradients != parameters_.size()) {
+    throw py::value_error("expected " + std::to_string(parameters_.size()) +
+                          " gradients, one for each parameter, got " + std::to_string(gradients));
+  }
+}
+
 // Keeps the gradients until the step is over. This may call the user's code.
 void Stepper::take(py::handle gradients) {
   bool found = false;
@@ -398,14 +405,13 @@ void Stepper::take(py::handle gradients) {
                                      py::len(gradients) == parameters_.size());
     const py::object flat =
         as_is ? py::reinterpret_borrow<py::object>(gradients) : flatten_(gradients);
+    const auto sequence = py::cast<py::sequence>(flat);
+    const std::size_t count = sequence.size();
+    require_one_each(count);
     // Objects, not handles: what a subclass of list returns may be nobody else's.
-    for (const py::object gradient : py::cast<py::sequence>(flat)) gradients_.push_back(gradient);
+    for (std::size_t i = 0; i < count; ++i) gradients_.push_back(py::object(sequence[i]));
   }
-  if (gradients_.size() != parameters_.size()) {
-    throw py::value_error("expected " + std::to_string(parameters_.size()) +
-                          " gradients, one for each parameter, got " +
-                          std::to_string(gradients_.size()));
-  }
+  require_one_each(gradients_.size());
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     if (!is_exactly_ndarray(gradients_[i])) {
       gradients_[i] = as_array(gradients_[i], {Label::gradient, &parameters_[i].name});

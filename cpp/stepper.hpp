@@ -125,6 +125,7 @@ class Stepper {
   static Parameter make_parameter(int group, const std::string& name, py::handle w);
   void append(Parameter parameter);
   void judge();
+  void require_one_each(std::size_t gradients) const;
   void take(py::handle gradients);
   bool look_up(PyObject* gradients, const py::tuple& keys);
   void prepare(Group& group, DType dtype);

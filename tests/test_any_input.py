@@ -423,6 +423,16 @@ def test_threads(value: Given) -> None:
         gs.set_num_threads(before)
 
 
+def test_gradients_that_are_made_anew_are_held_until_the_step_is_over() -> None:
+    class Anew(list[Any]):
+        def __getitem__(self, i: Any) -> Any:
+            return np.full(2, float(i + 1))
+
+    w = [np.zeros(2) for _ in range(5)]
+    gs.functional.sgd(w, Anew([0] * 5), lr=1.0)
+    assert [array.tolist() for array in w] == [[-i, -i] for i in (1.0, 2.0, 3.0, 4.0, 5.0)]
+
+
 def test_what_the_users_object_raises_passes_unchanged() -> None:
     class Hostile:
         def __float__(self) -> float:
