@@ -70,12 +70,22 @@ template <class T>
 struct Memory {
   T streams[max_streams][count] = {};  // as kernels take them
 
-  // How many values that may sink are not zero: all state; an average is its own parameter.
+  // How many values that sink are not zero yet: all state; an average is its own parameter.
   int alive(const Rule& rule) const {
+    if (!rule.states[0]) return alive(streams[0]);
     int n = 0;
-    for (int s = rule.states[0] ? 2 : 0; s < max_streams; ++s) {
-      for (const T x : streams[s]) n += s != 1 && x != 0;
-    }
+    for (int s = 0; rule.states[s]; ++s) n += alive(streams[2 + s]);
+    return n;
+  }
+  // The same of those whose last step may be noted.
+  int ending(const Rule& rule) const {
+    if (strcmp(rule.name, "ewa") == 0) return alive(streams[0]);
+    if (strncmp(rule.name, "rmsprop_centered", 16) == 0) return alive(streams[3]);  // v, then m
+    return 0;
+  }
+  static int alive(const T (&values)[count]) {
+    int n = 0;
+    for (const T x : values) n += x != 0;
     return n;
   }
 
@@ -128,10 +138,10 @@ void sink(const KernelTable& table, const Rule& rule, DType dtype, Decay decay,
     }
     Constants constants;
     kernel.prepare(h, 1.0, &constants);
-    const int before = memory.alive(rule);
+    const int before = memory.ending(rule);
     clear_notes();
     kernel.run(&constants, streams, count);
-    if (met_denormal() && memory.alive(rule) >= before && slow++ == 0) first = t;
+    if (met_denormal() && memory.ending(rule) >= before && slow++ == 0) first = t;
   }
   const auto describe = [&](const char* wrong, long long n, long long at) {
     native::fail(__FILE__, __LINE__,
