@@ -128,7 +128,7 @@ def test_the_bits_of_the_table_through_python(rule: str) -> None:
         if name != rule:
             continue
         w = values(0, int(size)).astype(dtype)
-        stepper = _core.Stepper()
+        stepper = _core.new_stepper()
         group = stepper.add_group(rule, HYPERPARAMETERS | DECAYS[decay])
         (states,) = stepper.add_parameters(group, ["w"], [w])
         for step in (1, 2, 3):
