@@ -165,6 +165,14 @@ void Stepper::change(const std::vector<Change>& changes, std::optional<std::int6
       throw py::value_error(message);
     }
   }
+  for (int i = 0; i < static_cast<int>(groups_.size()); ++i) {
+    const bool changed = std::any_of(changes.begin(), changes.end(), [i](const Change& change) {
+      return std::get<0>(change) == i;
+    });
+    if (!changed && group_at(i).start > t) {
+      throw py::value_error("t must not be below the start of a group that stays as it is");
+    }
+  }
   // Last, as making a group may call the user's code.
   const std::vector<Restored> restored = states ? lay_out(*states) : std::vector<Restored>();
 

@@ -58,5 +58,5 @@ def shown(value: object) -> str:
     """Return `value` as it is written, or its type: not every huge integer or deep list can be."""
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001  # whatever it is, there is something to say
+    except Exception:  # noqa: BLE001 - the refusal counts, not its wording
         return f"an object of type {type(value).__name__}"

@@ -130,7 +130,9 @@ class Optimizer:
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
         """Return the name of the core's rule for a group with these hyperparameters."""
-        raise NotImplementedError(f"{cls.__name__} has no rule; use a subclass such as gradstep.Adam")
+        raise NotImplementedError(
+            f"{cls.__name__} has no rule; use a subclass such as gradstep.Adam"
+        )
 
     @classmethod
     def _core_values(cls, values: Mapping[str, Any]) -> dict[str, Any]:

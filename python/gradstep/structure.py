@@ -168,7 +168,9 @@ def _collect(template: Template, tree: object, d: bool, where: str, leaves: list
             try:
                 entry = tree[key]
             except KeyError:
-                raise ValueError(f"{where} contains the key {key!r}, but does not give it") from None
+                raise ValueError(
+                    f"{where} contains the key {key!r}, but does not give it"
+                ) from None
             _collect(child, entry, d, f"{where}[{key!r}]", leaves)
     else:
         if not isinstance(tree, list | tuple):

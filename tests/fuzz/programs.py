@@ -311,15 +311,15 @@ def core(p: Program) -> None:
 
 def stepper(p: Program) -> None:
     """The core's stepper, called in any order."""
-    s = attempt(_core.Stepper, p.whole())
+    s = attempt(_core.new_stepper, p.whole())
     if s is REFUSED:
-        s = _core.Stepper()
-    attempt(s.add_group, p.pick(RULES), {"lr": p.number(), **p.options()}, s.t)
+        s = _core.new_stepper()
+    attempt(s.add_group, p.pick(RULES), {"lr": p.number(), **p.options()})
     params: list[Any] = []
     while not p.over:
-        action, group = p.byte() % 12, p.byte() % 3 - 1
+        action, group = p.byte() % 10, p.byte() % 3 - 1
         if action == 0:
-            attempt(s.add_group, p.pick(RULES), p.options(), p.whole())
+            attempt(s.add_group, p.pick(RULES), p.options(), p.value())
         elif action == 1:
             arrays = [p.array() if p.byte() < 240 else p.value() for _ in range(p.byte() % 3)]
             names = [str(i) for i in range(len(arrays) + p.byte() // 250)]
@@ -342,15 +342,13 @@ def stepper(p: Program) -> None:
             stepped = attempt(s.step, grads) is not REFUSED
             require(s.t == t + stepped, "t moves by one, or not at all")
         elif action == 8:
-            changes = [(group, p.pick(RULES), p.whole(), p.options())] * (p.byte() % 3)
-            attempt(s.change, changes, p.whole())
-        elif action == 9:
-            attempt(s.get, group, p.pick(NAMES))
-            attempt(s.start, group)
-        elif action == 10:
-            attempt(s.hold)
+            change = (group, p.pick(RULES), p.options(), None, p.pick([None, 0, p.whole()]))
+            states = p.pick([None, [[p.like(w)] * (p.byte() % 3) for w in params]])
+            attempt(s.change, [change] * (p.byte() % 3), p.pick([None, p.whole()]), states)
         else:
-            attempt(s.release)
+            attempt(s.get, group, p.pick(NAMES))
+            attempt(s.given, group)
+            attempt(s.snapshot)
 
 
 TARGETS = [optimize, optimize, stepper, stepper, core, functions, averages, batches, schedules]
