@@ -181,7 +181,7 @@ class Copy:
         if ended not in (1, 2) or not cache.exists():
             raise Stale(f"pytest {' '.join(tests)} ended with {ended}:\n{said[-3000:]}")
         test = str(next(iter(json.loads(cache.read_text()))))
-        return test, (test,)
+        return test, (test.partition("[")[0],)  # of which pytest takes the names as they are
 
     def all_but(self, tests: Sequence[str]) -> list[str]:
         """Return the options for all tests but those that ran already and those left out."""
