@@ -53,8 +53,8 @@ struct Floor<float> {
   static constexpr float decaying = 0x1p-120f;
   // For first moments: they are multiplied by a rate, and the product has to stay normal too.
   static constexpr float scaled = 0x1p-100f;
-  // For a mean that is only ever squared: below √(smallest normal) its square is denormal.
-  static constexpr float squared = 0x1p-63f;
+  // For a mean that is only ever squared, its root: the compiler may square what it then drops.
+  static constexpr float squared = 0x1p-60f;
   static constexpr float largest = 0x1.fffffep127f;
 };
 template <>
@@ -62,7 +62,7 @@ struct Floor<double> {
   static constexpr double normal = 0x1p-1022;
   static constexpr double decaying = 0x1p-1016;
   static constexpr double scaled = 0x1p-996;
-  static constexpr double squared = 0x1p-511;
+  static constexpr double squared = 0x1p-508;
   static constexpr double largest = 0x1.fffffffffffffp1023;
 };
 

@@ -145,9 +145,10 @@ class Judge:
 def floor(case: Case, name: str, dtype: Any) -> float:
     """Return the magnitude below which a moment is stored as zero; see test_numbers.py."""
     tiny = float(np.finfo(dtype).tiny)
+    decaying = tiny * 2.0**6
     if name in ("v", "v_max"):
-        return tiny * 2.0**6
-    return tiny**0.5 if name == "m" and case.options.get("centered") else tiny * 2.0**26
+        return decaying
+    return decaying**0.5 if name == "m" and case.options.get("centered") else tiny * 2.0**26
 
 
 def check(case: Case, lr: float, t: int, n: int, p: Precision, rng: np.random.Generator) -> None:
