@@ -84,7 +84,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the tests of the core under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)."""
-    session.install(".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=ON", "-Cbuild-dir=build/sanitize")
+    session.install(
+        ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=address", "-Cbuild-dir=build/sanitize"
+    )
     libraries = [
         subprocess.run(
             ["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True
@@ -217,6 +219,75 @@ def portable(session: nox.Session) -> None:
         said = run(*emulate, f"Haswell,-{feature}", bits, "--levels", silent=True)
         if "levels: baseline\n" not in said:
             session.error(f"a processor without {feature} was given more than the baseline: {said}")
+
+
+# What looks at formulas, bits and special numbers and starts no process: one would not be emulated.
+CORE_TESTS = ["test_steps", "test_bits", "test_numbers", "test_optimizer", "test_errors"]
+# What `--short` leaves out: every layout, thousands of steps, large arrays, thousands of examples.
+LONG = ["every_layout", "zero_gradients", "large_step", "million", "sets_of_bytes", "any_cut"]
+
+
+@nox.session
+def emulated(session: nox.Session) -> None:
+    """Run the core's tests on emulated processors without and with AVX2; `-- --short`, most of them."""
+    if not shutil.which("qemu-x86_64"):
+        session.error("a tool is missing; in Debian: apt-get install qemu-user")
+    session.install(".[test]", STRICT)
+    selected = [argument for argument in session.posargs if argument != "--short"]
+    if "--short" in session.posargs:
+        selected += ["-k", f"not ({' or '.join(LONG)})"]
+    for processor, levels in (
+        ("Nehalem", ["baseline"]),
+        ("Haswell", ["baseline", "x86-64-v3"]),
+    ):
+        python = ["qemu-x86_64", "-cpu", processor, f"{session.bin}/python"]
+        # Whatever kernels NumPy's BLAS was told to take on the real processor.
+        env = {"OPENBLAS_CORETYPE": processor}
+        code = f"import gradstep as gs; assert gs.cpu_info()['isas'] == {levels}, gs.cpu_info()"
+        session.run(*python, "-c", code, external=True, env=env)
+        session.run(
+            *python, "-m", "pytest", "--hypothesis-profile=few", "-p", "no:cacheprovider",
+            *(f"tests/{name}.py" for name in CORE_TESTS), *selected, external=True, env=env,
+        )  # fmt: skip
+
+
+@nox.session
+def thread_sanitizer_python(session: nox.Session) -> None:
+    """Search for races where threads of Python's share what is the core's (GCC's ThreadSanitizer)."""
+    session.install(
+        ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=thread", "-Cbuild-dir=build/thread_sanitizer"
+    )
+    library = subprocess.run(
+        ["g++", "-print-file-name=libtsan.so"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    session.run(
+        # Randomised addresses may lie where ThreadSanitizer needs its own memory.
+        "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/test_two_threads.py",
+        *session.posargs, external=True,
+        env={"LD_PRELOAD": library, "TSAN_OPTIONS": "halt_on_error=1 exitcode=66"},
+    )  # fmt: skip
+
+
+# An interpreter without its lock: the newest one on the path.
+FREE_THREADED = next(filter(shutil.which, ["python3.14t", "python3.13t"]), None)
+
+
+@nox.session(python=FREE_THREADED)
+def free_threaded(session: nox.Session) -> None:
+    """Run the tests on a CPython without the interpreter's lock, where there is one."""
+    if not FREE_THREADED:
+        session.skip(
+            "needs python3.14t or python3.13t on the path: `uv python install 3.14t`, or CPython's "
+            "sources with ./configure --disable-gil"
+        )
+    # Without what examples need, some of which has no builds for such interpreters.
+    session.install(
+        ".", STRICT, "hypothesis>=6.100", "mpmath>=1.3", "pytest>=8", "pytest-benchmark>=4",
+        "threadpoolctl>=3",
+    )  # fmt: skip
+    code = "import sys, gradstep; assert not sys._is_gil_enabled()"
+    session.run("python", "-W", "error", "-c", code)
+    session.run("pytest", "tests", *session.posargs)
 
 
 @nox.session

@@ -372,10 +372,18 @@ void Stepper::expect(py::object flatten, const std::vector<py::tuple>& keys, boo
   listed_ = listed;
 }
 
+// What goes with a gradient may run code, and a collection, which must not meet one that has gone.
+void Stepper::drop_gradients() {
+  std::vector<py::object> dropped;
+  dropped.swap(gradients_);
+  dropped.clear();
+  gradients_.swap(dropped);  // for its memory
+}
+
 // Fills `gradients_` from a dict with just these keys; false where it has others.
 bool Stepper::look_up(PyObject* gradients, const py::tuple& keys) {
   if (PyDict_GET_SIZE(gradients) != static_cast<py::ssize_t>(keys.size())) return false;
-  gradients_.clear();
+  drop_gradients();
   for (const py::handle key : keys) {
     PyObject* found = nullptr;
 #if PY_VERSION_HEX >= 0x030D0000
@@ -408,7 +416,7 @@ void Stepper::take(py::handle gradients) {
     }
   }
   if (!found) {
-    gradients_.clear();
+    drop_gradients();
     const bool as_is = !flatten_ || (listed_ && PyList_CheckExact(gradients.ptr()) &&
                                      py::len(gradients) == parameters_.size());
     const py::object flat =
@@ -501,7 +509,7 @@ void Stepper::step(py::handle gradients) {
     Stepper& stepper;
     ~LetGo() {
       stepper.pins_.release();
-      stepper.gradients_.clear();
+      stepper.drop_gradients();
     }
   } const let_go{*this};
 

@@ -127,6 +127,7 @@ class Stepper {
   void judge();
   void require_one_each(std::size_t gradients) const;
   void take(py::handle gradients);
+  void drop_gradients();
   bool look_up(PyObject* gradients, const py::tuple& keys);
   void prepare(Group& group, DType dtype);
   void plan(std::size_t i);

@@ -14,6 +14,8 @@ THREADS = [1, 2, 5]
 
 # How long an example takes is the machine's business, not a test's.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For the core's tests on an emulated processor, which is tens of times slower.
+settings.register_profile("few", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
 
 

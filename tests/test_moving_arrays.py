@@ -179,3 +179,25 @@ assert taken[0] > 10 and refused[0] > 0
 print("done")
 """
     assert output(code, 300) == "done"
+
+
+def test_a_collection_finds_no_gradient_that_has_gone() -> None:
+    # Nobody else holds these, and the going of each has the collector look at what the core holds.
+    code = """
+import gc, weakref
+import numpy as np, gradstep as gs
+seen = []
+def look():
+    seen.append([r for r in gc.get_referents(opt._stepper) if type(r) is np.ndarray])
+class Made(dict):
+    def __getitem__(self, key):
+        gradient = np.ones(3)
+        weakref.finalize(gradient, look)
+        return gradient
+params = {str(i): np.zeros(3) for i in range(9)}
+opt = gs.SGD(params)
+opt.step(Made.fromkeys(params))
+assert [len(arrays) for arrays in seen] == [len(params)] * len(params), seen
+print("done")
+"""
+    assert output(code) == "done"
