@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,31 @@ def lint(session: nox.Session) -> None:
     session.run("clang-tidy", "--quiet", "-p", build, "--warnings-as-errors=*", *sources)
 
 
+# What GCC's analyzer gets through: pybind11's templates it does not, in many minutes. To those that
+# include them, as to all others, clang-tidy's analyzer looks.
+ANALYZED = ["kernels", "strided", "sweep", "pool", "threads", "dispatch"]
+ANALYZER = [
+    "-fanalyzer",
+    "-Werror",
+    "-Wno-analyzer-null-argument",  # it takes a function pointer to a lambda for a call without one
+    "-Wno-analyzer-possible-null-argument",  # `new` throws and returns no null
+    "-Wno-analyzer-malloc-leak",  # the pool lives as long as the process, on purpose
+    "-DGRADSTEP_LEVEL=baseline",
+    '-DGRADSTEP_ISA="baseline"',
+]
+
+
+@nox.session
+def analyze(session: nox.Session) -> None:
+    """Run GCC's static analyzer; clang-tidy's is part of `lint`."""
+    compiler = find_tools(session, ["g++"])["g++"]
+    for name in ANALYZED:
+        session.run(
+            compiler, "-std=c++17", "-O1", "-fPIC", *ANALYZER, "-c", f"cpp/{name}.cpp",
+            "-o", "/dev/null", external=True,
+        )  # fmt: skip
+
+
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
@@ -110,6 +136,35 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz under Clang's sanitizers, whose coverage guides the search; `-- -runs=10000000` for long."""
+    # Atheris has wheels for few versions of Python; it brings the runtime of the sanitizers.
+    session.install(
+        "atheris==3.0.0", ".[test]", "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/fuzz",
+        env={
+            "CXX": find_tools(session, ["clang++"])["clang++"],
+            "CXXFLAGS": "-fsanitize=fuzzer-no-link,address,undefined "
+            "-fno-sanitize-recover=undefined -fno-sanitize=vptr,function -g",
+        },
+    )  # fmt: skip
+    where = session.run(
+        "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True
+    )
+    corpus = Path("build/fuzz/corpus")  # kept, so that the next run begins where this one ends
+    corpus.mkdir(parents=True, exist_ok=True)
+    session.run(
+        "python", "tests/fuzz/programs.py", "-max_len=64", "-artifact_prefix=build/fuzz/",
+        "-print_final_stats=1", *(session.posargs or ["-runs=20000"]), str(corpus),
+        env={
+            "LD_PRELOAD": f"{str(where).strip()}/asan_with_fuzzer.so",
+            # CPython itself leaves memory at exit; where there is none, a MemoryError says so.
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+        },
+    )  # fmt: skip
+
+
+@nox.session
 def without_openmp(session: nox.Session) -> None:
     """Build without OpenMP, with warnings as errors, and run what depends on threads."""
     session.install(
@@ -122,7 +177,7 @@ def without_openmp(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-# Of the tools that `portable` runs: the package that brings each in Debian.
+# Tools that no package of Python's brings: the package that brings each in Debian.
 TOOLS = {
     "g++": "g++",
     "clang++": "clang",
@@ -138,15 +193,15 @@ OLDEST = "qemu64,-pni,-ssse3,-sse4.1,-sse4.2,-popcnt,-cx16,-lahf-lm,-svm,-abm,-s
 V3 = "pni ssse3 fma cx16 sse4.1 sse4.2 movbe popcnt xsave avx f16c bmi1 avx2 bmi2 lahf-lm abm"
 
 
-def find_tools(session: nox.Session) -> dict[str, str]:
+def find_tools(session: nox.Session, names: Iterable[str] = TOOLS) -> dict[str, str]:
     """Find each tool, under its name or with a version behind it (clang++-16)."""
     found: dict[str, str] = {}
-    for name in TOOLS:
+    for name in names:
         versions = [str(path) for path in sorted(Path("/usr/bin").glob(f"{name}-[0-9]*"))]
         path = shutil.which(name) or (versions[-1] if versions else None)
         if path:
             found[name] = path
-    missing = sorted({package for name, package in TOOLS.items() if name not in found})
+    missing = sorted({TOOLS[name] for name in names if name not in found})
     if missing:
         session.error(f"tools are missing; in Debian: apt-get install {' '.join(missing)}")
     return found

@@ -41,7 +41,8 @@ void use_isa(const std::string& name) {
 }
 
 void choose_isa() {
-  const char* wanted = std::getenv("GRADSTEP_ISA");
+  // Once, while the module is imported.
+  const char* wanted = std::getenv("GRADSTEP_ISA");  // NOLINT(concurrency-mt-unsafe)
   use_isa(wanted && *wanted ? wanted : available_isas().back());
 }
 
