@@ -319,7 +319,10 @@ def thread_sanitizer_python(session: nox.Session) -> None:
         # Randomised addresses may lie where ThreadSanitizer needs its own memory.
         "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/test_two_threads.py",
         *session.posargs, external=True,
-        env={"LD_PRELOAD": library, "TSAN_OPTIONS": "halt_on_error=1 exitcode=66"},
+        env={
+            "LD_PRELOAD": library,
+            "TSAN_OPTIONS": "halt_on_error=1 exitcode=66 suppressions=tests/thread_sanitizer.supp",
+        },
     )  # fmt: skip
 
 
