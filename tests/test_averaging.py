@@ -174,6 +174,11 @@ def test_an_average_lies_in_memory_as_its_values(corrected: bool) -> None:
     assert found["0-d"].shape == ()
 
 
+def test_a_structure_keeps_its_kinds() -> None:
+    found = gs.EWA().update(([np.ones(1)], (np.ones(1), np.ones(2))))
+    assert [type(found), *map(type, found)] == [tuple, list, tuple]
+
+
 def test_what_is_returned_is_independent() -> None:
     x = np.ones(3)
     average = gs.EWA(0.5)
@@ -208,7 +213,13 @@ def test_another_kind_is_refused(first: Any, then: Any, error: Any, message: str
 
 
 @pytest.mark.parametrize(
-    "value", [2.0, np.array([1.0, 2.0], np.float32), {"a": [np.ones(2)], "b": np.zeros((2, 2))}]
+    "value",
+    [
+        2.0,
+        np.array([1.0, 2.0], np.float32),
+        {"a": [np.ones(2)], "b": np.zeros((2, 2))},
+        [np.ones(2), (np.zeros(3), np.ones(1))],
+    ],
 )
 def test_saving_and_loading(value: Any) -> None:
     average = gs.EWA(0.75, bias_correction=True)
@@ -220,6 +231,11 @@ def test_saving_and_loading(value: Any) -> None:
     for _ in range(3):
         np.testing.assert_equal(loaded.update(value), average.update(value))
     assert loaded.t == average.t == 4
+    # What was loaded from is nobody's: it can be loaded again.
+    again = gs.EWA()
+    again.load_state_dict(saved)
+    assert again.t == 1
+    np.testing.assert_equal(again.state_dict(), saved)
     fresh = gs.EWA(0.5)
     fresh.load_state_dict(gs.EWA(0.25).state_dict())
     assert (fresh.beta, fresh.t, fresh.value) == (0.25, 0, 0.0)
