@@ -54,7 +54,7 @@ void require_like(const View& view, const Label& label, const View& model,
                   const char* like = "like its parameter");
 
 // In which memory orders an array is one dense, aligned run; one with a single axis is so in both.
-enum Orders : int { no_order = 0, c_order = 1, fortran_order = 2 };  // or both
+enum Orders : int { no_order = 0, c_order = 1, fortran_order = 2, both_orders = 3 };
 Orders dense_orders(const View& view);
 
 // The memory of `array` where it is the usual gradient of `parameter`: plainly a NumPy array, of

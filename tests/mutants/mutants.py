@@ -933,7 +933,7 @@ MUTANTS = [
         ),
         Mutant(
             "gradients are kept",
-            "stepper.gradients_.clear();",
+            "stepper.drop_gradients();",
             "",
             "memory of gradients is never free",
         ),

@@ -1,7 +1,7 @@
 // No step is slow because moments have sunk: every rule, from a state in full swing, under zero
 // gradients, until its moments are gone. The processor itself notes when an operation meets or
 // makes a denormal number; its flags are cleared before a kernel runs and read after. Noted may be
-// only that last step of a moment, in which it falls below the smallest normal number and becomes
+// only the last step of an average, in which it falls below the smallest normal number and becomes
 // zero.
 //
 //   denormals STEPS       of each rule under zero gradients, second moments begin close to their
@@ -80,7 +80,6 @@ struct Memory {
   // The same of those whose last step may be noted.
   int ending(const Rule& rule) const {
     if (strcmp(rule.name, "ewa") == 0) return alive(streams[0]);
-    if (strncmp(rule.name, "rmsprop_centered", 16) == 0) return alive(streams[3]);  // v, then m
     return 0;
   }
   static int alive(const T (&values)[count]) {
