@@ -121,10 +121,12 @@ def sanitize(session: nox.Session) -> None:
     ]
     session.run(
         "pytest",
-        # What compares objects or counts processes looks at the ordinary build.
+        # What compares objects, counts processes or memory looks at the ordinary build.
         "tests/test_steps.py", "tests/test_bits.py", "tests/test_errors.py",
         "tests/test_numbers.py", "tests/test_optimizer.py", "tests/test_averaging.py",
-        "tests/test_batches.py",
+        "tests/test_batches.py", "tests/test_aliasing.py", "tests/test_layouts.py",
+        "tests/test_guard_pages.py", "tests/test_moving_arrays.py", "tests/test_two_threads.py",
+        "tests/test_any_input.py",
         *session.posargs,
         env={
             "LD_PRELOAD": " ".join(libraries),
