@@ -42,6 +42,12 @@ class _Place(NamedTuple):
     # Counts what makes older iterators stale; only the newest one moves the place.
     turn: int = 0
 
+    def after(self, position: int, batches: int) -> _Place:
+        """Return the place where so many batches of the running epoch have been handed out."""
+        if position < batches:
+            return _Place(self.epoch, position, self.order_from, False, self.turn)
+        return _Place(self.epoch + 1, 0, None, False, self.turn)
+
 
 class MiniBatches:
     """Hand out the examples of one or more arrays in mini-batches, shuffled anew every epoch.
@@ -310,7 +316,8 @@ class MiniBatches:
         sources = self._sources
         in_pieces = [source.rows for source in sources if source.in_pieces]
         simple = len(in_pieces) == len(sources) and not any(source.turned for source in sources)
-        for index in range(position, len(self)):
+        begin, batches = self._place, len(self)
+        for index in range(position, batches):
             start, stop = self._cut(index)
             batch: tuple[NDArray[Any], ...]
             if order is None:
@@ -330,7 +337,7 @@ class MiniBatches:
                     )
             # Before the batch is out, so that a state saved in the loop's body counts it.
             if turn == self._place.turn:
-                self._place = self._place_after(index)
+                self._place = begin.after(index + 1, batches)
             yield batch if len(batch) > 1 else batch[0]
 
     def _cut(self, index: int) -> tuple[int, int]:
@@ -339,12 +346,6 @@ class MiniBatches:
         size = min(self._batch_size, self._m - start)
         rank, ranks = self._rank, self._ranks
         return start + size * rank // ranks, start + size * (rank + 1) // ranks
-
-    def _place_after(self, index: int) -> _Place:
-        """Return the place at which batch `index` of the running epoch has been handed out."""
-        if index + 1 < len(self):
-            return self._place._replace(position=index + 1)
-        return self._place._replace(epoch=self.epoch + 1, position=0, order_from=None)
 
     def _generator_at(self, state: Mapping[str, Any]) -> np.random.Generator:
         """Make another generator of this object's kind that stands at `state`."""

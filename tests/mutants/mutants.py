@@ -1559,8 +1559,8 @@ MUTANTS = [
         ),
         Mutant(
             "the batch in hand is not counted",
-            "_replace(position=index + 1)",
-            "_replace(position=index)",
+            "begin.after(index + 1, batches)",
+            "begin.after(index, batches)",
             "a resumed run repeats a batch",
         ),
         Mutant(
