@@ -1305,7 +1305,7 @@ MUTANTS = [
             "if (!turn.owns_lock()) {",
             "if (false) {",
             "elements of two optimizers miss steps",
-            f"{PARALLEL}::test_two_optimizers_in_two_threads_share_the_helpers",
+            "tests/test_two_threads.py",
         ),
     ),
     *_in(
@@ -1584,7 +1584,7 @@ MUTANTS = [
     ),
     *_in(
         "python/gradstep/parallel.py",
-        PARALLEL,
+        f"{PARALLEL} tests/test_limits.py",
         Mutant(
             "the largest quota", "min(quotas, default=None)", "max(quotas, default=None)", "slow"
         ),
