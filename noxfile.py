@@ -107,18 +107,18 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
+def gcc_library(name: str) -> str:
+    """Find a runtime library of GCC's, to be loaded before an interpreter that was built without it."""
+    command = ["g++", f"-print-file-name={name}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the tests of the core under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)."""
     session.install(
         ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=address", "-Cbuild-dir=build/sanitize"
     )
-    libraries = [
-        subprocess.run(
-            ["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        for name in ("libasan.so", "libubsan.so")
-    ]
     session.run(
         "pytest",
         # What compares objects, counts processes or memory looks at the ordinary build.
@@ -129,7 +129,7 @@ def sanitize(session: nox.Session) -> None:
         "tests/test_any_input.py",
         *session.posargs,
         env={
-            "LD_PRELOAD": " ".join(libraries),
+            "LD_PRELOAD": " ".join(map(gcc_library, ("libasan.so", "libubsan.so"))),
             "ASAN_OPTIONS": "detect_leaks=0",  # CPython itself leaves memory at exit
             "UBSAN_OPTIONS": "print_stacktrace=1",
             "PYTHONMALLOC": "malloc",  # every object gets a redzone of its own
@@ -314,15 +314,12 @@ def thread_sanitizer_python(session: nox.Session) -> None:
     session.install(
         ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=thread", "-Cbuild-dir=build/thread_sanitizer"
     )
-    library = subprocess.run(
-        ["g++", "-print-file-name=libtsan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
     session.run(
         # Randomised addresses may lie where ThreadSanitizer needs its own memory.
         "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/test_two_threads.py",
         *session.posargs, external=True,
         env={
-            "LD_PRELOAD": library,
+            "LD_PRELOAD": gcc_library("libtsan.so"),
             "TSAN_OPTIONS": "halt_on_error=1 exitcode=66 suppressions=tests/thread_sanitizer.supp",
         },
     )  # fmt: skip

@@ -151,15 +151,6 @@ def test_structures(params: Any, grads: Any, error: type[Exception], message: st
 # --- what changes between steps ------------------------------------------------------------------
 
 
-def refusal(act: Callable[[], object], kind: type[Exception] = ValueError) -> str:
-    """Return the message of the error that `act` raises, empty where it raises none."""
-    try:
-        act()
-    except kind as error:
-        return str(error)
-    return ""
-
-
 def test_what_changes_after_construction_is_seen() -> None:
     w, other = f32(6), f32(6)
     opt = gs.Momentum({"w": w, "other": other})

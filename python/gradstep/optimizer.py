@@ -259,7 +259,8 @@ class Optimizer:
 
     def _plan_load(self, d: Mapping[str, Any]) -> tuple[int, list[Change], list[str]]:
         """Check all of a state dict and return what loading it sets and what it leaves alone."""
-        missing = [key for key in ("optimizer", "t", "groups", "state") if key not in _mapping(d)]
+        keys = ("optimizer", "t", "groups", "state")
+        missing = [key for key in keys if key not in checks.mapping("the state", d)]
         if missing:
             raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
         if not isinstance(d["optimizer"], str) or d["optimizer"] != type(self).__name__:
@@ -271,14 +272,15 @@ class Optimizer:
                 f"groups of the state must be a list of {len(self.groups)}, got {checks.shown(d['groups'])}"
             )
         t = checks.count("t", d["t"])
-        problems = self._mismatches(_mapping(d["state"], "state of the state"))
+        problems = self._mismatches(checks.mapping("state of the state", d["state"]))
         if problems:
             raise ValueError("the state does not fit: " + "; ".join(problems))
 
         changes: list[Change] = []
         kept: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
-            change, left = group.restored(_mapping(saved, f"group {group.index} of the state"))
+            name = f"group {group.index} of the state"
+            change, left = group.restored(checks.mapping(name, saved))
             changes.append(change)
             kept += left
         return t, changes, kept
@@ -289,7 +291,7 @@ class Optimizer:
             if name not in state:
                 problems.append(f"{name!r} is missing")
                 continue
-            if set(arrays) != set(_mapping(state[name], f"{name!r} of the state")):
+            if set(arrays) != set(checks.mapping(f"{name!r} of the state", state[name])):
                 problems.append(f"{name!r} has {list(state[name])}, expected {list(arrays)}")
                 continue
             for key, array in arrays.items():
@@ -339,12 +341,6 @@ class Optimizer:
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
             stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
         stepper.step(columns[1])
-
-
-def _mapping(given: Any, what: str = "the state") -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{what} must be a mapping, got {type(given).__name__}")
-    return given
 
 
 def _is_list_of_groups(params: object) -> bool:
