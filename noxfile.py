@@ -30,7 +30,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def endurance(session: nox.Session) -> None:
-    """Run the tests of endurance with all that the guarantees promise, for the better part of an hour."""
+    """Run the tests of endurance with all that the guarantees promise; it takes long."""
     session.install(".[test]", STRICT)
     session.run("pytest", "-m", "endurance", *session.posargs, env={"GRADSTEP_EFFORT": "full"})
 
