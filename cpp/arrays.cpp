@@ -210,6 +210,10 @@ void require_like(const View& view, const Label& label, const View& model, const
   }
 }
 
+Pins::Pins(const std::vector<py::array>& arrays) {
+  for (const py::array& array : arrays) add(array);
+}
+
 Pins::~Pins() { release(); }
 
 void Pins::add(py::handle array) {
@@ -322,7 +326,7 @@ namespace {
 template <class Word>
 bool each_word(PyObject* array, Word word) {
   const auto* proxy = py::detail::array_proxy(array);
-  const auto flags = static_cast<std::uintptr_t>(static_cast<unsigned>(proxy->flags));
+  const auto flags = static_cast<unsigned>(proxy->flags & ~Flag::NPY_ARRAY_OWNDATA_);
   if (!word(reinterpret_cast<std::uintptr_t>(proxy->data)) || !word(flags) ||
       !word(reinterpret_cast<std::uintptr_t>(proxy->descr)) ||
       !word(static_cast<std::uintptr_t>(proxy->nd))) {

@@ -63,10 +63,12 @@ char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders);
 
 // Keeps the memory of arrays where it is. Without the interpreter's lock others may run anything,
 // `resize(..., refcheck=False)` for one, and a reference does not keep that from moving the memory.
-// Made, filled and destroyed with the lock.
+// Made, filled and destroyed with the lock. Adding may start a collection, and so code of the
+// user's: it comes before a look at where arrays lie.
 class Pins {
  public:
   Pins() = default;
+  explicit Pins(const std::vector<py::array>& arrays);
   ~Pins();
   Pins(const Pins&) = delete;
   Pins& operator=(const Pins&) = delete;
@@ -98,7 +100,7 @@ class WrittenMemory {
   void require_disjoint();
 
   // Once disjoint: whether all that was added still is what it was, in place, shape, dtype and
-  // flags.
+  // flags. Who owns the memory does not count: pins change that.
   bool unchanged() const;
   // The same as `require_disjoint` for an array that is only read, against all that are written.
   void require_apart(const View& view, const Label& label) const;

@@ -183,10 +183,8 @@ void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const 
 
 // The interpreter's lock is let go of where the copy takes longer than that does.
 template <class Work>
-void without_lock(const std::vector<py::array>& arrays, std::int64_t bytes, const Work& work) {
+void without_lock(std::int64_t bytes, const Work& work) {
   if (bytes < worth_releasing) return work();
-  Pins pins;
-  for (const py::array& array : arrays) pins.add(array);
   const WithoutInterpreter unlocked;
   work();
 }
@@ -227,6 +225,7 @@ std::int64_t bytes_in_one_piece(const py::array& array) {
 std::vector<py::array> gather(const std::vector<py::array>& arrays,
                               const py::array_t<std::int64_t, py::array::c_style>& order,
                               std::int64_t start, std::int64_t stop) {
+  const Pins pins(arrays);
   const std::vector<Examples> all(arrays.begin(), arrays.end());
   const std::vector<std::int64_t> chosen = checked(order, start, stop, all);
   const std::int64_t count = stop - start;
@@ -240,7 +239,7 @@ std::vector<py::array> gather(const std::vector<py::array>& arrays,
   }
   const std::int64_t bytes = count * bytes_each;
   const std::int64_t part = least_part / std::max<std::int64_t>(bytes_each, 1) + 1;
-  without_lock(arrays, bytes, [&] {
+  without_lock(bytes, [&] {
     share_out(count, part, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::size_t a = 0; a < all.size(); ++a) copy_chosen(all[a], chosen, begin, end, data[a]);
     });
@@ -249,11 +248,12 @@ std::vector<py::array> gather(const std::vector<py::array>& arrays,
 }
 
 py::array copy_in_rows(const py::array& array) {
+  const Pins pins({array});
   const Examples from(array);
   py::array rows = new_rows(array, from.count);
   char* const to = static_cast<char*>(rows.mutable_data());
   const std::int64_t bytes = from.count * from.bytes();
-  without_lock({array}, bytes, [&] {
+  without_lock(bytes, [&] {
     share_out((from.count + tile - 1) / tile, 1, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         copy_tile(from, t * tile, std::min((t + 1) * tile, from.count), to);

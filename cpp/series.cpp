@@ -59,6 +59,7 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
                 bool bias_correction) {
   Hyperparameters h;
   h.beta = checked_number(*find_number("beta"), beta);
+  const Pins pins({values, averages});
   const std::string name = "values";
   const Label read{Label::gradient, &name}, written{Label::parameter, &name};
   const View views[] = {writable_view_of(averages, written), view_of(values, read)};
@@ -81,9 +82,6 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
     if (correction == 1.0) break;
     corrections.push_back(correction);
   }
-  Pins pins;
-  pins.add(values);
-  pins.add(averages);
   const WithoutInterpreter unlocked;
   PagesAhead pages(shape.data, views[0].size * itemsize_of[views[0].dtype]);
   auto work = [&](int member) {

@@ -203,7 +203,7 @@ std::vector<Stepper::Restored> Stepper::lay_out(const States& states) const {
     const Rule& rule = active_table().rules[groups_[parameter.group].rule];
     for (std::size_t s = 0; s < states[i].size(); ++s) {
       const Label label{Label::state, &parameter.name, rule.states[s]};
-      const View own = view_of(parameter.states[s], label);
+      const View own = writable_view_of(parameter.states[s], label);
       const View saved = view_of(states[i][s], label);
       require_like(saved, label, own);
       const int itemsize = itemsize_of[own.dtype];
@@ -326,6 +326,7 @@ void Stepper::judge() {
   judged_ = false;
   written_.clear();
   slots_.clear();
+  elements_ = 0;
   for (const Parameter& parameter : parameters_) {
     const Rule& rule = active_table().rules[groups_[parameter.group].rule];
     const Label label{Label::parameter, &parameter.name};
@@ -338,6 +339,7 @@ void Stepper::judge() {
     slot.dtype = w.dtype;
     slot.item.itemsize = itemsize_of[w.dtype];
     slot.item.count = w.size;
+    elements_ += w.size;
     slot.item.streams[0] = w.geometry.data;
     slot.item.stream_count = 2;  // the parameter and, still to come, its gradient
     int orders = dense_orders(w);
@@ -494,8 +496,8 @@ void Stepper::plan_unusual(std::size_t i, Item& item) {
 
 // All memory of others that a step reads or writes.
 void Stepper::pin() {
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    pins_.add(slots_[i].w);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    pins_.add(parameters_[i].w);
     pins_.add(gradients_[i]);
     if (parameters_[i].keeps_states) continue;
     for (const py::array& state : parameters_[i].states) pins_.add(state);
@@ -523,17 +525,17 @@ void Stepper::step(py::handle gradients) {
     groups_[i].kernels[float32] = groups_[i].kernels[float64] = nullptr;
   }
   take(gradients);
+  if (!judged_) judge();
+  const bool releases_lock = elements_ >= worth_releasing;
+  if (releases_lock || !interpreter_has_lock) pin();
 
   table_ = &active_table();
-  if (!judged_ || !written_.unchanged()) judge();
+  if (!written_.unchanged()) judge();
   sweep_.clear();
   strided_.clear();
   for (std::size_t i = 0; i < slots_.size(); ++i) plan(i);
   const Team team(sweep_.written());
   sweep_.prepare(team.size());
-
-  const bool releases_lock = sweep_.total() >= worth_releasing;
-  if (releases_lock || !interpreter_has_lock) pin();
 
   // From here on nothing fails.
   const auto take_step = [&] {

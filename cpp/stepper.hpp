@@ -151,7 +151,8 @@ class Stepper {
   // As of the last judgement, if there was one since anything was added.
   bool judged_ = false;
   WrittenMemory written_;
-  std::vector<Slot> slots_;  // one for each parameter
+  std::vector<Slot> slots_;    // one for each parameter
+  std::int64_t elements_ = 0;  // of all parameters
 
   // The plan of the step under way; kept for their memory.
   const KernelTable* table_ = nullptr;

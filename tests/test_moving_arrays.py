@@ -5,6 +5,7 @@ Worth most under AddressSanitizer (`nox -s sanitize`), which sees a touch of fre
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import Any
 
@@ -201,3 +202,50 @@ assert [len(arrays) for arrays in seen] == [len(params)] * len(params), seen
 print("done")
 """
     assert output(code) == "done"
+
+
+def test_code_that_runs_while_memory_is_pinned_moves_nothing() -> None:
+    # Views of one buffer are held by a weak reference, whose making may start a collection (up to
+    # CPython 3.11), and a collection runs the user's code. It meets every moment of a step in turn.
+    code = """
+import gc, numpy as np, gradstep as gs
+N = 200_000
+acts = 0
+for moment in range(1000):
+    buffers = [np.zeros(2 * N, np.float32) for _ in range(3)]
+    views = [part for flat in buffers for part in (flat[:N], flat[N:])]
+    grads = [np.ones(N, np.float32) for _ in views]
+    opt = gs.SGD(views, lr=1.0)
+    seen = 0
+    def resize(phase, _):
+        global seen, acts
+        if phase == "start" and armed:
+            if seen == moment:
+                acts += 1
+                try:
+                    grads[-1].resize(8, refcheck=False)
+                except ValueError:
+                    pass
+            seen += 1
+    armed = False
+    gc.callbacks.append(resize)
+    gc.set_threshold(1)
+    armed = True
+    try:
+        opt.step(grads)
+        whole = -1
+    except ValueError as error:
+        assert "gradient of '5' has shape (8,)" in str(error), error
+        whole = 0
+    armed = False
+    gc.callbacks.remove(resize)
+    gc.set_threshold(700)
+    assert all(np.all(w == whole) for w in views), (moment, whole)
+    if seen <= moment:
+        break
+print("done", acts)
+"""
+    said = output(code)
+    assert said.startswith("done ")
+    if sys.version_info < (3, 12) and sys.implementation.name == "cpython":
+        assert said != "done 0", "no collection was met"
