@@ -112,7 +112,7 @@ PLAIN: list[Maker] = [
     *NUMBERS,
     *map(_is, (None, ..., NotImplemented, "", "0.1", "nan", "\ud800", "x\0y", b"", b"0.1")),
     *map(_is, ((), (0.9,), (0.9, 0.99), (0.9, 0.99, 0.999), ("a", "b"), (None, 0.9), range(2))),
-    *map(_is, (int, float, gs.Adam, datetime.date(2020, 1, 1), object(), slice(2), frozenset())),
+    *map(_is, (int, float, datetime.date(2020, 1, 1), object(), slice(2), frozenset())),
     lambda: bytearray(b"0.1"),
     lambda: memoryview(b"abcd"),
     list,
@@ -190,6 +190,7 @@ def hostile(method: str, result: Maker | None, base: type) -> type:
 
 
 HOSTILE: list[Maker] = [
+    _is(gs.Adam),  # as a schedule it refuses a count, in words of its own
     *(
         hostile(method, result, base)
         for method in METHODS

@@ -321,6 +321,19 @@ def test_deep_and_cyclic_structures(wrap: Callable[[Any], Any]) -> None:
         opt.step(cycle)
 
 
+def test_deep_and_cyclic_configurations() -> None:
+    deep: Any = 0.1
+    for _ in range(100_000):
+        deep = [deep]
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    itself: dict[str, Any] = {"schedule": "Constant"}
+    itself["lr"] = itself
+    for config in ({"schedule": "Constant", "lr": value} for value in (deep, cycle, itself)):
+        with pytest.raises(ValueError, match="config is nested too deeply, or holds itself"):
+            gs.schedules.from_config(config)
+
+
 def mutated(data: st.DataObject, tree: Any, value: Any) -> Any:
     """Return a state with one of its nodes replaced, left out or added."""
     if not isinstance(tree, dict | list) or not tree or data.draw(st.integers(0, 3)) == 0:

@@ -268,7 +268,7 @@ class MiniBatches:
         expected = self.state_dict().keys()
         if state.keys() != expected:
             raise ValueError(
-                f"the state has the keys {list(state)}, expected {list(expected)}; "
+                f"the state has the keys {shown(list(state))}, expected {list(expected)}; "
                 "load what MiniBatches.state_dict() returned"
             )
         for name, own in self._settings().items():
@@ -282,7 +282,7 @@ class MiniBatches:
         position = _integer("position of the state", state["position"])
         if not (epoch >= 0 and 0 <= position < len(self)):
             raise ValueError(
-                f"the state was saved at epoch={epoch}, position={position}, expected epoch >= 0 "
+                f"the state was saved at epoch={shown(epoch)}, position={shown(position)}, expected epoch >= 0 "
                 f"and 0 <= position < {len(self)}, the batches per epoch; the state is damaged"
             )
         if position > 0 and state["order_from"] is None:
@@ -443,7 +443,7 @@ def _as_array(position: int, given: Any) -> NDArray[Any]:
     except Exception as error:  # another framework's own, of any kind
         raise TypeError(f"{problem}; reading its memory failed: {error}") from error
     if isinstance(given, (int, np.integer)):
-        mend = f"the batch size is a keyword, batch_size={given}"
+        mend = f"the batch size is a keyword, batch_size={shown(int(given))}"
     elif hasattr(given, "toarray"):
         mend = "make it dense with .toarray()"
     else:
@@ -463,11 +463,14 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
     """Return the m that all arrays share along `axis`."""
     for i, array in enumerate(arrays):
         if not -array.ndim <= axis < array.ndim:
-            wanted = f"(1, {array.size})" if axis == 1 else f"{axis + 1 if axis >= 0 else -axis}-D"
+            needed = shown(axis + 1 if axis >= 0 else -axis)
+            wanted = f"(1, {array.size})" if axis == 1 else f"{needed}-D"
             mend = f"reshape it to {wanted}, or choose another axis"
             if array.ndim == 0:
                 mend = "pass an array of examples"
-            raise ValueError(f"array {i} has shape {array.shape}, which has no axis {axis}; {mend}")
+            raise ValueError(
+                f"array {i} has shape {array.shape}, which has no axis {shown(axis)}; {mend}"
+            )
         m, first = array.shape[axis], arrays[0].shape[axis]
         if m != first:
             raise ValueError(

@@ -69,7 +69,9 @@ class Group(MutableMapping[str, Any]):
         """Return the change to one other value."""
         values = self._values
         if name not in values:
-            raise ValueError(f"no hyperparameter {name!r}; there are {', '.join(values)}")
+            raise ValueError(
+                f"no hyperparameter {checks.shown(name)}; there are {', '.join(values)}"
+            )
         return Change(self, values, {**values, name: value})
 
     def restored(self, saved: Mapping[str, Any]) -> tuple[Change, list[str]]:
@@ -77,7 +79,9 @@ class Group(MutableMapping[str, Any]):
         values = self._values
         kept = saved.get("own", [])
         if not isinstance(kept, list) or not set(kept) <= set(values):
-            raise ValueError(f"group {self.index} of the state has an 'own' of {kept!r}")
+            raise ValueError(
+                f"group {self.index} of the state has an 'own' of {checks.shown(kept)}"
+            )
         names = {*values, "own", "start"} - set(kept)
         wrong = names.symmetric_difference(saved) - {"own"}
         if wrong:

@@ -954,7 +954,10 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     if not isinstance(name, str) or name not in _KINDS:
         raise ValueError(f"unknown schedule {shown(name)}: expected one of {', '.join(_KINDS)}")
     kind = _KINDS[name]
-    arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
+    try:
+        arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
+    except RecursionError as error:
+        raise ValueError("config is nested too deeply, or holds itself") from error
     try:
         return kind(**arguments)
     except (TypeError, ValueError, OverflowError) as error:
