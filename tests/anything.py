@@ -133,7 +133,6 @@ PLAIN: list[Maker] = [
     *((lambda value=value: lambda *a, **k: value()) for value in NUMBERS),
     lambda: lambda n: None,
     lambda: lambda n: "0.1",
-    lambda: lambda: 0.1,
     _cyclic_list,
     _cyclic_dict,
 ]
@@ -190,7 +189,9 @@ def hostile(method: str, result: Maker | None, base: type) -> type:
 
 
 HOSTILE: list[Maker] = [
-    _is(gs.Adam),  # as a schedule it refuses a count, in words of its own
+    # As schedules they refuse a count, in words of their own.
+    _is(gs.Adam),
+    lambda: lambda: 0.1,
     *(
         hostile(method, result, base)
         for method in METHODS

@@ -770,7 +770,7 @@ CONFIG_ERRORS: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         "Constant takes the arguments lr: Constant: lr must be finite",
     ),
-    ("Cosine", TypeError, "config must be a mapping, got 'Cosine'$"),
+    ("Cosine", TypeError, "config must be a mapping, got str$"),
 ]
 
 

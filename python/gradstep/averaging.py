@@ -182,7 +182,8 @@ class EWA:
             If it is not the state of an average; nothing has changed.
         """
         keys = ("beta", "bias_correction", "t", "average")
-        missing = [key for key in keys if key not in checks.mapping("the state", d)]
+        d = checks.mapping("the state", d)
+        missing = [key for key in keys if key not in d]
         if missing:
             raise ValueError(f"not the state of an average: it has no {missing[0]!r}")
         t = checks.count("t", d["t"])

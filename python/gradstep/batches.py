@@ -265,6 +265,7 @@ class MiniBatches:
             raise TypeError(
                 f"the state is {_named(state)}, expected the dict that state_dict() returned"
             )
+        state = dict(state)  # read once: another look at a subclass might find something else
         expected = self.state_dict().keys()
         if state.keys() != expected:
             raise ValueError(

@@ -47,11 +47,17 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
-def mapping(name: str, value: object) -> Mapping[str, Any]:
-    """Return `value` where it is a mapping; TypeError where it is not."""
+def mapping(name: str, value: object) -> dict[Any, Any]:
+    """Return what a mapping holds, read once: another look might find something else.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no mapping.
+    """
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping, got {type(value).__name__}")
-    return value
+    return dict(value)
 
 
 def shown(value: object) -> str:

@@ -61,20 +61,21 @@ class Optimizer:
         planned = []
         first = 0
         for entry in entries:
-            overrides = {key: value for key, value in entry.items() if key != "params"}
+            overrides = dict(entry)
+            tree = overrides.pop("params", None)
             unknown = [key for key in overrides if key not in hyperparameters]
             if unknown:
                 raise ValueError(
                     f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
                     + ", ".join(hyperparameters)
                 )
-            structure = Structure(entry["params"], first)
+            structure = Structure(tree, first)
             # Positions are counted on through groups; what has keys takes none.
-            if isinstance(entry["params"], list | tuple):
-                first += len(entry["params"])
-            elif not isinstance(entry["params"], Mapping):
+            if isinstance(tree, list | tuple):
+                first += len(tree)
+            elif not isinstance(tree, Mapping):
                 first += 1
-            planned.append((structure, entry["params"], {**hyperparameters, **overrides}))
+            planned.append((structure, tree, {**hyperparameters, **overrides}))
         require_distinct(name for structure, _, _ in planned for name in structure.names)
         if not any(structure.names for structure, _, _ in planned):
             raise ValueError("params holds no arrays; pass at least one parameter")
@@ -248,19 +249,21 @@ class Optimizer:
         UserWarning
             Where a hyperparameter was a callable that could not be saved; the own one is kept.
         """
-        t, changes, kept = self._plan_load(d)
+        t, changes, states, kept = self._plan_load(d)
         for name in kept:
             warnings.warn(
                 f"{name} was a callable that could not be saved; this optimizer's own is kept",
                 stacklevel=2,
             )
-        states = [[d["state"][name][key] for key in arrays] for name, arrays in self.state.items()]
         change_all(self._stepper, changes, t, states)
 
-    def _plan_load(self, d: Mapping[str, Any]) -> tuple[int, list[Change], list[str]]:
+    def _plan_load(
+        self, d: Mapping[str, Any]
+    ) -> tuple[int, list[Change], list[list[Array]], list[str]]:
         """Check all of a state dict and return what loading it sets and what it leaves alone."""
         keys = ("optimizer", "t", "groups", "state")
-        missing = [key for key in keys if key not in checks.mapping("the state", d)]
+        d = checks.mapping("the state", d)
+        missing = [key for key in keys if key not in d]
         if missing:
             raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
         if not isinstance(d["optimizer"], str) or d["optimizer"] != type(self).__name__:
@@ -272,10 +275,7 @@ class Optimizer:
                 f"groups of the state must be a list of {len(self.groups)}, got {checks.shown(d['groups'])}"
             )
         t = checks.count("t", d["t"])
-        problems = self._mismatches(checks.mapping("state of the state", d["state"]))
-        if problems:
-            raise ValueError("the state does not fit: " + "; ".join(problems))
-
+        states = self._saved_arrays(checks.mapping("state of the state", d["state"]))
         changes: list[Change] = []
         kept: list[str] = []
         for group, saved in zip(self.groups, d["groups"], strict=True):
@@ -283,19 +283,24 @@ class Optimizer:
             change, left = group.restored(checks.mapping(name, saved))
             changes.append(change)
             kept += left
-        return t, changes, kept
+        return t, changes, states, kept
 
-    def _mismatches(self, state: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def _saved_arrays(self, state: dict[Any, Any]) -> list[list[Array]]:
+        """Return the saved state of each parameter; ValueError unless all of it fits."""
+        states: list[list[Array]] = []
         problems = [f"{name!r} is not a parameter here" for name in state if name not in self.state]
         for name, arrays in self.state.items():
             if name not in state:
                 problems.append(f"{name!r} is missing")
                 continue
-            if set(arrays) != set(checks.mapping(f"{name!r} of the state", state[name])):
-                problems.append(f"{name!r} has {list(state[name])}, expected {list(arrays)}")
+            saved_arrays = checks.mapping(f"{name!r} of the state", state[name])
+            if set(arrays) != set(saved_arrays):
+                problems.append(
+                    f"{name!r} has {checks.shown(list(saved_arrays))}, expected {list(arrays)}"
+                )
                 continue
-            for key, array in arrays.items():
-                saved = state[name][key]
+            states.append([saved_arrays[key] for key in arrays])
+            for (key, array), saved in zip(arrays.items(), states[-1], strict=True):
                 if not isinstance(saved, np.ndarray):
                     problems.append(f"{name}.{key} is no array")
                 elif not array.flags.writeable:
@@ -305,7 +310,9 @@ class Optimizer:
                         f"{name}.{key} is {saved.dtype}{saved.shape}, "
                         f"expected {array.dtype}{array.shape}"
                     )
-        return problems
+        if problems:
+            raise ValueError("the state does not fit: " + "; ".join(problems))
+        return states
 
     @classmethod
     def _apply(

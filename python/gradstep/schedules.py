@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstep.checks import is_whole, shown
+from gradstep.checks import is_whole, mapping, shown
 
 __all__ = [
     "Constant",
@@ -948,12 +948,11 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     >>> gs.schedules.from_config({"schedule": "Cosine", "lr": 0.1, "steps": 100})
     Cosine(lr=0.1, steps=100, end=0.0)
     """
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a mapping, got {shown(config)}")
+    config = mapping("config", config)
     name = config.get("schedule")
-    if not isinstance(name, str) or name not in _KINDS:
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
         raise ValueError(f"unknown schedule {shown(name)}: expected one of {', '.join(_KINDS)}")
-    kind = _KINDS[name]
     try:
         arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
     except RecursionError as error:
