@@ -1,12 +1,16 @@
-"""Lets even the smallest step be shared out, with every member of the team taking part."""
+"""Threads: whether they share an interpreter's lock, and how to share out even the smallest step."""
 
 from __future__ import annotations
 
 import contextlib
+import sysconfig
 from collections.abc import Iterator
 
 import gradstep as gs
 from gradstep import _core
+
+# A CPython without the interpreter's lock.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 @contextlib.contextmanager

@@ -421,6 +421,7 @@ class Exports:
     """Memory of another library, offered through one protocol."""
 
     def __init__(self, held: Array, protocol: str) -> None:
+        self.held = held  # an interface is an address, which keeps nothing alive
         setattr(self, protocol, getattr(held, protocol))
 
 

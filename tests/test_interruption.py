@@ -25,6 +25,7 @@ import gradstep as gs
 from effort import effort, endurance
 from gradstep import _core
 from processes import output
+from teams import FREE_THREADED
 from whole import ACTS, Act, Array, Do, Read, everything, ramp
 
 HERE = str(Path(__file__).parent)
@@ -193,6 +194,10 @@ def failing_allocator(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @endurance
+@pytest.mark.skipif(
+    FREE_THREADED,
+    reason="CPython's own allocator is fixed there; run on CPython with its lock",
+)
 def test_no_memory_at_any_allocation(failing_allocator: str) -> None:
     code = (
         "from test_interruption import *\n"

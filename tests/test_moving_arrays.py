@@ -16,33 +16,32 @@ from numpy.typing import NDArray
 import gradstep as gs
 from effort import effort, endurance
 from processes import output
+from teams import FREE_THREADED
 
 Array = NDArray[Any]
 
-# A long step in another thread, and `meanwhile()` called when it has begun and not yet ended: its
-# first element is written, its last one is not.
+# A long step over new arrays in another thread, and `meanwhile()` called when it has begun and is not
+# half over: its first element is written, the middle one is not.
 DURING = """
-import threading, time
+import threading
 import numpy as np, gradstep as gs
 N = 30_000_000
-def during(step, w, meanwhile):
+def during(new_arrays, meanwhile):
     for _ in range(20):
-        w[...] = 0
-        thread = threading.Thread(target=step)
+        w, g = new_arrays()
+        thread = threading.Thread(target=lambda: gs.SGD(w, lr=1.0).step(g))
         thread.start()
-        while w[0] == 0: pass
-        said = ""
+        while w[0] == 0 and thread.is_alive(): pass
+        under_way, said = w[N // 2] == 0, ""
         try:
             meanwhile()
         except ValueError as error:
             said = str(error)
-        under_way = w.size < N or w[-1] == 0
         thread.join()
         if under_way:
             return said
     raise AssertionError("no step took long enough to be met")
 gs.set_num_threads(1)
-w, g = np.zeros(N, np.float32), np.ones(N, np.float32)
 """
 
 
@@ -55,12 +54,15 @@ def test_memory_that_a_step_uses_cannot_be_resized(moved: str, params: str) -> N
     code = (
         DURING
         + f"""
-base = np.zeros(N + 1, np.float32)
-w = {params}
-def step():
-    gs.SGD(w, lr=1.0).step(g)  # a new one begins at the front
-said = during(step, w, lambda: {moved}.resize(1, refcheck=False))
-assert "cannot resize this array: it does not own its data" in said, said
+def new_arrays():
+    global w, g, base
+    w, g, base = np.zeros(N, np.float32), np.ones(N, np.float32), np.zeros(N + 1, np.float32)
+    w = {params}
+    return w, g
+said = during(new_arrays, lambda: {moved}.resize(1, refcheck=False))
+# The second where there is no interpreter's lock, and whose memory it is cannot be changed.
+refusals = ("it does not own its data", "references or is referenced")
+assert "cannot resize" in said and any(text in said for text in refusals), said
 assert {moved}.flags.owndata and {moved}.size >= N
 assert w.min() == w.max() == -1
 print("done")
@@ -71,7 +73,7 @@ print("done")
 
 def test_examples_that_are_copied_cannot_be_resized() -> None:
     code = """
-import threading, numpy as np
+import threading, weakref, numpy as np
 from gradstep import _core
 x, order = np.zeros((2_000_000, 16), np.float32), np.arange(2_000_000)
 done = threading.Event()
@@ -83,9 +85,9 @@ thread = threading.Thread(target=copy)
 thread.start()
 refused = False
 while not done.is_set():
-    refused |= not x.flags.owndata
+    refused |= not x.flags.owndata or weakref.getweakrefcount(x) > 0
 thread.join()
-assert refused and x.flags.owndata
+assert refused and x.flags.owndata and not weakref.getweakrefcount(x)
 print("done")
 """
     assert output(code) == "done"
@@ -122,6 +124,10 @@ def test_each_step_reads_where_an_array_lies_now() -> None:
 
 
 @endurance
+@pytest.mark.skipif(
+    FREE_THREADED,
+    reason="NumPy's own resize crashes beside a thread that reads; run on CPython with its lock",
+)
 def test_resizing_and_replacing_while_others_step() -> None:
     # Every outcome is a step taken whole or an error that says what did not fit.
     code = f"""

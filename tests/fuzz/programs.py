@@ -130,8 +130,15 @@ class Program:
 REFUSED = object()
 
 
+class Count:
+    """How much was executed: libFuzzer counts programs, of which each calls several entry points."""
+
+    programs = calls = 0
+
+
 def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what a call gives, or REFUSED; an error that is none of ours comes through."""
+    Count.calls += 1
     try:
         return call(*arguments, **options)
     except BaseException as error:
@@ -336,7 +343,7 @@ def stepper(p: Program) -> None:
             attempt(s.expect, p.pick([list, p.value()]), keys, p.byte() % 2 == 0)
         elif action < 8:
             grads: Any = [p.like(w) for w in params] if p.byte() < 220 else p.tree(p.array)
-            if p.byte() % 4 == 0 and isinstance(grads, list):
+            if p.byte() % 4 == 0 and type(grads) is list:
                 grads = dict(zip("abcdef", grads, strict=False))
             t = s.t
             stepped = attempt(s.step, grads) is not REFUSED
@@ -356,6 +363,9 @@ TARGETS = [optimize, optimize, stepper, stepper, core, functions, averages, batc
 
 def run(data: bytes) -> None:
     """Read one program and run it."""
+    Count.programs += 1
+    if Count.programs % 10_000 == 0:
+        print(f"{Count.calls:,} calls in {Count.programs:,} programs", flush=True)
     program = Program(data)
     gs.set_num_threads(2)
     _core.set_work_per_thread(240_000, 24_000)

@@ -529,6 +529,14 @@ MUTANTS = [
         "cpp/sweep.cpp",
         BITS,
         Mutant(
+            "a read behind the gradient",
+            "  item.kernel->run(item.constants, streams, end - begin);\n",
+            "  static_cast<void>(static_cast<volatile char*>(streams[1])[(end - begin) * item.itemsize]);\n"
+            "  item.kernel->run(item.constants, streams, end - begin);\n",
+            "a crash where an array ends with its page",
+            "tests/test_guard_pages.py",
+        ),
+        Mutant(
             "shares leave a rest",
             "std::min<std::int64_t>(share, rest)",
             "0",
@@ -968,6 +976,13 @@ MUTANTS = [
             "this->t() - group.start",
             "division by zero in the first step",
             FORMULAS,
+        ),
+        Mutant(
+            "saving takes no turn",
+            "py::tuple Stepper::snapshot() {\n  const Turn turn(*this);",
+            "py::tuple Stepper::snapshot() {",
+            "a checkpoint with the t of one step and the moments of another",
+            "tests/test_two_threads.py",
         ),
         Mutant(
             "gradients are not pinned",
