@@ -365,7 +365,9 @@ def _is_list_of_groups(params: object) -> bool:
 def _require_states(
     state: Mapping[str, object], needed: Sequence[str], shapes: Mapping[str, Any]
 ) -> None:
-    because = " with " + ", ".join(f"{k}={v!r}" for k, v in shapes.items()) if shapes else ""
+    because = (
+        " with " + ", ".join(f"{k}={checks.shown(v)}" for k, v in shapes.items()) if shapes else ""
+    )
     for name, given in state.items():
         if given is None and name in needed:
             raise ValueError(f"{name} is needed{because}: pass zeros in the shape of w at first")

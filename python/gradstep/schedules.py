@@ -98,6 +98,8 @@ class Schedule:
         array([0.5  , 0.25 , 0.125])
         """
         if isinstance(n, np.ndarray):
+            if isinstance(n, np.ma.MaskedArray):
+                raise TypeError("count must be without a mask; fill it with .filled(value) first")
             return np.fromiter(map(self, n.flat), np.float64, n.size).reshape(n.shape)
         # A plain count skips the conversion: this runs once a step.
         count = n if type(n) is int or type(n) is float else _number("count", n)
@@ -159,9 +161,10 @@ def _store_counts(schedule: Schedule, *names: str) -> None:
         message = f"{label} must be an integer >= 1, got {shown(given)}"
         if not is_whole(given):
             raise TypeError(message)
-        if given < 1:
+        count = _number(label, given)
+        if count < 1:
             raise ValueError(message)
-        _store(schedule, name, _number(label, given))
+        _store(schedule, name, count)
 
 
 def _store_tuple(schedule: Schedule, name: str, convert: Callable[[str, object], object]) -> None:
