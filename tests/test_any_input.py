@@ -325,7 +325,6 @@ def test_deep_and_cyclic_configurations() -> None:
     deep: Any = 0.1
     for _ in range(100_000):
         deep = [deep]
-    m = f32(2)
     with pytest.raises(TypeError, match="centered must be True or False, got an object of type"):
         gs.functional.rmsprop(f32(2), f32(2), f32(2), lr=0.1, centered=deep)
     cycle: list[Any] = []
