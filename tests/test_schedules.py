@@ -519,7 +519,11 @@ COUNT_ERRORS = [
     ([1, 2], TypeError, r"count must be a number, got \[1, 2\]$"),
     (1j, TypeError, r"count must be a number, got 1j$"),
     (np.array([True]), TypeError, r"count must be a number, got (np\.)?True_?$"),
-    (np.ma.masked_array([1.0, 2.0], [True, False]), TypeError, "count must be without a mask; fill"),
+    (
+        np.ma.masked_array([1.0, 2.0], [True, False]),
+        TypeError,
+        "count must be without a mask; fill",
+    ),
     (np.array(["3"]), TypeError, r"count must be a number, got .*'3'"),
 ]
 
