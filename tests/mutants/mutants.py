@@ -572,7 +572,13 @@ MUTANTS = [
             "run_range(cut(end - last), cut(end - first - 1));",
             "elements miss every other step",
         ),
-        Mutant("always forwards", "backwards_ = !backwards_;", "", "slower steps", survives=SPEED),
+        Mutant(
+            "always forwards",
+            "backwards_ = !backwards_;",
+            "",
+            "slower steps",
+            "tests/test_native.py",
+        ),
         Mutant(
             "the last tile is cut off",
             "if (at >= total_) return total_;",
