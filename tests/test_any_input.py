@@ -336,6 +336,24 @@ def test_deep_and_cyclic_configurations() -> None:
             gs.schedules.from_config(config)
 
 
+class Liar(int):
+    """An integer that says it is below nothing."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+
+def test_an_integer_is_what_it_holds() -> None:
+    for make in (
+        lambda: gs.MiniBatches(np.ones((4, 2)), batch_size=Liar(0)),
+        lambda: gs.schedules.Cosine(0.1, steps=Liar(0)),
+        lambda: gs.functional.adam(f32(2), f32(2), f32(2), f32(2), t=Liar(0), lr=0.1),
+        lambda: gs.set_num_threads(Liar(0)),
+    ):
+        with pytest.raises(ValueError, match="integer"):
+            make()
+
+
 def mutated(data: st.DataObject, tree: Any, value: Any) -> Any:
     """Return a state with one of its nodes replaced, left out or added."""
     if not isinstance(tree, dict | list) or not tree or data.draw(st.integers(0, 3)) == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import mmap
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -488,10 +489,11 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
-    if not is_whole(value) or (least is not None and value < least):
+    number = operator.index(value) if is_whole(value) else None
+    if number is None or (least is not None and number < least):
         bound = "" if least is None else f" >= {least}"
         raise ValueError(f"{name} is {shown(value)}, expected an integer{bound}")
-    return int(value)
+    return number
 
 
 def _flag(name: str, value: Any) -> bool:
