@@ -271,3 +271,15 @@ def test_a_state_that_is_none_changes_nothing() -> None:
         with pytest.raises(ValueError, match=message):
             average.load_state_dict(bad)
         assert (average.value, average.t) == (0.5, 1)
+
+
+def test_a_loaded_state_stays_the_callers() -> None:
+    average = gs.EWA(0.5)
+    average.update({"w": np.ones(3, np.float32)})
+    saved = average.state_dict()
+    other = gs.EWA()
+    other.load_state_dict(saved)
+    other.update({"w": np.zeros(3, np.float32)})
+    np.testing.assert_array_equal(saved["average"]["w"], np.full(3, 0.5, np.float32))
+    saved["average"]["w"][:] = 7
+    np.testing.assert_array_equal(other.value["w"], np.full(3, 0.25, np.float32))
