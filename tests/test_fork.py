@@ -154,7 +154,7 @@ if __name__ == "__main__":
     print("done")
 """
         )
-    runs = effort(1, 500 if method == "fork" else 50)
+    runs = effort(1, 500)
     code = f"import runpy, sys; sys.argv = ['', {method!r}, '{runs}']\n"
     code += f"runpy.run_path({program!r}, run_name='__main__')"
     assert output(code, 600) == "done"
