@@ -722,7 +722,7 @@ MUTANTS = [
     ),
     *_in(
         "cpp/arrays.cpp",
-        ERRORS,
+        f"{ERRORS} tests/test_aliasing.py",
         Mutant(
             "byte order of float32",
             "if (native && descriptor->type_num == Api::NPY_FLOAT_)",
