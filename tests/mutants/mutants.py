@@ -594,7 +594,7 @@ MUTANTS = [
             "return at - (at - std::prev(after)->offset) % tile;",
             "return at;",
             "slower steps of strided arrays",
-            survives=SPEED,
+            tests="tests/test_native.py",
         ),
         Mutant(
             "items begin at zero",
