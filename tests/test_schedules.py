@@ -535,6 +535,14 @@ def test_a_bad_count(schedule: Schedule, n: Any, error: type[Exception], message
         schedule(n)
 
 
+@pytest.mark.parametrize(("steps", "n"), [(10, 1.7e306), (10**300, 1e308), (1, 10**307)])
+def test_restarts_that_go_beyond_any_float(steps: int, n: float) -> None:
+    schedule = CosineRestarts(0.1, steps, factor=1053.0)
+    with pytest.raises(ValueError, match=r"^count is too large for restarts by 1053, got 1"):
+        schedule(n)
+    assert 0.0 <= schedule(1e304) <= 0.1
+
+
 # Good arguments of each class; a row below puts a bad one in the place of one of them.
 GOOD: dict[str, dict[str, object]] = {
     "InverseTimeDecay": {"lr": 0.1, "decay_rate": 1.0, "steps_per_epoch": 1},

@@ -675,6 +675,8 @@ class CosineRestarts(Schedule):
         # that falls on a whole n there, where rounding would put it just behind (factor 1.1, say).
         # log1p and expm1 keep the digits where the factor is close to 1.
         growth = self.factor - 1.0
+        if not n * growth < _LARGEST / 4:
+            raise ValueError(f"count is too large for restarts by {self.factor:g}, got {shown(n)}")
         log_factor = math.log1p(growth)
         cycle = int(math.log1p(n / self.steps * growth) / log_factor * (1.0 + 1e-12))
         stretch = math.expm1(cycle * log_factor)  # factor^i - 1
