@@ -321,7 +321,7 @@ def test_deep_and_cyclic_structures(wrap: Callable[[Any], Any]) -> None:
         opt.step(cycle)
 
 
-def test_deep_and_cyclic_configurations() -> None:
+def test_deep_and_cyclic_options_and_configurations() -> None:
     deep: Any = 0.1
     for _ in range(100_000):
         deep = [deep]

@@ -34,6 +34,5 @@ def test_no_step_average_or_batch_reaches_beyond_its_arrays() -> None:
 def test_a_byte_beyond_would_be_noticed() -> None:
     done = run("beyond")
     ended = done.returncode in (-signal.SIGSEGV, -signal.SIGBUS)
-    assert (
-        ended or "AddressSanitizer:DEADLYSIGNAL" in done.stderr
-    )  # which ends the process in its own way
+    # AddressSanitizer ends the process in its own way.
+    assert ended or "AddressSanitizer:DEADLYSIGNAL" in done.stderr

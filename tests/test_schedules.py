@@ -535,7 +535,11 @@ def test_a_bad_count(schedule: Schedule, n: Any, error: type[Exception], message
         schedule(n)
 
 
-@pytest.mark.parametrize(("steps", "n"), [(10, 1.7e306), (10**300, 1e308), (1, 10**307)])
+@pytest.mark.parametrize(
+    ("steps", "n"),
+    [(10, 1.7e306), (10**300, 1e308), (1, 10**307)],
+    ids=["count", "steps too", "integer"],
+)
 def test_restarts_that_go_beyond_any_float(steps: int, n: float) -> None:
     schedule = CosineRestarts(0.1, steps, factor=1053.0)
     with pytest.raises(ValueError, match=r"^count is too large for restarts by 1053, got 1"):
