@@ -344,10 +344,11 @@ def free_threaded(session: nox.Session) -> None:
             "needs python3.14t or python3.13t on the path: `uv python install 3.14t`, or CPython's "
             "sources with ./configure --disable-gil"
         )
-    # Without what examples need, some of which has no builds for such interpreters.
+    # Without what examples need, some of which has no builds for such interpreters. Of the others, the
+    # newest that needs no building: NumPy and hypothesis drop old interpreters, and take long to build.
     session.install(
-        ".", STRICT, "hypothesis>=6.100", "mpmath>=1.3", "pytest>=8", "pytest-benchmark>=4",
-        "threadpoolctl>=3",
+        ".", STRICT, "--only-binary=numpy,hypothesis", "hypothesis>=6.100", "mpmath>=1.3", "pytest>=8",
+        "pytest-benchmark>=4", "threadpoolctl>=3",
     )  # fmt: skip
     code = "import sys, gradstep; assert not sys._is_gil_enabled()"
     session.run("python", "-W", "error", "-c", code)

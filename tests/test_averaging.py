@@ -197,6 +197,8 @@ def test_what_is_returned_is_independent() -> None:
     [
         (1.0, np.ones(1), TypeError, "average is of a number, got ndarray"),
         (np.ones(1), 1.0, TypeError, "average is of arrays, got float"),
+        # NumPy takes a duration for an integer.
+        (1.0, np.timedelta64(1, "s"), TypeError, "average is of a number, got timedelta64"),
         (np.ones(2), np.ones(3), ValueError, r"has shape \(3,\), expected \(2,\)"),
         (np.ones(2), np.ones(2, np.float32), TypeError, "has dtype float32, expected float64"),
         ({"a": np.ones(2)}, {"b": np.ones(2)}, ValueError, r"x must have the keys 'a'"),

@@ -877,6 +877,7 @@ class OnAnotherDevice:
 
 NOT_ARRAYS: list[tuple[Any, str]] = [
     ([1.0, 2.0], r"of type list, expected a NumPy array or .*numpy\.asarray"),
+    (np.timedelta64(1, "s"), r"of type timedelta64, expected a NumPy array or .*numpy\.asarray"),
     ((1.0, 2.0), r"of type tuple, expected .*numpy\.asarray"),
     ("0123456789", r"of type str, expected"),
     (b"0123456789", r"of type bytes, expected"),

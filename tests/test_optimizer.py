@@ -259,6 +259,10 @@ def _changed(d: Any, *path: Any, value: Any) -> Any:
     return changed
 
 
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "error", "message"),
     [
@@ -297,6 +301,7 @@ def _changed(d: Any, *path: Any, value: Any) -> Any:
         (("state",), None, TypeError, r"state of the state must be a mapping"),
         (("state", "b"), None, TypeError, r"'b' of the state must be a mapping"),
         (("groups", 0, "lr"), {"schedule": "Spiral"}, ValueError, r"Spiral"),
+        (("groups", 0, "betas"), CYCLE, ValueError, r"group 0 of the state is nested too deeply"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(

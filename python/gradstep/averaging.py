@@ -105,7 +105,7 @@ class EWA:
         After an interruption `t` says whether `x` has been folded in.
         """
         kept = self._kept
-        is_number = isinstance(x, numbers.Real)
+        is_number = _is_number(x)
         if kept.structure is None:
             structure = Structure(x)
             if not structure.names:
@@ -192,7 +192,7 @@ class EWA:
             average = checks.shown(d["average"])
             raise ValueError(f"the state of an average is damaged: t={t}, average={average}")
         if d["average"] is not None:
-            of_numbers = isinstance(d["average"], numbers.Real)
+            of_numbers = _is_number(d["average"])
             structure = Structure(d["average"])
             copies = [v.copy(order="K") for v in _values(structure, d["average"], of_numbers)]
             loaded._kept = _begun(loaded.beta, t, structure, tuple(copies), of_numbers)
@@ -212,6 +212,11 @@ def _begun(
     for name, array in zip(structure.names, averages, strict=True):
         stepper.add_parameter(0, name, array, [])
     return _Kept(stepper, structure, averages, of_numbers)
+
+
+def _is_number(x: object) -> bool:
+    """Whether this is averaged as a number; NumPy takes durations for integers."""
+    return isinstance(x, numbers.Real) and not isinstance(x, np.timedelta64)
 
 
 def _values(structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:

@@ -444,7 +444,7 @@ def _as_array(position: int, given: Any) -> NDArray[Any]:
             return np.from_dlpack(given)
     except Exception as error:  # another framework's own, of any kind
         raise TypeError(f"{problem}; reading its memory failed: {error}") from error
-    if isinstance(given, (int, np.integer)):
+    if is_whole(given):
         mend = f"the batch size is a keyword, batch_size={shown(int(given))}"
     elif hasattr(given, "toarray"):
         mend = "make it dense with .toarray()"

@@ -88,9 +88,14 @@ class Group(MutableMapping[str, Any]):
             raise ValueError(
                 f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
             )
-        restored = {
-            name: values[name] if name in kept else _from_plain(saved[name]) for name in values
-        }
+        try:
+            restored = {
+                name: values[name] if name in kept else _from_plain(saved[name]) for name in values
+            }
+        except RecursionError as error:
+            raise ValueError(
+                f"group {self.index} of the state is nested too deeply, or holds itself"
+            ) from error
         return Change(self, values, restored, checks.count("start", saved["start"])), kept
 
 
