@@ -269,6 +269,7 @@ def test_a_state_that_is_none_changes_nothing() -> None:
         ({**average.state_dict(), "t": -1}, "t must be an integer"),
         ({**average.state_dict(), "average": None}, "state of an average is damaged"),
         ({**average.state_dict(), "t": 0}, "state of an average is damaged"),
+        ({**average.state_dict(), "average": 10**400}, "^average of the state is beyond any float"),
     ]:
         with pytest.raises(ValueError, match=message):
             average.load_state_dict(bad)

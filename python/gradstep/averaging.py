@@ -194,7 +194,8 @@ class EWA:
         if d["average"] is not None:
             of_numbers = _is_number(d["average"])
             structure = Structure(d["average"])
-            copies = [v.copy(order="K") for v in _values(structure, d["average"], of_numbers)]
+            values = _values(structure, d["average"], of_numbers, "average of the state")
+            copies = [v.copy(order="K") for v in values]
             loaded._kept = _begun(loaded.beta, t, structure, tuple(copies), of_numbers)
         self.__dict__ = loaded.__dict__  # at once
 
@@ -219,14 +220,14 @@ def _is_number(x: object) -> bool:
     return isinstance(x, numbers.Real) and not isinstance(x, np.timedelta64)
 
 
-def _values(structure: Structure, x: Any, is_number: bool) -> list[NDArray[Any]]:
-    """Return what is to be folded in as arrays."""
+def _values(structure: Structure, x: Any, is_number: bool, what: str = "x") -> list[NDArray[Any]]:
+    """Return a value of the caller's as arrays; `what` it is to them."""
     if is_number:
         try:
             return [np.array(float(x))]
         except OverflowError as error:
-            raise ValueError(f"x is beyond any float: {checks.shown(x)}") from error
-    leaves = zip(structure.names, structure.flatten(x, "x"), strict=True)
+            raise ValueError(f"{what} is beyond any float: {checks.shown(x)}") from error
+    leaves = zip(structure.names, structure.flatten(x, what), strict=True)
     arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
     return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
 
