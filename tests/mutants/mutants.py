@@ -1538,8 +1538,8 @@ MUTANTS = [
         ),
         Mutant(
             "loaded averages stay the caller's",
-            '[v.copy(order="K") for v in _values(',
-            "[v for v in _values(",
+            'copies = [v.copy(order="K") for v in values]',
+            "copies = values",
             "a checkpoint changes with later values",
         ),
         Mutant(
