@@ -16,6 +16,7 @@ import re
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -1022,6 +1023,11 @@ DAMAGED: list[tuple[str, Any, str]] = [
         r"order_from was saved .* 'MT19937', this object draws from 'PCG64'; pass",
     ),
     ("order_from", {**PCG64, "state": {}}, r"order_from is not a state of PCG64 \(KeyError"),
+    (
+        "order_from",
+        {**PCG64, "state": {"state": Decimal("sNaN"), "inc": 1}},
+        r"PCG64 \(InvalidOperation",
+    ),
     (
         "random",
         MT19937,

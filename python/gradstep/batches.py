@@ -366,7 +366,7 @@ class MiniBatches:
             )
         try:
             return self._generator_at(state).bit_generator.state
-        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} is not a state of {kind} ({error!r}); the state is damaged"
             ) from error
