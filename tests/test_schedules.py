@@ -795,3 +795,20 @@ CONFIG_ERRORS: list[tuple[Any, type[Exception], str]] = [
 def test_a_bad_config(config: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match="^" + message):
         schedules.from_config(config)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [np.complex64(1), "0.5", b"0.5", None, True, np.True_, np.ones(1), np.timedelta64(1), {}],
+    ids=repr,
+)
+def test_a_callable_that_returns_no_number_is_refused(rate: Any) -> None:
+    for schedule in (warmup(lambda n: rate, 3), join([0.1, lambda n: rate], [1])):
+        with pytest.raises(TypeError, match=r"<lambda> at .* must return a number, got .* at coun"):
+            schedule(2)
+
+
+@pytest.mark.parametrize("rate", [1, np.float32(1), np.int8(1), Fraction(1), np.array(1.0)])
+def test_a_callable_may_return_any_number(rate: Any) -> None:
+    assert warmup(lambda n: rate, 4)(2) == 0.75
+    assert type(join([0.1, lambda n: rate], [1])(2)) is float

@@ -205,12 +205,20 @@ def _as_schedule(label: str, given: object) -> _AnySchedule:
 def _rate_of(schedule: _AnySchedule, n: float) -> float:
     """Return the rate of a schedule that may be anybody's callable."""
     rate = schedule(n)
+    if type(rate) is float:
+        return rate
     try:
-        return float(rate)
+        looked_at = np.asarray(rate)
+        # Text and complex numbers would be made floats of, the latter with a warning at most.
+        if looked_at.ndim == 0 and looked_at.dtype.kind in "iufO":
+            return float(rate)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(
-            f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}"
-        ) from error
+        raise _no_rate(schedule, rate, n) from error
+    raise _no_rate(schedule, rate, n)
+
+
+def _no_rate(schedule: _AnySchedule, rate: object, n: float) -> TypeError:
+    return TypeError(f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}")
 
 
 def _epoch(n: float, steps_per_epoch: int) -> float:
