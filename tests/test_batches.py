@@ -1026,8 +1026,10 @@ DAMAGED: list[tuple[str, Any, str]] = [
     (
         "order_from",
         {**PCG64, "state": {"state": Decimal("sNaN"), "inc": 1}},
-        r"PCG64 \(InvalidOperation",
+        r"order_from is not a state of PCG64 \(TypeError.*sNaN.* is no integer",
     ),
+    ("random", {**PCG64, "has_uint32": np.complex64(0)}, r"random is .* is no integer"),
+    ("random", {**PCG64, "uinteger": 0.5}, r"random is .*0\.5 is no integer"),
     (
         "random",
         MT19937,

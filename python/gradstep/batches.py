@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import mmap
+import numbers
 import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -365,11 +366,23 @@ class MiniBatches:
                 f"{kind!r}; pass a Generator of the saved kind as seed"
             )
         try:
+            _require_integers(state)
             return self._generator_at(state).bit_generator.state
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} is not a state of {kind} ({error!r}); the state is damaged"
             ) from error
+
+
+def _require_integers(state: object) -> None:
+    """Raise TypeError where a number of a random state is none: NumPy would make one of it."""
+    if isinstance(state, dict):
+        for value in state.values():
+            _require_integers(value)
+        return
+    is_number = isinstance(state, (np.generic, numbers.Number)) and not isinstance(state, str)
+    if is_number and not is_whole(state) and not isinstance(state, bool):
+        raise TypeError(f"{shown(state)} is no integer")
 
 
 class _Source:
