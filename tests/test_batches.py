@@ -140,6 +140,14 @@ def test_every_kind_of_seed_is_that_of_default_rng(seed: Any) -> None:
     assert run(gs.MiniBatches(*data(40), seed=seed), 2) == run(gs.MiniBatches(*data(40), seed=7), 2)
 
 
+@pytest.mark.parametrize("seed", [[3, 1], (3, 1), np.array([3, 1])], ids=str)
+def test_several_integers_are_one_seed(seed: Any) -> None:
+    expected = gs.MiniBatches(*data(40), seed=np.random.default_rng([3, 1]))
+    assert run(gs.MiniBatches(*data(40), seed=seed), 2) == run(expected, 2)
+    other = gs.MiniBatches(*data(40), seed=np.random.PCG64([3, 1]))
+    assert run(other, 1) == run(gs.MiniBatches(*data(40), seed=seed), 1)
+
+
 def test_a_generator_is_used_as_it_is_and_advanced_once_an_epoch() -> None:
     generator, twin = np.random.default_rng(3), np.random.default_rng(3)
     batches = gs.MiniBatches(*data(9), seed=generator)
@@ -908,6 +916,9 @@ def test_no_array_is_a_type_error() -> None:
         gs.MiniBatches()
 
 
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
 CANNOT_BE: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     (
         (X, y[:9]),
@@ -952,6 +963,9 @@ CANNOT_BE: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ),
     ((X,), {"seed": "zero"}, r"seed is 'zero', expected None, an integer"),
     ((X,), {"seed": 1.5}, r"seed is 1\.5, expected None, an integer"),
+    ((X,), {"seed": CYCLE}, r"seed is \[\[\.\.\.\]\], expected None, an integer >= 0, a list of"),
+    ((X,), {"seed": [1, -1]}, r"seed is \[1, -1\], expected None, an integer"),
+    ((X,), {"seed": np.array([0.5])}, r"seed is array\(\[0\.5\]\), expected None"),
     ((X,), {"seed": 0, "shard": (2, 2)}, r"shard is \(2, 2\), expected \(rank, size\) with 0 <="),
     ((X,), {"seed": 0, "shard": (0, 1, 2)}, r"shard is \(0, 1, 2\), expected \(rank, size\)"),
     ((X,), {"seed": 0, "shard": 2}, r"shard is 2, expected \(rank, size\)"),

@@ -7,11 +7,12 @@ the core cannot or need not. What is done with a batch lives with the caller.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import mmap
 import numbers
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ class MiniBatches:
         Leave out the last batch of an epoch where it would be smaller than the others.
     axis : int, default 0
         The axis that counts the examples: 1 where they stand in columns. May be negative.
-    seed : None, int, SeedSequence or Generator, default None
+    seed : None, int or several, SeedSequence or Generator, default None
         Goes to `numpy.random.default_rng`. A Generator is used as it is: every shuffled epoch
         advances it, and `load_state_dict` sets it. None gives other orders in every run.
     shard : (rank, size), default None
@@ -147,7 +148,13 @@ class MiniBatches:
         shuffle: bool = True,
         drop_last: bool = False,
         axis: int = 0,
-        seed: int | np.random.SeedSequence | np.random.Generator | None = None,
+        seed: int
+        | Sequence[int]
+        | NDArray[np.integer[Any]]
+        | np.random.SeedSequence
+        | np.random.BitGenerator
+        | np.random.Generator
+        | None = None,
         shard: tuple[int, int] | None = None,
         prepare: bool = True,
     ) -> None:
@@ -528,13 +535,28 @@ def _rank_and_ranks(shard: Any) -> tuple[int, int]:
 
 
 def _generator(seed: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"seed is {shown(seed)}, expected None, an integer >= 0, a numpy.random.SeedSequence or a "
-            "numpy.random.Generator"
-        ) from error
+    if isinstance(seed, (list, tuple)):
+        known = all(map(is_whole, seed))
+    elif isinstance(seed, np.ndarray):
+        known = seed.dtype.kind in "iu"
+    else:
+        known = seed is None or is_whole(seed) or isinstance(seed, _SEEDS)
+    if known:
+        with contextlib.suppress(TypeError, ValueError):
+            return np.random.default_rng(seed)
+    raise ValueError(
+        f"seed is {shown(seed)}, expected None, an integer >= 0, a list of such, a "
+        "numpy.random.SeedSequence or a numpy.random.Generator"
+    )
+
+
+# NumPy walks through whatever else it is given, and crashes in a list that holds itself.
+_SEEDS = (
+    np.random.Generator,
+    np.random.BitGenerator,
+    np.random.RandomState,
+    np.random.bit_generator.ISeedSequence,
+)
 
 
 def _named(given: Any) -> str:
