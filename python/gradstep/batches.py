@@ -550,7 +550,7 @@ def _generator(seed: Any) -> np.random.Generator:
     )
 
 
-# NumPy walks through whatever else it is given, and crashes in a list that holds itself.
+# What else there is NumPy would walk through, and it crashes in a list that holds itself.
 _SEEDS = (
     np.random.Generator,
     np.random.BitGenerator,

@@ -1548,10 +1548,22 @@ MUTANTS = [
             "if False:",
             "division by zero, or an average from nowhere",
         ),
+        Mutant(
+            "durations are numbers",
+            "isinstance(x, numbers.Real) and not isinstance(x, np.timedelta64)",
+            "isinstance(x, numbers.Real)",
+            "an error of NumPy's own, or seconds for numbers",
+        ),
     ),
     *_in(
         "python/gradstep/schedules.py",
         SCHEDULES,
+        Mutant(
+            "any rate is made a float",
+            'if looked_at.ndim == 0 and looked_at.dtype.kind in "iufO":',
+            "if True:",
+            "text and complex numbers become rates",
+        ),
         Mutant(
             "epochs are not whole", "n // steps_per_epoch", "n / steps_per_epoch", "other rates"
         ),
@@ -1585,6 +1597,18 @@ MUTANTS = [
     *_in(
         "python/gradstep/batches.py",
         BATCHES,
+        Mutant(
+            "any list is a seed",
+            "known = all(map(is_whole, seed))",
+            "known = True",
+            "NumPy crashes in a list that holds itself",
+        ),
+        Mutant(
+            "any number is an integer",
+            "            _require_integers(state)\n",
+            "",
+            "NumPy makes integers of complex numbers in a random state",
+        ),
         Mutant(
             "shards overlap",
             "start + size * (rank + 1) // ranks",
