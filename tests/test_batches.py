@@ -1007,6 +1007,8 @@ def test_the_state_must_be_a_dict() -> None:
         gs.MiniBatches(X).load_state_dict(None)  # type: ignore[arg-type]
 
 
+CYCLIC_DICT: dict[str, Any] = {}
+CYCLIC_DICT["again"] = CYCLIC_DICT
 PCG64 = np.random.PCG64(0).state
 MT19937 = np.random.MT19937(0).state
 ABSENT = object()
@@ -1043,6 +1045,7 @@ DAMAGED: list[tuple[str, Any, str]] = [
         r"order_from is not a state of PCG64 \(TypeError.*sNaN.* is no integer",
     ),
     ("random", {**PCG64, "has_uint32": np.complex64(0)}, r"random is .* is no integer"),
+    ("random", {**PCG64, "state": CYCLIC_DICT}, r"random is not a state of PCG64 \(RecursionError"),
     ("random", {**PCG64, "uinteger": 0.5}, r"random is .*0\.5 is no integer"),
     (
         "random",

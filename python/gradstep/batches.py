@@ -375,7 +375,7 @@ class MiniBatches:
         try:
             _require_integers(state)
             return self._generator_at(state).bit_generator.state
-        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} is not a state of {kind} ({error!r}); the state is damaged"
             ) from error
