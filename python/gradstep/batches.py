@@ -534,29 +534,31 @@ def _rank_and_ranks(shard: Any) -> tuple[int, int]:
     raise ValueError(f"shard is {shown(shard)}, expected (rank, size) with 0 <= rank < size")
 
 
-def _generator(seed: Any) -> np.random.Generator:
-    if isinstance(seed, (list, tuple)):
-        known = all(map(is_whole, seed))
-    elif isinstance(seed, np.ndarray):
-        known = seed.dtype.kind in "iu"
-    else:
-        known = seed is None or is_whole(seed) or isinstance(seed, _SEEDS)
-    if known:
-        with contextlib.suppress(TypeError, ValueError):
-            return np.random.default_rng(seed)
-    raise ValueError(
-        f"seed is {shown(seed)}, expected None, an integer >= 0, a list of such, a "
-        "numpy.random.SeedSequence or a numpy.random.Generator"
-    )
-
-
-# What else there is NumPy would walk through, and it crashes in a list that holds itself.
+# Whatever else there is NumPy would walk through, and it crashes in a list that holds itself.
 _SEEDS = (
     np.random.Generator,
     np.random.BitGenerator,
     np.random.RandomState,
     np.random.bit_generator.ISeedSequence,
 )
+
+
+def _is_seed(given: Any) -> bool:
+    if isinstance(given, (list, tuple)):
+        return all(map(is_whole, given))
+    if isinstance(given, np.ndarray):
+        return given.dtype.kind in "iu"
+    return given is None or is_whole(given) or isinstance(given, _SEEDS)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    if _is_seed(seed):
+        with contextlib.suppress(TypeError, ValueError):  # a negative one, for instance
+            return np.random.default_rng(seed)
+    raise ValueError(
+        f"seed is {shown(seed)}, expected None, an integer >= 0, a list of such, a "
+        "numpy.random.SeedSequence or a numpy.random.Generator"
+    )
 
 
 def _named(given: Any) -> str:
