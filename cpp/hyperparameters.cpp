@@ -9,27 +9,15 @@
 namespace gradstep {
 namespace {
 
-using V = GroupValues;
-constexpr NumberField number_fields[] = {
-    {"lr", &V::lr, false},
-    {"beta", &V::beta, true},
-    {"beta1", &V::beta1, true},
-    {"beta2", &V::beta2, true},
-    {"dampening", &V::dampening, true},
-    {"momentum", &V::momentum, true},
-    {"eps", &V::eps, false},
-    {"eps_root", &V::eps_root, false},
-    {"weight_decay", &V::weight_decay, false},
-};
+#define GRADSTEP_NUMBER(name, range) {#name, &Hyperparameters::name, Range::range},
+#define GRADSTEP_FLAG(name) {#name, &Hyperparameters::name},
+
+constexpr NumberField number_fields[] = {GRADSTEP_NUMBERS(GRADSTEP_NUMBER)};
 
 constexpr struct {
   const char* name;
-  bool GroupValues::* member;
-} flag_fields[] = {
-    {"bias_correction", &V::bias_correction},
-    {"maximize", &V::maximize},
-    {"decoupled", &V::decoupled},
-};
+  bool Hyperparameters::* member;
+} flag_fields[] = {GRADSTEP_FLAGS(GRADSTEP_FLAG)};
 
 }  // namespace
 
@@ -65,7 +53,7 @@ std::string shown(py::handle value) {
   }
 }
 
-double number_of(const NumberField& field, py::handle value) {
+double number_of(const std::string& known_as, py::handle value) {
   if (is_number(value)) {
     const double number = PyFloat_AsDouble(value.ptr());
     if (number != -1.0 || !PyErr_Occurred()) return number;
@@ -77,28 +65,28 @@ double number_of(const NumberField& field, py::handle value) {
     PyErr_Clear();
     if (too_large) return HUGE_VAL;  // and so not finite: an integer beyond any double
   }
-  throw py::type_error(std::string(field.name) + " must be a number or a schedule, got " +
-                       shown(value));
+  throw py::type_error(known_as + " must be a number or a schedule, got " + shown(value));
 }
 
 }  // namespace
 
-double checked_number(const NumberField& field, py::handle value) {
-  const double number = number_of(field, value);
-  const bool valid = std::isfinite(number) && number >= 0 && (!field.below_one || number < 1);
+double checked_number(const NumberField& field, const std::string& known_as, py::handle value) {
+  const double number = number_of(known_as, value);
+  const bool share = field.range == Range::share;
+  const bool valid = std::isfinite(number) && number >= 0 && (!share || number < 1);
   if (!valid) {
-    throw py::value_error(std::string(field.name) + " must be " +
-                          (field.below_one ? ">= 0 and < 1" : "finite and >= 0") + ", got " +
-                          shown(value));
+    throw py::value_error(known_as + " must be " + (share ? ">= 0 and < 1" : "finite and >= 0") +
+                          ", got " + shown(value));
   }
   return number;
 }
 
-bool set_flag(GroupValues& values, const std::string& name, py::handle value) {
+bool set_flag(Hyperparameters& values, const std::string& name, const std::string& known_as,
+              py::handle value) {
   for (const auto& flag : flag_fields) {
     if (name != flag.name) continue;
     if (!py::isinstance<py::bool_>(value)) {
-      throw py::type_error(name + " must be True or False, got " + shown(value));
+      throw py::type_error(known_as + " must be True or False, got " + shown(value));
     }
     values.*flag.member = value.cast<bool>();
     return true;

@@ -79,14 +79,17 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("state_names", &state_names, py::arg("rule"));
   m.def("is_number", &is_number, py::arg("value"));
 
-  const auto collected = [](PyHeapTypeObject* heap_type) {
-    PyTypeObject* type = &heap_type->ht_type;
-    type->tp_flags |= Py_TPFLAGS_HAVE_GC;
-    type->tp_alloc = [](PyTypeObject* self, py::ssize_t count) {
+  const auto looked_at = [](PyHeapTypeObject* heap_type) {
+    heap_type->ht_type.tp_alloc = [](PyTypeObject* self, py::ssize_t count) {
       PyObject* made = PyType_GenericAlloc(self, count);
       if (!made) throw py::error_already_set();  // pybind11 does not look
       return made;
     };
+  };
+  const auto collected = [looked_at](PyHeapTypeObject* heap_type) {
+    looked_at(heap_type);
+    PyTypeObject* type = &heap_type->ht_type;
+    type->tp_flags |= Py_TPFLAGS_HAVE_GC;
     type->tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
       Py_VISIT(Py_TYPE(self));
       if (!py::detail::is_holder_constructed(self)) return 0;
@@ -99,15 +102,30 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
+  py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
+      .def_readonly("states", &Stepper::Addition::states);
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
-      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("hyperparameters"),
-           py::arg("given") = py::none())
-      .def("add_parameters", &Stepper::add_parameters, py::arg("group"), py::arg("names"),
-           py::arg("arrays"))
+      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("told"),
+           py::arg("given") = py::none(), py::arg("start") = py::none(),
+           py::arg("mu_product") = py::none())
       .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
            py::arg("w"), py::arg("states"))
-      .def("check", &Stepper::check)
-      .def("expect", &Stepper::expect, py::arg("flatten"), py::arg("keys"), py::arg("listed"))
+      .def(
+          "prepare_addition",
+          [](Stepper& stepper, const std::vector<Stepper::NewGroup>& groups,
+             const std::vector<Stepper::NewParameters>& parameters) {
+            return stepper.prepare_addition(groups, parameters).release();
+          },
+          py::return_value_policy::take_ownership, py::arg("groups"), py::arg("parameters"))
+      .def(
+          "add",
+          [](Stepper& stepper, Stepper::Addition& addition, py::object flatten,
+             const std::vector<py::tuple>& keys, bool listed, py::object layout) {
+            stepper.add(addition, {std::move(flatten), keys, listed}, std::move(layout));
+          },
+          py::arg("addition"), py::arg("flatten"), py::arg("keys"), py::arg("listed"),
+          py::arg("layout"))
+      .def_property_readonly("layout", &Stepper::layout)
       .def("step", &Stepper::step, py::arg("gradients"))
       .def("change", &Stepper::change, py::arg("changes"), py::arg("t") = py::none(),
            py::arg("states") = py::none())
@@ -116,7 +134,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("given", &Stepper::given, py::arg("group"))
       .def_property_readonly("t", &Stepper::t);
   // Not a constructor, which pybind11 calls where an exception of C++ ends the process; not a
-  // unique_ptr, whose object it frees twice where there is no memory to note it.
+  // unique_ptr, whose object it frees twice where there is no memory to note it, here and above.
   m.def(
       "new_stepper", [](std::int64_t t) { return new Stepper(t); },
       py::return_value_policy::take_ownership, py::arg("t") = 0);

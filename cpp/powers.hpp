@@ -1,6 +1,6 @@
-// β to the power of t without the C library: bias corrections with the same bits on every machine.
-// (glibc's pow takes another path, and gives other bits, on a processor with FMA.) Compiled for the
-// baseline alone: no level's kernels see it.
+// Powers without the C library: bias corrections with the same bits on every machine. (glibc's pow
+// takes another path, and gives other bits, on a processor with FMA.) Compiled for the baseline
+// alone: no level's kernels see it.
 #pragma once
 
 #include <cstdint>
@@ -31,18 +31,53 @@ inline DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   return {high, low - (high - product.high)};
 }
 
+inline DoubleDouble add(DoubleDouble a, DoubleDouble b) {
+  const double sum = a.high + b.high;  // Knuth 1969: the error of a sum, whichever is larger
+  const double of_b = sum - a.high;
+  const double low = ((a.high - (sum - of_b)) + (b.high - of_b)) + (a.low + b.low);
+  const double high = sum + low;
+  return {high, low - (high - sum)};
+}
+
+inline DoubleDouble divide(DoubleDouble a, double b) {
+  const double quotient = a.high / b;
+  const DoubleDouble back = exact_product(quotient, b);
+  const double low = (((a.high - back.high) - back.low) + a.low) / b;
+  const double high = quotient + low;
+  return {high, low - (high - quotient)};
+}
+
+// 1 − x for 0 ≤ x ≤ 1.
+inline DoubleDouble complement(DoubleDouble x) { return add({1.0, 0.0}, {-x.high, -x.low}); }
+
+// 0.96 to the power of x for x ≥ 0, to within 1e-16.
+inline double power_of_0_96(double x) {
+  constexpr DoubleDouble logarithm{-0x1.4e69ed6d80eaep-5, 0x1.a42d55df10262p-60};  // of 0.96
+  DoubleDouble y = multiply(logarithm, {x, 0.0});
+  if (!(y.high > -64)) return 0.0;
+  int squarings = 0;
+  for (; y.high < -0x1p-4; ++squarings) y = {y.high / 2, y.low / 2};
+  DoubleDouble power{1.0, 0.0};  // Horner's rule for the series of the exponential function
+  for (int n = 16; n > 0; --n) power = add({1.0, 0.0}, divide(multiply(power, y), n));
+  for (; squarings > 0; --squarings) power = multiply(power, power);
+  return power.high;
+}
+
 // βᵗ for 0 ≤ β < 1, remembered in blocks of t: a step asks for t, the next one for t + 1.
 // The relative error stays near t · 2⁻¹⁰⁴, and what comes out depends on β and t alone.
 class Powers {
  public:
-  // 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
-  double one_minus(double beta, std::int64_t t) {
+  DoubleDouble power(double beta, std::int64_t t) {
     if (beta != beta_) start(beta);
     if (t / block != at_) {
       at_ = t / block;
       large_ = squared(small_[block], at_);
     }
-    const DoubleDouble power = multiply(large_, small_[t % block]);
+    return multiply(large_, small_[t % block]);
+  }
+  // 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
+  double one_minus(double beta, std::int64_t t) {
+    const DoubleDouble power = this->power(beta, t);
     return (1.0 - power.high) - power.low;
   }
 

@@ -8,14 +8,57 @@
 
 namespace gradstep {
 
-// What a step is told, in the names of the papers. A rule reads the ones it knows.
+// What a number that a step is told may be.
+enum class Range {
+  amount,  // finite, at least 0
+  share,   // at least 0 and below 1: how much is kept of what was
+};
+
+// What a step is told, in the names of the papers: numbers with their ranges, and truth values. A
+// rule reads the ones it knows.
+#define GRADSTEP_NUMBERS(ROW)                                                        \
+  ROW(lr, amount)                                                                    \
+  ROW(beta, share)                                                                   \
+  ROW(beta1, share)                                                                  \
+  ROW(beta2, share)                                                                  \
+  ROW(dampening, share)                                                              \
+  ROW(momentum, share)                                                               \
+  ROW(eps, amount)      /* outside of the root: √(v + eps_root) + eps */             \
+  ROW(eps_root, amount) /* inside */                                                 \
+  ROW(weight_decay, amount)                                                          \
+  ROW(lr_decay, amount)       /* of Adagrad: α / (1 + lr_decay (t − 1)) */           \
+  ROW(momentum_decay, amount) /* of NAdam's factors */                               \
+  ROW(threshold, amount)      /* of RAdam: how long an average its variance needs */ \
+  ROW(initial_v, amount)      /* what v is filled with before the first step */
+
+#define GRADSTEP_FLAGS(ROW)                                                             \
+  ROW(bias_correction)                                                                  \
+  ROW(maximize)  /* ascend: the gradient's sign is turned */                            \
+  ROW(decoupled) /* weight decay shrinks the parameter and stays out of the gradient */ \
+  /* What other packages do differently. */                                             \
+  ROW(rate_in_buffer)  /* the buffer of momentum gathers α g, not g */                  \
+  ROW(undamped_start)  /* the buffer of momentum starts as the first gradient */        \
+  ROW(uncorrected_eps) /* eps is added to √v, not to √v̂ */                              \
+  ROW(uncorrected_m)   /* bias correction, but not of m */                              \
+  ROW(uncorrected_v)                                                                    \
+  /* What a rule needs of its corrections besides. */                                   \
+  ROW(looks_ahead) /* those of the next step */                                         \
+  ROW(rectified)   /* the rectification */
+
 struct Hyperparameters {
-  double lr = 0, beta = 0, beta1 = 0, beta2 = 0, dampening = 0, momentum = 0;
-  double eps = 0, eps_root = 0;  // outside and inside of the root: √(v + eps_root) + eps
-  double weight_decay = 0;
-  bool bias_correction = false;
+#define GRADSTEP_NUMBER(name, range) double name = 0;
+#define GRADSTEP_FLAG(name) bool name = false;
+  GRADSTEP_NUMBERS(GRADSTEP_NUMBER)
+  GRADSTEP_FLAGS(GRADSTEP_FLAG)
+#undef GRADSTEP_NUMBER
+#undef GRADSTEP_FLAG
+  double t = 1;  // the number of the step, from 1 on
   // 1 − βᵗ of each β where there is bias correction, and 1 where there is none.
   double correction = 1, correction1 = 1, correction2 = 1;
+  double weights = 1;  // their sum in an average of momentum, this step's among them
+  // NAdam's factors of momentum in this step and the next, and one minus their products up to each.
+  double mu = 0, mu_next = 0, mu_correction = 1, mu_next_correction = 1;
+  double rectification = 0;  // RAdam's; 0 where there is none yet
 };
 
 // Constants are computed in double and rounded once; 1 − β is exact in double for β ≥ ½.
@@ -39,55 +82,67 @@ struct EWA {
   }
 };
 
-// The sum of the weights in a momentum average after t steps: what bias correction divides by.
-static inline double momentum_weight(const Hyperparameters& h) {
+// What bias correction of Momentum divides by: the sum of the weights in the average after t steps.
+static inline double momentum_weights(const Hyperparameters& h) {
   return (1 - h.dampening) * h.correction / (1 - h.beta);
 }
+
+// What the two forms of Momentum share.
+template <class T>
+struct MomentumConstants {
+  T beta, rest, rate;
+  GRADSTEP_INLINE MomentumConstants(const Hyperparameters& h, bool ahead) : beta(T(h.beta)) {
+    const double kept = 1 - h.dampening;
+    const double correction = !h.bias_correction ? 1.0
+                              : ahead            ? h.beta * h.weights + kept
+                                                 : h.weights;
+    const double comes_in = h.undamped_start && h.t == 1 ? 1.0 : kept;
+    rest = T(h.rate_in_buffer ? h.lr * comes_in : comes_in);
+    rate = T(h.rate_in_buffer ? 1.0 : h.lr / correction);
+  }
+  GRADSTEP_INLINE T first_moment(T m, T g) const {
+    return settle(beta * m + rest * g, Floor<T>::scaled);
+  }
+};
 
 // m := β m + (1−d) g; w := w − α m. Dampening d = β makes m an average, d = 0 the heavy ball
 // (Polyak 1964; Sutskever et al. 2013, section 2).
 template <class T>
-struct Momentum {
-  T beta, rest, rate;
-  GRADSTEP_INLINE explicit Momentum(const Hyperparameters& h)
-      : beta(T(h.beta)),
-        rest(T(1 - h.dampening)),
-        rate(T(h.lr / (h.bias_correction ? momentum_weight(h) : 1.0))) {}
+struct Momentum : MomentumConstants<T> {
+  GRADSTEP_INLINE explicit Momentum(const Hyperparameters& h) : MomentumConstants<T>(h, false) {}
   GRADSTEP_INLINE void update(T& w, T g, T& m) const {
-    m = settle(beta * m + rest * g, Floor<T>::scaled);
-    w -= rate * m;
+    m = this->first_moment(m, g);
+    w -= this->rate * m;
   }
 };
 
 // m as above; w := w − α (β m + (1−d) g): the gradient counts a second time, as if looked ahead
 // (Nesterov 1983, in the form of Sutskever et al. 2013, section 2).
 template <class T>
-struct Nesterov {
-  T beta, rest, rate;
-  GRADSTEP_INLINE explicit Nesterov(const Hyperparameters& h)
-      : beta(T(h.beta)),
-        rest(T(1 - h.dampening)),
-        rate(
-            T(h.lr / (h.bias_correction ? h.beta * momentum_weight(h) + (1 - h.dampening) : 1.0))) {
-  }
+struct Nesterov : MomentumConstants<T> {
+  GRADSTEP_INLINE explicit Nesterov(const Hyperparameters& h) : MomentumConstants<T>(h, true) {}
   GRADSTEP_INLINE void update(T& w, T g, T& m) const {
-    m = settle(beta * m + rest * g, Floor<T>::scaled);
-    w -= rate * (beta * m + rest * g);
+    m = this->first_moment(m, g);
+    w -= this->rate * (this->beta * m + this->rest * g);
   }
 };
 
-// What the four forms of RMSprop share (Hinton, Coursera 2012, lecture 6e; centred: Graves 2013,
-// section 4.2).
+// What the forms of RMSprop share (Hinton, Coursera 2012, lecture 6e; centred: Graves 2013,
+// section 4.2). Where v is bias-corrected, the quotient is multiplied out by √(1−βᵗ), as in Adam.
 template <class T>
 struct RMSpropConstants {
-  T lr, beta, rest, momentum, eps, eps_root, largest = Floor<T>::largest;
+  T lr, beta, rest, momentum, scale, eps, eps_root, inverse, largest = Floor<T>::largest;
   GRADSTEP_INLINE explicit RMSpropConstants(const Hyperparameters& h)
-      : lr(T(h.lr)),
+      : lr(T(h.rate_in_buffer ? 1.0 : h.lr)),
         beta(T(h.beta)),
         rest(T(1 - h.beta)),
         momentum(T(h.momentum)),
-        eps(positive<T>(h.eps)),
-        eps_root(positive<T>(h.eps_root)) {}
+        eps_root(positive<T>(h.eps_root * h.correction)),
+        inverse(T(1 / h.correction)) {
+    const double root = square_root(h.correction);
+    scale = T(h.rate_in_buffer ? h.lr * root : root);
+    eps = positive<T>(h.eps * root);
+  }
 
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
@@ -96,11 +151,13 @@ struct RMSpropConstants {
     return bounded(beta * v + (rest * g) * g, largest);
   }
   GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
-  static GRADSTEP_INLINE T variance(T v, T m) {
-    const T difference = v - m * m;
+  GRADSTEP_INLINE T variance(T v, T m) const {
+    const T difference = v - m * m * inverse;
     return difference < T(0) ? T(0) : difference;
   }
-  GRADSTEP_INLINE T normalised(T g, T v) const { return g / (square_root(v + eps_root) + eps); }
+  GRADSTEP_INLINE T normalised(T g, T v) const {
+    return scale * g / (square_root(v + eps_root) + eps);
+  }
   GRADSTEP_INLINE T buffer(T b, T u) const { return settle(momentum * b + u, Floor<T>::scaled); }
 };
 
@@ -149,7 +206,7 @@ struct CenteredRMSpropMomentum : RMSpropConstants<T> {
   }
 };
 
-// What the two forms of Adam share (Kingma & Ba 2015, algorithm 1).
+// What Adam and its kin share (Kingma & Ba 2015, algorithm 1).
 //
 //   w := w − α m̂ / (√(v̂ + eps_root) + eps),   m̂ = m/(1−β₁ᵗ),   v̂ = v/(1−β₂ᵗ)
 //
@@ -162,7 +219,7 @@ struct AdamConstants {
       : beta1(T(h.beta1)), rest1(T(1 - h.beta1)), beta2(T(h.beta2)), rest2(T(1 - h.beta2)) {
     const double root = square_root(h.correction2);
     rate = T(h.lr * root / h.correction1);
-    eps = positive<T>(h.eps * root);
+    eps = positive<T>(h.uncorrected_eps ? h.eps : h.eps * root);
     eps_root = positive<T>(h.eps_root * h.correction2);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
@@ -172,9 +229,8 @@ struct AdamConstants {
   GRADSTEP_INLINE T second_moment(T v, T g) const {
     return bounded(beta2 * v + (rest2 * g) * g, largest);
   }
-  GRADSTEP_INLINE T change(T m, T v) const {
-    return (rate * m) / (square_root(v + eps_root) + eps);
-  }
+  GRADSTEP_INLINE T root(T v) const { return square_root(v + eps_root) + eps; }
+  GRADSTEP_INLINE T change(T m, T v) const { return (rate * m) / root(v); }
 };
 
 template <class T>
@@ -199,6 +255,10 @@ struct AMSGrad : AdamConstants<T> {
     w -= this->change(m, v_max);
   }
 };
+
+// The factor of momentum of step t; `left` is 0.96 to the power of t ψ (Dozat 2016, section 3, with
+// the schedule of Sutskever et al. 2013 in its form).
+static inline double nadam_factor(double beta1, double left) { return beta1 * (1 - 0.5 * left); }
 
 // The table: a name, the rule, its state in the order of the arguments of `update`.
 #define GRADSTEP_RULES(ROW)                                                \

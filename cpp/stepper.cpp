@@ -2,6 +2,7 @@
 #include "stepper.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 #include "dispatch.hpp"
@@ -79,16 +80,18 @@ Stepper::Stepper(std::int64_t t) : t_(t) { require_count(t); }
 
 int Stepper::traverse(visitproc visit, void* arg) const {
   for (const Group& group : groups_) {
-    for (const auto& entry : group.schedules) Py_VISIT(entry.second.ptr());
+    for (const Schedule& schedule : group.schedules) Py_VISIT(schedule.function.ptr());
     Py_VISIT(group.given.ptr());
+    Py_VISIT(group.mu_product.ptr());
   }
   for (const Parameter& parameter : parameters_) {
     Py_VISIT(parameter.w.ptr());
     for (const py::array& state : parameter.states) Py_VISIT(state.ptr());
   }
   for (const py::object& gradient : gradients_) Py_VISIT(gradient.ptr());
-  Py_VISIT(flatten_.ptr());
-  for (const py::tuple& keys : keys_) Py_VISIT(keys.ptr());
+  Py_VISIT(expected_.flatten.ptr());
+  for (const py::tuple& keys : expected_.keys) Py_VISIT(keys.ptr());
+  Py_VISIT(layout_.ptr());
   return 0;
 }
 
@@ -97,11 +100,11 @@ void Stepper::let_go() {
     Schedules dropped;
     dropped.swap(group.schedules);
   }
-  const py::object dropped = std::move(flatten_);
+  const py::object dropped = std::move(expected_.flatten);
 }
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                                   const py::dict& hyperparameters, py::object given) {
+                                   const Told& told, py::object given) {
   if (start < 0 || start > t) {
     throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
   }
@@ -109,31 +112,89 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
   group.rule = find_rule(rule);
   group.start = start;
   group.given = std::move(given);
-  for (const auto& [key, value] : hyperparameters) {
-    const std::string name = py::cast<std::string>(key);
-    if (set_flag(group.values, name, value)) continue;
+  Corrections::Products& products = group.corrections.products;
+  bool damped = false;
+  for (const auto& [name, known_as, value] : told) {
+    if (set_flag(group.values, name, known_as, value)) continue;
     const NumberField* field = find_number(name);
     if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
-    py::object number = py::reinterpret_borrow<py::object>(value);
+    py::object number = value;
     if (PyCallable_Check(value.ptr())) {
-      group.schedules.emplace_back(field, number);
+      if (field->member == &Hyperparameters::initial_v) {
+        throw py::type_error(known_as + " must be a number, as v starts from it, got a callable");
+      }
+      group.schedules.push_back({field, known_as, value});
       number = value(t);
     }
-    group.values.*field->member = checked_number(*field, number);
+    group.values.*field->member = checked_number(*field, known_as, number);
+    // NAdam's factors are a schedule of their own.
+    if (field->member == &Hyperparameters::momentum_decay) products[Corrections::of_mu].kept = true;
+    damped |= field->member == &Hyperparameters::dampening;
   }
-  for (const auto& entry : group.schedules) {
-    if (group.values.bias_correction && entry.first->below_one) {
-      throw py::value_error(std::string(entry.first->name) +
-                            " cannot follow a schedule together with bias_correction=True: the "
-                            "correction assumes one value for all steps; switch it off");
+  for (const Schedule& schedule : group.schedules) {
+    for (int kind = 0; kind < Corrections::of_mu; ++kind) {
+      products[kind].kept |= schedule.field->name == std::string(Corrections::names[kind]);
     }
+    const auto member = schedule.field->member;
+    products[Corrections::of_weights].kept |=
+        damped && (member == &Hyperparameters::beta || member == &Hyperparameters::dampening);
   }
   return group;
 }
 
-int Stepper::add_group(const std::string& rule, const py::dict& hyperparameters, py::object given) {
+namespace {
+
+// The products of a group that goes on from another: what that kept is kept, and where it kept none,
+// the power that stood for it is what a schedule goes on from.
+void go_on(Corrections::Products& products, const Corrections::Products& before,
+           const Hyperparameters& values, std::int64_t steps) {
+  const DefaultFloatingPointMode mode;
+  const double betas[] = {values.beta, values.beta1, values.beta2};
+  for (int kind = 0; kind < Corrections::kinds; ++kind) {
+    if (before[kind].kept) {
+      products[kind] = before[kind];
+    } else if (kind < Corrections::of_mu) {
+      products[kind].value = Powers().power(betas[kind], steps);
+    }
+  }
+  if (!before[Corrections::of_weights].kept) {
+    Hyperparameters then = values;
+    then.correction = Powers().one_minus(values.beta, steps);
+    products[Corrections::of_weights].value = {momentum_weights(then), 0.0};
+  }
+}
+
+// Takes over what was saved: all that is kept here, and what else was kept there.
+void restore(Corrections::Products& products, const Stepper::Products& saved) {
+  std::size_t known = 0;
+  for (int kind = 0; kind < Corrections::kinds; ++kind) {
+    const std::string name = Corrections::names[kind];
+    const auto found = saved.find(name);
+    if (found == saved.end()) {
+      if (!products[kind].kept) continue;
+      throw py::value_error("a group of the state lacks the product of " + name +
+                            " over the steps taken, which a schedule here goes on from");
+    }
+    if (kind == Corrections::of_mu && !products[kind].kept) continue;
+    const auto [high, low] = found->second;
+    const double most = kind == Corrections::of_weights ? 0x1p53 : 1.0;
+    if (!(high >= 0 && high <= most && low >= -0x1p-53 && low <= 0x1p-53)) {
+      throw py::value_error("the product of " + name + " in the state must be from 0 to " +
+                            (most == 1.0 ? "1" : "2 to the power of 53"));
+    }
+    products[kind] = {true, {high, low}};
+    ++known;
+  }
+  if (known != saved.size()) throw py::value_error("the state has products that are unknown here");
+}
+
+}  // namespace
+
+int Stepper::add_group(const std::string& rule, const Told& told, py::object given,
+                       std::optional<std::int64_t> start, py::object mu_product) {
   const Turn turn(*this);
-  Group made = make_group(rule, 0, t(), hyperparameters, std::move(given));
+  Group made = make_group(rule, start.value_or(t()), t(), told, std::move(given));
+  made.mu_product = std::move(mu_product);
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   groups_.push_back(std::move(made));
   return static_cast<int>(groups_.size()) - 1;
@@ -153,11 +214,18 @@ void Stepper::change(const std::vector<Change>& changes, std::optional<std::int6
   require_count(t);
   std::vector<Group> made;
   made.reserve(changes.size());
-  for (const auto& [index, rule, hyperparameters, before, given, new_start] : changes) {
+  for (const auto& [index, rule, told, before, given, new_start, products] : changes) {
     if (!group_at(index).given.is(before)) refuse_turn();  // another's change would be lost
     const std::string own = active_table().rules[group_at(index).rule].name;
     const std::int64_t start = new_start.value_or(group_at(index).start);
-    made.push_back(make_group(rule, start, t, hyperparameters, given));
+    made.push_back(make_group(rule, start, t, told, given));
+    Corrections& corrections = made.back().corrections;
+    if (products) {
+      restore(corrections.products, *products);
+    } else {
+      const Group& old = group_at(index);
+      go_on(corrections.products, old.corrections.products, old.values, t - start);
+    }
     if (state_names(rule) != state_names(own)) {
       std::string message = "the group steps by '";
       message.append(own).append("', but this would need '").append(rule);
@@ -227,13 +295,21 @@ void Stepper::Restored::copy() const {
 py::tuple Stepper::snapshot() {
   const Turn turn(*this);
   py::list groups, states;
-  for (const Group& group : groups_) groups.append(py::make_tuple(group.given, group.start));
+  for (const Group& group : groups_) {
+    py::dict products;
+    for (int kind = 0; kind < Corrections::kinds; ++kind) {
+      const Corrections::Product& product = group.corrections.products[kind];
+      if (!product.kept) continue;
+      products[Corrections::names[kind]] = py::make_tuple(product.value.high, product.value.low);
+    }
+    groups.append(py::make_tuple(group.given, group.start, products));
+  }
   for (const Parameter& parameter : parameters_) {
     py::list copies;
     for (const py::array& state : parameter.states) copies.append(state.attr("copy")("K"));
     states.append(std::move(copies));
   }
-  return py::make_tuple(t(), std::move(groups), std::move(states));
+  return py::make_tuple(t(), std::move(groups), std::move(states), layout());
 }
 
 py::object Stepper::given(int group) {
@@ -249,16 +325,17 @@ double Stepper::get(int group, const std::string& name) {
 
 // A schedule is the user's code, and may do anything, even change this group: nothing here refers
 // to it while a schedule is called.
-GroupValues Stepper::scheduled_values(int group) {
-  GroupValues values;
+Hyperparameters Stepper::scheduled_values(int group) {
+  Hyperparameters values;
   Schedules schedules;
   {
     const std::lock_guard<std::mutex> lock(groups_mutex_);
     values = group_at(group).values;
     schedules = group_at(group).schedules;
   }
-  for (const auto& [field, schedule] : schedules) {
-    values.*field->member = checked_number(*field, schedule(t()));
+  for (const Schedule& schedule : schedules) {
+    const NumberField& field = *schedule.field;
+    values.*field.member = checked_number(field, schedule.name, schedule.function(t()));
   }
   return values;
 }
@@ -277,29 +354,75 @@ void Stepper::append(Parameter parameter) {
   parameters_.push_back(std::move(parameter));
 }
 
-Stepper::States Stepper::add_parameters(int group, const std::vector<std::string>& names,
-                                        const py::sequence& arrays) {
+std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
+    const std::vector<NewGroup>& groups, const std::vector<NewParameters>& parameters) {
   const Turn turn(*this);
-  const int kinds = count_states(active_table().rules[group_at(group).rule]);
-  std::vector<Parameter> made;
-  std::vector<py::array> parameters;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const py::object given = arrays[i];
-    made.push_back(make_parameter(group, names[i], given));
-    parameters.push_back(made[i].w);
-  }
-  const StateMemory memory(parameters, kinds);
-  States windows(names.size());
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    made[i].keeps_states = true;
-    for (int kind = 0; kind < kinds; ++kind) {
-      made[i].states.push_back(memory.array(i, kind));
-      windows[i].push_back(memory.array(i, kind));
+  auto addition = std::make_unique<Addition>();
+  addition->first = groups_.size();
+  for (const auto& [label, rule, told, given] : groups) {
+    try {
+      addition->groups.push_back(make_group(rule, t(), t(), told, given));
+    } catch (const py::type_error& error) {
+      throw py::type_error(label + error.what());
+    } catch (const py::value_error& error) {
+      throw py::value_error(label + error.what());
     }
   }
-  // All or none: one without its state could not be stepped.
-  for (Parameter& parameter : made) append(std::move(parameter));
-  return windows;
+  for (const auto& [index, names, arrays] : parameters) {
+    const std::size_t behind = static_cast<std::size_t>(index) - addition->first;
+    if (behind >= addition->groups.size()) refuse_turn();  // another's addition came between
+    const int kinds = count_states(active_table().rules[addition->groups[behind].rule]);
+    std::vector<py::array> written;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const py::object given = arrays[i];
+      addition->parameters.push_back(make_parameter(index, names[i], given));
+      written.push_back(addition->parameters.back().w);
+    }
+    const StateMemory memory(written, kinds);
+    Parameter* made = addition->parameters.data() + (addition->parameters.size() - names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      made[i].keeps_states = true;
+      std::vector<py::array>& windows = addition->states.emplace_back();
+      for (int kind = 0; kind < kinds; ++kind) {
+        made[i].states.push_back(memory.array(i, kind));
+        windows.push_back(memory.array(i, kind));
+      }
+    }
+  }
+  return addition;
+}
+
+void Stepper::add(Addition& addition, Expected expected, py::object layout) {
+  const Turn turn(*this);
+  if (addition.first != groups_.size()) refuse_turn();  // another's addition would be displaced
+  const std::size_t parameters = parameters_.size();
+  slots_.reserve(parameters + addition.parameters.size());
+  try {
+    {
+      const std::lock_guard<std::mutex> lock(groups_mutex_);
+      for (const Group& group : addition.groups) {
+        groups_.push_back(group);
+        groups_.back().start = t();  // steps may have been taken since it was prepared
+      }
+    }
+    for (const Parameter& parameter : addition.parameters) parameters_.push_back(parameter);
+    judge();
+  } catch (...) {
+    judged_ = false;
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    while (groups_.size() > addition.first) groups_.pop_back();
+    while (parameters_.size() > parameters) parameters_.pop_back();
+    throw;
+  }
+  // What was kept goes with the arguments, and may run code, when all has changed.
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  std::swap(expected_, expected);
+  std::swap(layout_, layout);
+}
+
+py::object Stepper::layout() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return layout_;
 }
 
 void Stepper::add_parameter(int group, const std::string& name, py::handle w,
@@ -358,20 +481,40 @@ void Stepper::judge() {
     slot.orders = static_cast<Orders>(orders);
     slots_.push_back(slot);
   }
+  for (Group& group : groups_) judge_product(group);
   written_.require_disjoint();
   judged_ = true;
 }
 
-void Stepper::check() {
-  const Turn turn(*this);
-  judge();
+void Stepper::judge_product(Group& group) {
+  if (!group.mu_product || group.mu_product.is_none() || parameters_.empty()) return;
+  const Label label{Label::state, &parameters_.front().name, "mu_product"};
+  const py::array array = as_array(group.mu_product, label);
+  const View view = writable_view_of(array, label);
+  if (view.dtype != float64 || view.size != 1) {
+    throw py::value_error("mu_product must be an array of one float64, numpy.ones(1) at first");
+  }
+  double product;
+  std::memcpy(&product, view.geometry.data, sizeof product);
+  const bool first = t() == group.start;
+  if (!(product >= 0 && product <= 1) || (first && product != 1)) {
+    throw py::value_error(std::string("mu_product must be ") +
+                          (first ? "1 before the first step" : "from 0 to 1") + ", got " +
+                          py::cast<std::string>(py::str(py::float_(product))));
+  }
+  group.mu_product = array;
+  written_.add(view, label, true);
+  group.mu_data = view.geometry.data;
+  group.corrections.products[Corrections::of_mu].value = {product, 0.0};
 }
 
-void Stepper::expect(py::object flatten, const std::vector<py::tuple>& keys, bool listed) {
-  const Turn turn(*this);
-  flatten_ = std::move(flatten);
-  keys_ = keys;
-  listed_ = listed;
+// What has been prepared becomes the state of the groups. Cannot fail.
+void Stepper::take_products() {
+  for (Group& group : groups_) {
+    group.corrections.take();
+    const double product = group.corrections.products[Corrections::of_mu].value.high;
+    if (group.mu_data) std::memcpy(group.mu_data, &product, sizeof product);
+  }
 }
 
 // What goes with a gradient may run code, and a collection, which must not meet one that has gone.
@@ -412,17 +555,19 @@ void Stepper::require_one_each(std::size_t gradients) const {
 void Stepper::take(py::handle gradients) {
   bool found = false;
   if (PyDict_CheckExact(gradients.ptr())) {
-    for (std::size_t i = 0; i < keys_.size() && !found; ++i) {
-      found = look_up(gradients.ptr(), keys_[i]);
-      if (found && i > 0) std::swap(keys_[0], keys_[i]);
+    std::vector<py::tuple>& keys = expected_.keys;
+    for (std::size_t i = 0; i < keys.size() && !found; ++i) {
+      found = look_up(gradients.ptr(), keys[i]);
+      if (found && i > 0) std::swap(keys[0], keys[i]);
     }
   }
   if (!found) {
     drop_gradients();
-    const bool as_is = !flatten_ || (listed_ && PyList_CheckExact(gradients.ptr()) &&
-                                     py::len(gradients) == parameters_.size());
+    const bool as_is =
+        !expected_.flatten || (expected_.listed && PyList_CheckExact(gradients.ptr()) &&
+                               py::len(gradients) == parameters_.size());
     const py::object flat =
-        as_is ? py::reinterpret_borrow<py::object>(gradients) : flatten_(gradients);
+        as_is ? py::reinterpret_borrow<py::object>(gradients) : expected_.flatten(gradients);
     const auto sequence = py::cast<py::sequence>(flat);
     const std::size_t count = sequence.size();
     require_one_each(count);
@@ -439,19 +584,14 @@ void Stepper::take(py::handle gradients) {
 
 // The kernel and its constants, for the parameters of one dtype in a group.
 void Stepper::prepare(Group& group, DType dtype) {
-  const GroupValues& values = group.values;
+  const Hyperparameters& values = group.values;
   const Decay decay = values.weight_decay == 0 ? no_decay
                       : values.decoupled       ? decoupled_decay
                                                : coupled_decay;
   const Kernel& kernel = table_->rules[group.rule].kernels[dtype][decay];
   const DefaultFloatingPointMode mode;
-  auto h = static_cast<const Hyperparameters&>(values);
-  if (h.bias_correction) {
-    const std::int64_t t = this->t() + 1 - group.start;
-    h.correction = group.beta_powers.one_minus(h.beta, t);
-    h.correction1 = group.beta1_powers.one_minus(h.beta1, t);
-    h.correction2 = group.beta2_powers.one_minus(h.beta2, t);
-  }
+  Hyperparameters h = values;
+  group.corrections.prepare(h, t() + 1 - group.start);
   kernel.prepare(h, values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
   group.kernels[dtype] = &kernel;
 }
@@ -502,6 +642,9 @@ void Stepper::pin() {
     if (parameters_[i].keeps_states) continue;
     for (const py::array& state : parameters_[i].states) pins_.add(state);
   }
+  for (const Group& group : groups_) {
+    if (group.mu_data) pins_.add(group.mu_product);
+  }
 }
 
 void Stepper::step(py::handle gradients) {
@@ -518,7 +661,7 @@ void Stepper::step(py::handle gradients) {
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     if (!groups_[i].schedules.empty()) {
-      const GroupValues values = scheduled_values(static_cast<int>(i));
+      const Hyperparameters values = scheduled_values(static_cast<int>(i));
       const std::lock_guard<std::mutex> lock(groups_mutex_);
       groups_[i].values = values;
     }
@@ -541,6 +684,7 @@ void Stepper::step(py::handle gradients) {
   const auto take_step = [&] {
     const WholeForForks whole;
     sweep_.run(team);
+    take_products();
     t_.store(t() + 1, std::memory_order_relaxed);
   };
   if (releases_lock) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,42 +17,61 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "corrections.hpp"
 #include "hyperparameters.hpp"
-#include "powers.hpp"
 #include "sweep.hpp"
 
 namespace gradstep {
 
 class Stepper {
  public:
+  // What a group is told: hyperparameters by the names of the core, each with the name that its
+  // user knows it by, and a number, a truth value, or a schedule: a callable that gets the number
+  // of steps taken.
+  using Told = std::vector<std::tuple<std::string, std::string, py::object>>;
+  // Products over the steps taken, by their names in corrections.hpp: two numbers to be added.
+  using Products = std::map<std::string, std::pair<double, double>>;
   // What one group is to become: its index, rule, all its hyperparameters; what `given` was when
-  // the change was thought of, and is to be; its start, none to leave that as it is.
-  using Change =
-      std::tuple<int, std::string, py::dict, py::object, py::object, std::optional<std::int64_t>>;
+  // the change was thought of, and is to be; its start and products, none to leave those as they
+  // are.
+  using Change = std::tuple<int, std::string, Told, py::object, py::object,
+                            std::optional<std::int64_t>, std::optional<Products>>;
   // Arrays of state by parameter, in the order of `state_names(rule)`.
   using States = std::vector<std::vector<py::array>>;
 
   explicit Stepper(std::int64_t t);
 
-  // Adds a group that steps by the rule of that name. `hyperparameters` maps names to numbers,
-  // truth values, or schedules: callables that get the number of steps taken. `start` is how many
-  // had been taken before the group came: its corrections count from there. `given` is whatever the
-  // caller wants to find in `given(group)`: it changes with the group.
-  int add_group(const std::string& rule, const py::dict& hyperparameters, py::object given);
+  // Adds a group that steps by the rule of that name. `given` is whatever the caller wants to find
+  // in `given(group)`: it changes with the group. Its corrections count the steps after `start`,
+  // those still to come where that is none. `mu_product`, where it is not none, is an array of one
+  // number in which the caller keeps NAdam's product.
+  int add_group(const std::string& rule, const Told& told, py::object given,
+                std::optional<std::int64_t> start, py::object mu_product);
 
-  // Adds parameters with state of their own, zeros at first, and returns for each the arrays over
-  // that memory in the order of `state_names(rule)`. Whatever is done to them, the memory stays.
-  States add_parameters(int group, const std::vector<std::string>& names,
-                        const py::sequence& arrays);
   // Adds a parameter whose state the caller keeps, in the order of `state_names(rule)`.
   void add_parameter(int group, const std::string& name, py::handle w, const py::sequence& states);
 
-  // What a step checks, apart from the gradients.
-  void check();
-
+  // Groups and parameters with state of their own, zeros at first, that are not in the stepper yet.
+  struct Addition;
+  // Groups: what is said before anything wrong with it, a rule, what it is told, and what is given.
+  // Parameters: the index of a group, counted on from those that are there, names, and arrays.
+  // Changes nothing.
+  using NewGroup = std::tuple<std::string, std::string, Told, py::object>;
+  using NewParameters = std::tuple<int, std::vector<std::string>, py::sequence>;
+  std::unique_ptr<Addition> prepare_addition(const std::vector<NewGroup>& groups,
+                                             const std::vector<NewParameters>& parameters);
   // How gradients are given: a list where `listed`, or a dict with all of the keys in one of
   // `keys`, in the parameters' order; whatever is neither, `flatten` makes a sequence of.
-  void expect(py::object flatten, const std::vector<py::tuple>& keys, bool listed);
+  struct Expected {
+    py::object flatten;
+    std::vector<py::tuple> keys;  // what fitted last comes first
+    bool listed = true;
+  };
+  // Adds it, and replaces what gradients are expected and `layout()`: all of it, or nothing where a
+  // step would not be possible.
+  void add(Addition& addition, Expected expected, py::object layout);
+  // Whatever the caller wants to find with what was added.
+  py::object layout();
 
   // One step over all groups: everything is validated and allocated, then swept; t moves with it.
   // `gradients` are a sequence where nothing else is expected.
@@ -62,8 +82,8 @@ class Stepper {
   void change(const std::vector<Change>& changes, std::optional<std::int64_t> new_t,
               const std::optional<States>& states);
 
-  // t, for each group what was given and its start, and copies of all state that was added with its
-  // parameters; all as of one moment.
+  // t, for each group what was given, its start and its products, copies of all state that was
+  // added with its parameters, and the layout; all as of one moment.
   py::tuple snapshot();
 
   // A number by name; a scheduled one as its value for the next step.
@@ -78,14 +98,21 @@ class Stepper {
   void let_go();
 
  private:
-  using Schedules = std::vector<std::pair<const NumberField*, py::object>>;
+  struct Schedule {
+    const NumberField* field;
+    std::string name;  // that its user knows
+    py::object function;
+  };
+  using Schedules = std::vector<Schedule>;
   struct Group {
     int rule = 0;  // its row in the table
     std::int64_t start = 0;
-    GroupValues values;
+    Hyperparameters values;
     Schedules schedules;
     py::object given;
-    Powers beta_powers, beta1_powers, beta2_powers;
+    Corrections corrections;
+    py::object mu_product;  // none, or the array of the caller's that keeps it, and its memory
+    char* mu_data = nullptr;
     // Of the step under way; by dtype.
     const Kernel* kernels[dtype_count] = {};  // null: not prepared yet
     Constants constants[dtype_count];
@@ -119,9 +146,9 @@ class Stepper {
 
   Group& group_at(int group);  // to be called with `groups_mutex_` or in turn
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                          const py::dict& hyperparameters, py::object given);
+                          const Told& told, py::object given);
   std::vector<Restored> lay_out(const States& states) const;
-  GroupValues scheduled_values(int group);
+  Hyperparameters scheduled_values(int group);
   static Parameter make_parameter(int group, const std::string& name, py::handle w);
   void append(Parameter parameter);
   void judge();
@@ -129,6 +156,8 @@ class Stepper {
   void take(py::handle gradients);
   void drop_gradients();
   bool look_up(PyObject* gradients, const py::tuple& keys);
+  void judge_product(Group& group);
+  void take_products();
   void prepare(Group& group, DType dtype);
   void plan(std::size_t i);
   void plan_unusual(std::size_t i, Item& item);
@@ -140,9 +169,8 @@ class Stepper {
   // Never held while anything of Python's runs.
   std::mutex groups_mutex_;
   std::deque<Parameter> parameters_;
-  py::object flatten_;
-  std::vector<py::tuple> keys_;  // what fitted last comes first
-  bool listed_ = true;
+  Expected expected_;
+  py::object layout_ = py::none();
   // Whose turn it is: the generation of the process (threads.hpp), 0 where it is nobody's, and the
   // thread.
   std::atomic<int> busy_{0};
@@ -160,6 +188,13 @@ class Stepper {
   Sweep sweep_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
   Pins pins_;
+};
+
+struct Stepper::Addition {
+  std::size_t first;  // how many groups there were
+  std::vector<Group> groups;
+  std::vector<Parameter> parameters;
+  States states;  // by parameter, in the order of `state_names(rule)`; the memory outlives them
 };
 
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.

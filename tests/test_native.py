@@ -96,7 +96,10 @@ HYPERPARAMETERS = {
     "momentum": 0.7,
     "eps": 1e-4,
     "eps_root": 1e-8,
-    "bias_correction": True,
+    "momentum_decay": 0.004,
+    "threshold": 5.0,
+    "lr_decay": 0.5,
+    **dict.fromkeys(["bias_correction", "looks_ahead", "rectified"], True),
 }
 DECAYS: dict[str, dict[str, float | bool]] = {
     "none": {},
@@ -129,8 +132,9 @@ def test_the_bits_of_the_table_through_python(rule: str) -> None:
             continue
         w = values(0, int(size)).astype(dtype)
         stepper = _core.new_stepper()
-        group = stepper.add_group(rule, HYPERPARAMETERS | DECAYS[decay])
-        (states,) = stepper.add_parameters(group, ["w"], [w])
+        told = [(name, name, value) for name, value in (HYPERPARAMETERS | DECAYS[decay]).items()]
+        states = [np.zeros_like(w) for _ in _core.state_names(rule)]
+        stepper.add_parameter(stepper.add_group(rule, told), "w", w, states)
         for step in (1, 2, 3):
             stepper.step([values(step, int(size)).astype(dtype)])
         found = [f"w={crc32(w)}"]

@@ -7,6 +7,7 @@ functions, ``gradstep.schedules`` learning rates over time.
 from gradstep import functional, schedules
 from gradstep.averaging import EWA, ewa
 from gradstep.batches import MiniBatches
+from gradstep.groups import by_name
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
 from gradstep.parallel import cpu_info, get_num_threads, set_num_threads, threads
@@ -22,6 +23,7 @@ __all__ = [
     "Momentum",
     "Optimizer",
     "RMSprop",
+    "by_name",
     "cpu_info",
     "ewa",
     "functional",

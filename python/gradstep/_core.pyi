@@ -4,7 +4,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Values: TypeAlias = Mapping[str, float | bool | Callable[[int], float]]
+# Hyperparameters: the name here, the name that the user knows, a number, truth value or schedule.
+Told: TypeAlias = Sequence[tuple[str, str, Any]]
+Products: TypeAlias = Mapping[str, tuple[float, float]]
 
 def isas() -> list[str]: ...
 def isa() -> str: ...
@@ -34,27 +36,50 @@ def state_names(rule: str) -> list[str]: ...
 def is_number(value: object) -> bool: ...
 def new_stepper(t: int = 0) -> Stepper: ...
 
+class Addition:
+    @property
+    def states(self) -> list[list[NDArray[Any]]]: ...
+
 class Stepper:
-    def add_group(self, rule: str, hyperparameters: Values, given: Any = None) -> int: ...
-    def add_parameters(
-        self, group: int, names: Sequence[str], arrays: Sequence[object]
-    ) -> list[list[NDArray[Any]]]: ...
-    def add_parameter(self, group: int, name: str, w: object, states: Sequence[object]) -> None: ...
-    def check(self) -> None: ...
-    def expect(
+    def add_group(
         self,
+        rule: str,
+        told: Told,
+        given: Any = None,
+        start: int | None = None,
+        mu_product: object = None,
+    ) -> int: ...
+    def add_parameter(self, group: int, name: str, w: object, states: Sequence[object]) -> None: ...
+    def prepare_addition(
+        self,
+        groups: Sequence[tuple[str, str, Told, Any]],
+        parameters: Sequence[tuple[int, Sequence[str], Sequence[object]]],
+    ) -> Addition: ...
+    def add(
+        self,
+        addition: Addition,
         flatten: Callable[[Any], Sequence[Any]],
         keys: Sequence[tuple[Hashable, ...]],
         listed: bool,
+        layout: Any,
     ) -> None: ...
+    @property
+    def layout(self) -> Any: ...
     def step(self, gradients: object) -> None: ...
     def change(
         self,
-        changes: Sequence[tuple[int, str, Values, Any, Any, int | None]],
+        changes: Sequence[tuple[int, str, Told, Any, Any, int | None, Products | None]],
         t: int | None = None,
         states: Sequence[Sequence[NDArray[Any]]] | None = None,
     ) -> None: ...
-    def snapshot(self) -> tuple[int, list[tuple[Any, int]], list[list[NDArray[Any]]]]: ...
+    def snapshot(
+        self,
+    ) -> tuple[
+        int,
+        list[tuple[Any, int, dict[str, tuple[float, float]]]],
+        list[list[NDArray[Any]]],
+        Any,
+    ]: ...
     def get(self, group: int, name: str) -> float: ...
     def given(self, group: int) -> Any: ...
     @property

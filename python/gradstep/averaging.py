@@ -202,7 +202,7 @@ class EWA:
 
 def _stepper(beta: float, t: int) -> _core.Stepper:
     stepper = _core.new_stepper(t)
-    stepper.add_group("ewa", {"beta": beta})
+    stepper.add_group("ewa", [("beta", "beta", beta)])
     return stepper
 
 

@@ -6,11 +6,19 @@ Their ranges are the core's to judge. Parameters and state are in optimizer.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from gradstep import _core, checks, schedules
+from gradstep.structure import Structure
+
+# By which rule of the core a group with given hyperparameters steps, and what the core is told: by
+# its name, by the name that the user knows, and the value.
+RuleOf: TypeAlias = Callable[[Mapping[str, Any]], str]
+Told: TypeAlias = Callable[[Mapping[str, Any]], list[tuple[str, str, Any]]]
 
 
 class Group(MutableMapping[str, Any]):
@@ -19,18 +27,11 @@ class Group(MutableMapping[str, Any]):
     Assigning checks the value and takes effect at the next step. Names cannot be added or removed.
     """
 
-    def __init__(
-        self,
-        stepper: _core.Stepper,
-        values: Mapping[str, Any],
-        rule_of: Callable[[Mapping[str, Any]], str],
-        core_values: Callable[[Mapping[str, Any]], dict[str, Any]],
-    ) -> None:
+    def __init__(self, stepper: _core.Stepper, index: int, rule_of: RuleOf, told: Told) -> None:
         self._stepper = stepper
         self._rule_of = rule_of
-        self._core_values = core_values
-        taken = {name: own(value) for name, value in values.items()}
-        self.index = stepper.add_group(rule_of(taken), core_values(taken), taken)
+        self._told = told
+        self.index = index
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -72,6 +73,11 @@ class Group(MutableMapping[str, Any]):
             raise ValueError(
                 f"no hyperparameter {checks.shown(name)}; there are {', '.join(values)}"
             )
+        started = ("initial_v", name) in [told[:2] for told in self._told(values)]
+        if started and not (isinstance(value, int | float) and value == values[name]):
+            raise ValueError(
+                f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
+            )
         return Change(self, values, {**values, name: value})
 
     def restored(self, saved: Mapping[str, Any]) -> tuple[Change, list[str]]:
@@ -82,8 +88,8 @@ class Group(MutableMapping[str, Any]):
             raise ValueError(
                 f"group {self.index} of the state has an 'own' of {checks.shown(kept)}"
             )
-        names = {*values, "own", "start"} - set(kept)
-        wrong = names.symmetric_difference(saved) - {"own"}
+        names = {*values, "own", "start", "products"} - set(kept)
+        wrong = names.symmetric_difference(saved) - {"own", "products"}
         if wrong:
             raise ValueError(
                 f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
@@ -96,7 +102,90 @@ class Group(MutableMapping[str, Any]):
             raise ValueError(
                 f"group {self.index} of the state is nested too deeply, or holds itself"
             ) from error
-        return Change(self, values, restored, checks.count("start", saved["start"])), kept
+        start = checks.count("start", saved["start"])
+        return Change(self, values, restored, start, _products(saved.get("products", {}))), kept
+
+
+@dataclass(frozen=True)
+class ByName:
+    """Parameters of which some have other hyperparameters; see `by_name`."""
+
+    params: Any
+    overrides: Mapping[str, Mapping[str, Any]]
+
+    def indices(self, structure: Structure) -> list[int]:
+        """Return for each array 0, or counted from 1 which of the overrides it has."""
+        patterns = list(self.overrides)
+        indices = []
+        for name in structure.names:
+            fitting = (i for i, pattern in enumerate(patterns) if fnmatchcase(name, pattern))
+            indices.append(1 + next(fitting, -1))
+        idle = [pattern for i, pattern in enumerate(patterns) if 1 + i not in indices]
+        if idle:
+            raise ValueError(
+                f"the pattern {idle[0]!r} fits no parameter, or only such as an earlier one fits; "
+                f"the parameters are {', '.join(structure.names)}"
+            )
+        return indices
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Parameters of which those where `mask` is False have other hyperparameters."""
+
+    params: Any
+    mask: Any
+    values: Mapping[str, Any]
+
+    @property
+    def overrides(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is said of them, and the hyperparameters."""
+        return {"masked": self.values}
+
+    def indices(self, structure: Structure) -> list[int]:
+        """Return for each array 0, or 1 where it is masked."""
+        return [0 if taken else 1 for taken in structure.spread(self.mask)]
+
+
+def by_name(params: Any, overrides: Mapping[str, Mapping[str, Any]]) -> ByName:
+    """Give some parameters other hyperparameters, chosen by name.
+
+    Parameters
+    ----------
+    params
+        One array, a list or tuple of arrays, or a dict (nesting allowed).
+    overrides : mapping
+        Patterns of names, and the hyperparameters of the parameters they fit, as in
+        ``{"b*": {"weight_decay": 0.0}}``. ``*`` stands for any characters, ``?`` for one, ``[ab]``
+        for one of those. Where several fit a name, the first one counts.
+
+    Returns
+    -------
+    ByName
+        What an optimizer takes as `params`. Gradients keep the structure of `params`.
+
+    Raises
+    ------
+    TypeError
+        If `overrides` is no mapping of mappings.
+    ValueError
+        By the optimizer, if a pattern fits nothing or a hyperparameter is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> params = {"W1": np.ones(1), "b1": np.ones(1)}
+    >>> opt = gs.AdamW(gs.by_name(params, {"b*": {"weight_decay": 0.0}}), lr=0.1, weight_decay=0.5)
+    >>> opt.step({"dW1": np.zeros(1), "db1": np.zeros(1)})
+    >>> params
+    {'W1': array([0.95]), 'b1': array([1.])}
+    """
+    taken = {}
+    for pattern, values in checks.mapping("overrides", overrides).items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"a pattern must be text, got {checks.shown(pattern)}")
+        taken[pattern] = checks.mapping(f"overrides[{pattern!r}]", values)
+    return ByName(params, taken)
 
 
 class Change(NamedTuple):
@@ -106,6 +195,7 @@ class Change(NamedTuple):
     before: Mapping[str, Any]  # `_values` as they were when the change was thought of
     values: Mapping[str, Any]  # all that it is to have
     start: int | None = None  # None: as it is
+    products: dict[str, tuple[float, float]] | None = None  # None: go on from those that are kept
 
 
 def change_all(
@@ -116,13 +206,33 @@ def change_all(
 ) -> None:
     """Change groups, and t and all state where given: all of it, or nothing where any is refused."""
     planned = []
-    for group, before, values, start in changes:
-        taken = {name: own(value) for name, value in values.items()}
-        core = group._core_values(taken)
-        planned.append((group.index, group._rule_of(taken), core, before, taken, start))
+    for group, before, values, start, products in changes:
+        rule, told, taken = resolved(values, group._rule_of, group._told)
+        planned.append((group.index, rule, told, before, taken, start, products))
     # One call, so that an interruption finds all of it done or nothing. The core refuses what was
     # thought of before another thread changed the same group.
     stepper.change(planned, t, states)
+
+
+def resolved(
+    values: Mapping[str, Any], rule_of: RuleOf, told: Told
+) -> tuple[str, list[tuple[str, str, Any]], dict[str, Any]]:
+    """Return the rule of a group with these hyperparameters, what the core is told, and the group's own values."""
+    taken = {name: own(value) for name, value in values.items()}
+    return rule_of(taken), told(taken), taken
+
+
+def _products(saved: object) -> dict[str, tuple[float, float]]:
+    """Return saved products over the steps taken: each is the sum of two numbers."""
+    products = {}
+    for name, value in checks.mapping("products of the state", saved).items():
+        pair = isinstance(value, list | tuple) and len(value) == 2
+        if not pair or not all(type(number) is float for number in value):
+            raise ValueError(
+                f"a product of the state must be two floats, got {checks.shown(value)}"
+            )
+        products[str(name)] = (value[0], value[1])
+    return products
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,28 +9,52 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from gradstep import _core, checks
-from gradstep.groups import Change, Group, change_all, own, plain
+from gradstep.groups import ByName, Change, Group, Masked, change_all, own, plain, resolved
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+class _Plan(NamedTuple):
+    """A group to come, as the core takes it."""
+
+    label: str  # before what is wrong with it
+    rule: str
+    told: list[tuple[str, str, Any]]
+    values: dict[str, Any]
+
+    def start(self, parameter: str, state: Mapping[str, Array]) -> None:
+        """Fill new state with what it starts from, where that is not zero."""
+        for name, known_as, value in self.told:
+            if name != "initial_v":
+                continue
+            if value > float(np.finfo(state["v"].dtype).max):
+                raise ValueError(
+                    f"{self.label}{known_as} must be finite in {state['v'].dtype}, the type of "
+                    f"parameter {parameter!r}, got {checks.shown(value)}"
+                )
+            state["v"][...] = value
+
+
+class _Layout(NamedTuple):
+    """What an optimizer is over, replaced as a whole: an interruption finds one or the other."""
+
+    params: Any
+    # In which structures gradients come: one, or where `listed` a list of them, one for each group.
+    structures: tuple[Structure, ...]
+    listed: bool
+    groups: tuple[Group, ...]
+    members: tuple[tuple[str, ...], ...]  # of each group, the names of its parameters
+    state: Mapping[str, Mapping[str, Array]]
+
+
 class Optimizer:
     """What all optimizers of this package have in common; use one of its subclasses.
-
-    Attributes
-    ----------
-    params
-        The structure given at construction; its arrays are updated in place.
-    groups : list of mappings
-        The hyperparameters of each group. Assigning to one changes it from the next step on.
-    state : mapping
-        The arrays of state by parameter and name: ``state["W1"]["m"]``.
 
     Notes
     -----
@@ -42,91 +66,182 @@ class Optimizer:
     _selectors: ClassVar[frozenset[str]] = frozenset({"nesterov", "centered", "amsgrad"})
     # Hyperparameters on which it depends what state a rule keeps.
     _shapes: ClassVar[frozenset[str]] = frozenset({"momentum", "centered", "amsgrad"})
-    # Whether weight decay shrinks the parameter instead of entering the gradient.
-    _decoupled: ClassVar[bool] = False
+    # What the core calls a hyperparameter that has another name here.
+    _names: ClassVar[Mapping[str, str]] = {}
+    # What the core is told besides.
+    _fixed: ClassVar[Mapping[str, Any]] = {}
+    # What the learning rate is called.
+    _rate: ClassVar[str] = "lr"
     # What its function calls parameters and gradients.
     _arguments: ClassVar[tuple[str, str]] = ("w", "g")
 
     def __init__(self, params: Any, **hyperparameters: Any) -> None:
-        self.params = params
+        self._defaults = hyperparameters
         self._stepper = _core.new_stepper()
-        self._structures: list[Structure] = []
-        self.groups: list[Group] = []
-        self._state: dict[str, Mapping[str, Array]] = {}
-        # To be looked at and filled, not to be given other arrays, which a step would not see.
-        self.state: Mapping[str, Mapping[str, Array]] = MappingProxyType(self._state)
+        if isinstance(params, ByName | Masked):
+            if _is_list_of_groups(params.params):
+                raise ValueError("groups cannot be grouped by name; give the parameters alone")
+            self._add_by_name(params)
+            return
+        listed = _is_list_of_groups(params)
+        self._extend(
+            _Layout(params, (), listed, (), (), {}), params if listed else [{"params": params}]
+        )
 
-        self._grouped = _is_list_of_groups(params)
-        entries = params if self._grouped else [{"params": params}]
-        planned = []
-        first = 0
+    @property
+    def params(self) -> Any:
+        """The structure given at construction; its arrays are updated in place."""
+        return self._layout.params
+
+    @property
+    def groups(self) -> list[Group]:
+        """The hyperparameters of each group. Assigning to one changes it from the next step on."""
+        return list(self._layout.groups)
+
+    @property
+    def state(self) -> Mapping[str, Mapping[str, Array]]:
+        """The arrays of state by parameter and name: ``state["W1"]["m"]``.
+
+        They are to be looked at and filled. Others in their place, which a step would not see,
+        cannot be put there.
+        """
+        return self._layout.state
+
+    @property
+    def _layout(self) -> _Layout:
+        return self._stepper.layout  # type: ignore[no-any-return]
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with hyperparameters of their own; steps take a gradient of them from now on.
+
+        Parameters
+        ----------
+        group : mapping
+            ``"params"`` and any of the hyperparameters; the others are those that this optimizer
+            was made with. A position stands for a name as if it had been there from the start.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As at construction; nothing has changed.
+        RuntimeError
+            If another thread is stepping this optimizer.
+
+        Notes
+        -----
+        Gradients come as a list with one entry for each group from then on, also where there were
+        no groups before. State starts at zero, and bias correction counts the group's own steps.
+
+        Examples
+        --------
+        >>> import numpy as np, gradstep as gs
+        >>> W, b = np.ones(2), np.ones(1)
+        >>> opt = gs.SGD(W, lr=0.5)
+        >>> opt.add_group({"params": {"b": b}, "lr": 0.25})
+        >>> opt.step([np.ones(2), {"b": np.ones(1)}])
+        >>> W, b
+        (array([0.5, 0.5]), array([0.75]))
+        """
+        entry = checks.mapping("group", group)
+        if "params" not in entry:
+            raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
+        layout = self._layout
+        if len(layout.structures) != len(layout.groups):
+            raise ValueError(
+                "parameters were grouped by name, so another group cannot be added; make one "
+                "optimizer over all of them, with a pattern for these"
+            )
+        params = [*layout.params] if layout.listed else [{"params": layout.params}]
+        self._extend(layout._replace(params=[*params, entry], listed=True), [entry])
+
+    def _extend(self, layout: _Layout, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add groups to what there is in `layout`."""
+        first = sum(structure.positions for structure in layout.structures)
+        structures: list[Structure] = []
+        groups: list[_Plan] = []
+        runs: list[tuple[int, Sequence[str], Sequence[Any]]] = []
         for entry in entries:
             overrides = dict(entry)
             tree = overrides.pop("params", None)
-            unknown = [key for key in overrides if key not in hyperparameters]
-            if unknown:
-                raise ValueError(
-                    f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
-                    + ", ".join(hyperparameters)
-                )
-            structure = Structure(tree, first)
-            # Positions are counted on through groups; what has keys takes none.
-            if isinstance(tree, list | tuple):
-                first += len(tree)
-            elif not isinstance(tree, Mapping):
-                first += 1
-            planned.append((structure, tree, {**hyperparameters, **overrides}))
-        require_distinct(name for structure, _, _ in planned for name in structure.names)
-        if not any(structure.names for structure, _, _ in planned):
-            raise ValueError("params holds no arrays; pass at least one parameter")
+            index = len(layout.groups) + len(groups)
+            groups.append(self._planned(f"group {index}: " if layout.listed else "", overrides))
+            # Positions are counted on through groups.
+            structures.append(Structure(tree, first))
+            first += structures[-1].positions
+            runs.append((index, structures[-1].names, structures[-1].flatten(tree)))
+        self._add(layout._replace(structures=(*layout.structures, *structures)), groups, runs)
 
-        for structure, tree, values in planned:
-            self._add(structure, tree, values)
-        self._stepper.check()
-        self._expect_gradients()
-
-    def _add(self, structure: Structure, tree: object, values: dict[str, Any]) -> None:
-        try:
-            group = Group(self._stepper, values, self._rule, self._core_values)
-        except (TypeError, ValueError) as error:
-            if not self._grouped or type(error) not in (TypeError, ValueError):
-                raise
-            raise type(error)(f"group {len(self.groups)}: {error}") from None
-        self._structures.append(structure)
-        self.groups.append(group)
-        given = structure.flatten(tree)
-        kept = self._stepper.add_parameters(group.index, structure.names, given)
-        state_names = _core.state_names(group.rule)
-        for name, arrays in zip(structure.names, kept, strict=True):
-            self._state[name] = MappingProxyType(dict(zip(state_names, arrays, strict=True)))
-
-    def _expect_gradients(self) -> None:
-        """Tell the core in what structure the gradients of a step come."""
-        if not self._grouped:
-            structure = self._structures[0]
-            self._stepper.expect(
-                structure.flatten_gradients, structure.flat_keys(), structure.is_flat_list()
+    def _add_by_name(self, params: ByName | Masked) -> None:
+        """Take groups by name: of one structure, whose order the core keeps."""
+        structure = Structure(params.params)
+        plans = [self._planned("", {})]
+        plans += [
+            self._planned(f"{pattern!r}: ", values) for pattern, values in params.overrides.items()
+        ]
+        runs: list[tuple[int, tuple[str, ...], Sequence[Any]]] = [
+            (index, (name,), [array])
+            for index, name, array in zip(
+                params.indices(structure),
+                structure.names,
+                structure.flatten(params.params),
+                strict=True,
             )
-            return
+        ]
+        self._add(_Layout(params.params, (structure,), False, (), (), {}), plans, runs)
 
-        def flatten(grads: Any) -> Sequence[Any]:
-            if not isinstance(grads, list | tuple):
-                raise TypeError(
-                    "grads must be a list with one entry for each group, "
-                    f"got {type(grads).__name__}"
-                )
-            if len(grads) != len(self.groups):
-                raise ValueError(
-                    f"grads must have one entry for each of the {len(self.groups)} groups, "
-                    f"got {len(grads)}"
-                )
-            return [
-                leaf
-                for structure, tree in zip(self._structures, grads, strict=True)
-                for leaf in structure.flatten_gradients(tree)
-            ]
+    def _planned(self, label: str, overrides: Mapping[str, Any]) -> _Plan:
+        unknown = [key for key in overrides if key not in self._defaults]
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
+                + ", ".join(self._defaults)
+            )
+        try:
+            return _Plan(label, *resolved({**self._defaults, **overrides}, self._rule, self._told))
+        except (TypeError, ValueError) as error:
+            if not label or type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(label + str(error)) from None
 
-        self._stepper.expect(flatten, [], False)
+    def _add(
+        self,
+        layout: _Layout,
+        plans: Sequence[_Plan],
+        runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
+    ) -> None:
+        """Add groups and parameters, the arrays of each run to the group of that index."""
+        first = len(layout.groups)
+        state = dict(layout.state)
+        require_distinct([*state, *(name for _, names, _ in runs for name in names)])
+        addition = self._stepper.prepare_addition(plans, runs)
+        kept = iter(addition.states)
+        for index, names, _ in runs:
+            plan = plans[index - first]
+            state_names = _core.state_names(plan.rule)
+            for name in names:
+                arrays = dict(zip(state_names, next(kept), strict=True))
+                plan.start(name, arrays)
+                state[name] = MappingProxyType(arrays)
+        if not state:
+            raise ValueError("params holds no arrays; pass at least one parameter")
+        layout = layout._replace(
+            groups=(
+                *layout.groups,
+                *(
+                    Group(self._stepper, first + i, self._rule, self._told)
+                    for i in range(len(plans))
+                ),
+            ),
+            members=(
+                *layout.members,
+                *(
+                    tuple(n for index, names, _ in runs if index == first + i for n in names)
+                    for i in range(len(plans))
+                ),
+            ),
+            state=MappingProxyType(state),
+        )
+        self._stepper.add(addition, *_expected(layout), layout)
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -136,21 +251,22 @@ class Optimizer:
         )
 
     @classmethod
-    def _core_values(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return hyperparameters as the core names them."""
-        core: dict[str, Any] = {"decoupled": cls._decoupled}
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        """Return hyperparameters as the core takes them: its name, the name here, and the value."""
+        told = [(name, name, value) for name, value in cls._fixed.items()]
         for name, value in values.items():
             if name in cls._selectors:
                 checks.flag(name, value)
             elif name == "betas":
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     raise ValueError(f"betas must be a pair of numbers, got {checks.shown(value)}")
-                core["beta1"], core["beta2"] = value
-            elif name == "dampening" and value is None:
-                core[name] = values["beta"]  # the average: what is kept and what comes in sum to 1
+                told += [("beta1", "beta1", value[0]), ("beta2", "beta2", value[1])]
+            elif name == "dampening" and value is None and "beta" in values:
+                # The average: what is kept and what comes in sum to 1.
+                told.append(("dampening", "beta", values["beta"]))
             else:
-                core[name] = value
-        return core
+                told.append((cls._names.get(name, name), name, value))
+        return told
 
     def step(self, grads: Any) -> None:
         """Take one step: update every parameter in place.
@@ -186,7 +302,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
-        change_all(self._stepper, [group.changed("lr", value) for group in self.groups])
+        change_all(self._stepper, [group.changed(self._rate, value) for group in self.groups])
 
     @property
     def t(self) -> int:
@@ -194,10 +310,11 @@ class Optimizer:
         return self._stepper.t
 
     def __repr__(self) -> str:
-        if len(self.groups) == 1:
-            return f"{type(self).__name__}({self.groups[0].listed()})"
-        lines = "".join(f"\n  {group.listed()}" for group in self.groups)
-        return f"{type(self).__name__}({len(self.groups)} groups:{lines}\n)"
+        groups = self.groups  # looked at once: another thread may add one
+        if len(groups) == 1:
+            return f"{type(self).__name__}({groups[0].listed()})"
+        lines = "".join(f"\n  {group.listed()}" for group in groups)
+        return f"{type(self).__name__}({len(groups)} groups:{lines}\n)"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -220,14 +337,23 @@ class Optimizer:
         >>> saved["t"], saved["state"]["w"]["m"]
         (1, array([0.1, 0.1], dtype=float32))
         """
-        t, groups, states = self._stepper.snapshot()
+        t, groups, states, layout = self._stepper.snapshot()
+        state: Mapping[str, Mapping[str, Array]] = layout.state
         return {
             "optimizer": type(self).__name__,
             "t": t,
-            "groups": [{**plain(values), "start": start} for values, start in groups],
+            "groups": [
+                {
+                    **plain(values),
+                    "start": start,
+                    "products": {name: list(pair) for name, pair in products.items()},
+                    "params": list(members),
+                }
+                for (values, start, products), members in zip(groups, layout.members, strict=True)
+            ],
             "state": {
                 name: dict(zip(arrays, copies, strict=True))
-                for (name, arrays), copies in zip(self.state.items(), states, strict=True)
+                for (name, arrays), copies in zip(state.items(), states, strict=True)
             },
         }
 
@@ -278,9 +404,19 @@ class Optimizer:
         states = self._saved_arrays(checks.mapping("state of the state", d["state"]))
         changes: list[Change] = []
         kept: list[str] = []
-        for group, saved in zip(self.groups, d["groups"], strict=True):
+        for group, members, given in zip(
+            self.groups, self._layout.members, d["groups"], strict=True
+        ):
             name = f"group {group.index} of the state"
-            change, left = group.restored(checks.mapping(name, saved))
+            saved = checks.mapping(name, given)
+            theirs = saved.pop("params", list(members))  # states of old have none
+            named = isinstance(theirs, list | tuple) and all(type(n) is str for n in theirs)
+            if not named or [*theirs] != [*members]:
+                raise ValueError(
+                    f"{name} has the parameters {checks.shown(theirs)}, and here it has "
+                    f"{[*members]}; group them here as they were there"
+                )
+            change, left = group.restored(saved)
             changes.append(change)
             kept += left
         return t, changes, states, kept
@@ -316,16 +452,30 @@ class Optimizer:
 
     @classmethod
     def _apply(
-        cls, w: object, g: object, state: Mapping[str, object], t: int | None, **values: Any
+        cls,
+        w: object,
+        g: object,
+        state: Mapping[str, object],
+        t: int | None,
+        mu_product: object = None,
+        **values: Any,
     ) -> None:
         """Take one step over arrays whose state the caller keeps; see functional.py."""
         values = {name: own(value) for name, value in values.items()}
         rule = cls._rule(values)
         needed = _core.state_names(rule)
         _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
+        told = cls._told(values)
+        corrected = any(name == "bias_correction" and value is True for name, _, value in told)
         if t is None:
-            if values.get("bias_correction") is True:
-                raise ValueError("bias_correction=True needs t, the number of this step, from 1 on")
+            if corrected and "bias_correction" not in values:
+                raise ValueError("t is needed: the number of this step, from 1 on")
+            for name in ("bias_correction", "lr_decay"):
+                value = values.get(name, 0)
+                if isinstance(value, int | float) and value != 0:
+                    raise ValueError(
+                        f"{name}={values[name]!r} needs t, the number of this step, from 1 on"
+                    )
             scheduled = [name for name, value in values.items() if callable(value)]
             if scheduled:
                 raise TypeError(
@@ -343,11 +493,45 @@ class Optimizer:
             _listed_like(several, parameter, w, name, given) for name, given in arguments.items()
         ]
 
+        if mu_product is None and "momentum_decay" in values:
+            raise ValueError("mu_product is needed: pass numpy.ones(1) before the first step")
+        for name, known_as, value in told:
+            if corrected and name.startswith(("beta", "dampening")) and callable(value):
+                raise TypeError(
+                    f"{known_as} must be a number here, got a callable: bias correction needs all "
+                    "its values so far, which this function does not know; use the optimizer of "
+                    "the same name"
+                )
         stepper = _core.new_stepper(t - 1)
-        index = stepper.add_group(rule, cls._core_values(values))
+        index = stepper.add_group(rule, told, None, 0, mu_product)
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
             stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
         stepper.step(columns[1])
+
+
+def _expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
+    """Return how gradients come, as the core takes it."""
+    if not layout.listed:
+        structure = layout.structures[0]
+        return structure.flatten_gradients, structure.flat_keys(), structure.is_flat_list()
+
+    def flatten(grads: Any) -> Sequence[Any]:
+        if not isinstance(grads, list | tuple):
+            raise TypeError(
+                f"grads must be a list with one entry for each group, got {type(grads).__name__}"
+            )
+        if len(grads) != len(layout.structures):
+            raise ValueError(
+                f"grads must have one entry for each of the {len(layout.structures)} groups, "
+                f"got {len(grads)}"
+            )
+        return [
+            leaf
+            for structure, tree in zip(layout.structures, grads, strict=True)
+            for leaf in structure.flatten_gradients(tree)
+        ]
+
+    return flatten, [], False
 
 
 def _is_list_of_groups(params: object) -> bool:

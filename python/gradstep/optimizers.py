@@ -6,7 +6,7 @@ What they share is in optimizer.py; the formulas that run are in cpp/rules.hpp.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from gradstep.optimizer import Optimizer
 
@@ -356,7 +356,7 @@ class AdamW(Adam):
     array([ 0.95, -1.9 ])
     """
 
-    _decoupled = True
+    _fixed: ClassVar = {"decoupled": True}
 
     def __init__(
         self,

@@ -12,6 +12,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+import numpy as np
+
 # A structure with a name in the place of each array.
 Template: TypeAlias = "str | list[Template] | tuple[Template, ...] | dict[Hashable, Template]"
 
@@ -36,6 +38,13 @@ class Structure:
                 "a structure of arrays is nested too deeply, or holds itself"
             ) from error
         require_distinct(self.names)
+
+    @property
+    def positions(self) -> int:
+        """How many positions stand for names; what has keys takes none."""
+        if isinstance(self._template, dict):
+            return 0
+        return len(self._template) if isinstance(self._template, list | tuple) else 1
 
     def is_flat_list(self) -> bool:
         """Whether this is a list or tuple of arrays."""
@@ -77,6 +86,33 @@ class Structure:
         leaves: list[Any] = []
         _collect(self._template, tree, d, what, leaves)
         return leaves
+
+    def spread(self, mask: Any) -> list[bool]:
+        """Return a truth value for each array; where `mask` ends early, one for all below it."""
+        spread: list[bool] = []
+
+        def walk(template: Template, mask: Any, where: str) -> None:
+            if isinstance(mask, bool | np.bool_):
+                spread.extend(bool(mask) for _ in _names(template))
+            elif (
+                isinstance(template, dict)
+                and isinstance(mask, Mapping)
+                and mask.keys() == template.keys()
+            ):
+                for key, child in template.items():
+                    walk(child, mask[key], f"{where}[{key!r}]")
+            elif (
+                isinstance(template, list | tuple)
+                and isinstance(mask, list | tuple)
+                and len(mask) == len(template)
+            ):
+                for i, child in enumerate(template):
+                    walk(child, mask[i], f"{where}[{i}]")
+            else:
+                raise ValueError(f"{where} must be True, False, or structured like params there")
+
+        walk(self._template, mask, "mask")
+        return spread
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """Put arrays, in the order of `names`, together to this structure."""

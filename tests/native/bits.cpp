@@ -5,9 +5,9 @@
 //   bits TABLE [--brief | --full]   compares; brief for emulators, full tries every size
 //   bits --write TABLE              makes a new table
 //   bits --levels                   says which levels this processor runs
+#include "corrections.hpp"
 #include "levels.hpp"
 #include "native.hpp"
-#include "powers.hpp"
 
 namespace {
 
@@ -36,10 +36,16 @@ Hyperparameters hyperparameters(Decay decay, int t) {
   h.eps = 1e-4;
   h.eps_root = 1e-8;
   h.weight_decay = decay == no_decay ? 0.0 : 0.01;
-  h.bias_correction = true;
-  h.correction = one_minus_power(h.beta, t);
-  h.correction1 = one_minus_power(h.beta1, t);
-  h.correction2 = one_minus_power(h.beta2, t);
+  h.momentum_decay = 0.004;
+  h.threshold = 5;
+  h.lr_decay = 0.5;
+  h.bias_correction = h.looks_ahead = h.rectified = true;
+  Corrections corrections;
+  corrections.products[Corrections::of_mu].kept = true;
+  for (int step = 1; step <= t; ++step) {
+    corrections.prepare(h, step);
+    corrections.take();
+  }
   return h;
 }
 
