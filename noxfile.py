@@ -15,7 +15,7 @@ nox.options.sessions = ["tests", "without_openmp", "format", "lint", "types", "s
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
-PYTHON = ["python", "tests", "benchmarks", "examples", "noxfile.py"]
+PYTHON = ["python", "tests", "parity", "benchmarks", "examples", "noxfile.py"]
 CPP = sorted(str(path) for path in Path("cpp").iterdir())
 NATIVE = sorted(str(path) for path in Path("tests/native").glob("*.[ch]pp"))
 STRICT = "-Ccmake.define.GRADSTEP_WERROR=ON"
@@ -378,3 +378,27 @@ def bench(session: nox.Session) -> None:
         session.install("torch==2.13.0")
     arguments = [argument for argument in session.posargs if argument != "--with-torch"]
     session.run("python", "benchmarks/compare.py", *arguments)
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Compare `gradstep.compat`, schedules and examples with PyTorch, Keras, optax, scikit-learn."""
+    # PyTorch alone first: another package's wish for it would bring gigabytes of CUDA.
+    session.install("torch==2.13.0")
+    session.install(
+        ".[test,examples]",
+        STRICT,
+        "autograd>=1.8",
+        "jax>=0.4",
+        "keras>=3.15",
+        "optax==0.2.8",
+    )
+    session.run("pytest", "parity", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("version", ["1.6.1", "1.7.2", "1.8.0", "1.9.1"])
+def scikit_learn(session: nox.Session, version: str) -> None:
+    """Train scikit-learn's networks inside of `accelerate`, and run its own tests there."""
+    session.install(".[test]", STRICT, f"scikit-learn=={version}")
+    session.run("pytest", "tests/test_sklearn.py", "parity/test_scikit_learn.py", *session.posargs)

@@ -184,6 +184,19 @@ struct RMSpropMomentum : RMSpropConstants<T> {
   }
 };
 
+// The buffer looks ahead as Nesterov does: w := w − α (μ b + u).
+template <class T>
+struct RMSpropNesterov : RMSpropConstants<T> {
+  using RMSpropConstants<T>::RMSpropConstants;
+  GRADSTEP_INLINE void update(T& w, T g, T& v, T& b) const {
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::decaying);
+    const T u = this->normalised(g, moment);
+    b = this->buffer(b, u);
+    w -= this->lr * (this->momentum * b + u);
+  }
+};
+
 // max(v − m², 0), an estimate of the variance, stands for v.
 template <class T>
 struct CenteredRMSprop : RMSpropConstants<T> {
@@ -203,6 +216,18 @@ struct CenteredRMSpropMomentum : RMSpropConstants<T> {
     m = this->mean(m, g);
     b = this->buffer(b, this->normalised(g, this->variance(v, m)));
     w -= this->lr * b;
+  }
+};
+
+template <class T>
+struct CenteredRMSpropNesterov : RMSpropConstants<T> {
+  using RMSpropConstants<T>::RMSpropConstants;
+  GRADSTEP_INLINE void update(T& w, T g, T& v, T& m, T& b) const {
+    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    m = this->mean(m, g);
+    const T u = this->normalised(g, this->variance(v, m));
+    b = this->buffer(b, u);
+    w -= this->lr * (this->momentum * b + u);
   }
 };
 
@@ -256,9 +281,160 @@ struct AMSGrad : AdamConstants<T> {
   }
 };
 
+// The maximum is taken of v̂, so that it never shrinks (as optax has it).
+template <class T>
+struct AMSGradOfCorrected : AdamConstants<T> {
+  T inverse;
+  GRADSTEP_INLINE explicit AMSGradOfCorrected(const Hyperparameters& h)
+      : AdamConstants<T>(h), inverse(T(1 / h.correction2)) {
+    this->rate = T(h.lr / h.correction1);
+    this->eps = positive<T>(h.eps);
+    this->eps_root = positive<T>(h.eps_root);
+  }
+  GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
+    m = this->first_moment(m, g);
+    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    const T corrected = bounded(v * inverse, this->largest);
+    v_max = v_max >= corrected ? v_max : corrected;
+    w -= this->change(m, v_max);
+  }
+};
+
 // The factor of momentum of step t; `left` is 0.96 to the power of t ψ (Dozat 2016, section 3, with
 // the schedule of Sutskever et al. 2013 in its form).
 static inline double nadam_factor(double beta1, double left) { return beta1 * (1 - 0.5 * left); }
+
+// m̂ = μ' m / (1 − ∏μ μ') + (1−μ) g / (1 − ∏μ), with μ the factor of this step and μ' the next one's
+// (Dozat 2016, algorithm 2). The rest as Adam.
+template <class T>
+struct NAdam : AdamConstants<T> {
+  T rate_now;
+  GRADSTEP_INLINE explicit NAdam(const Hyperparameters& h) : AdamConstants<T>(h) {
+    const double rate = h.lr * square_root(h.correction2);
+    this->rate = T(rate * h.mu_next / h.mu_next_correction);
+    rate_now = T(rate * (1 - h.mu) / h.mu_correction);
+  }
+  GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
+    m = this->first_moment(m, g);
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::decaying);
+    w -= (this->rate * m + rate_now * g) / this->root(moment);
+  }
+};
+
+// Adam's step times r, and plain momentum, α m̂, as long as there is no r (Liu et al. 2020,
+// algorithm 2): then the root counts nothing and ε is 1.
+template <class T>
+struct RectifiedConstants : AdamConstants<T> {
+  T slope;
+  double factor;
+  GRADSTEP_INLINE explicit RectifiedConstants(const Hyperparameters& h) : AdamConstants<T>(h) {
+    const bool has = h.rectification > 0;
+    slope = T(has ? 1 : 0);
+    if (!has) this->eps = T(1);
+    factor = has ? h.lr * h.rectification * square_root(h.correction2) : h.lr;
+    this->rate = T(factor / h.correction1);
+  }
+  GRADSTEP_INLINE T root(T v) const { return slope * square_root(v + this->eps_root) + this->eps; }
+};
+
+template <class T>
+struct RAdam : RectifiedConstants<T> {
+  using RectifiedConstants<T>::RectifiedConstants;
+  GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
+    m = this->first_moment(m, g);
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::decaying);
+    w -= this->rate * m / this->root(moment);
+  }
+};
+
+// m̂ as NAdam has it (as optax has it).
+template <class T>
+struct RAdamNesterov : RectifiedConstants<T> {
+  T rate_now;
+  GRADSTEP_INLINE explicit RAdamNesterov(const Hyperparameters& h) : RectifiedConstants<T>(h) {
+    this->rate = T(this->factor * h.mu_next / h.mu_next_correction);
+    rate_now = T(this->factor * (1 - h.mu) / h.mu_correction);
+  }
+  GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
+    m = this->first_moment(m, g);
+    const T moment = this->second_moment(v, g);
+    v = settle(moment, Floor<T>::decaying);
+    w -= (this->rate * m + rate_now * g) / this->root(moment);
+  }
+};
+
+// u := max(β₂ u, |g| + ε); w := w − α m̂ / (u + eps): the norm of infinite order stands for the root
+// (Kingma & Ba 2015, section 7.1, algorithm 2). The ε within the maximum is eps_root.
+template <class T>
+struct Adamax {
+  T beta1, rest1, beta2, rate, eps, eps_root;
+  GRADSTEP_INLINE explicit Adamax(const Hyperparameters& h)
+      : beta1(T(h.beta1)),
+        rest1(T(1 - h.beta1)),
+        beta2(T(h.beta2)),
+        rate(T(h.lr / h.correction1)),
+        eps(positive<T>(h.eps)),
+        eps_root(positive<T>(h.eps_root)) {}
+  GRADSTEP_INLINE void update(T& w, T g, T& m, T& u) const {
+    m = settle(beta1 * m + rest1 * g, Floor<T>::scaled);
+    const T kept = beta2 * u, new_one = magnitude(g) + eps_root;
+    u = settle(kept >= new_one ? kept : new_one, Floor<T>::decaying);  // a NaN in g passes
+    w -= rate * m / (u + eps);
+  }
+};
+
+// v := v + g²; w := w − α g / (√(v + eps_root) + eps) (Duchi, Hazan & Singer 2011, section 1.1, the
+// diagonal form), with α / (1 + lr_decay (t−1)) for α.
+template <class T>
+struct Adagrad {
+  T rate, eps, eps_root, largest = Floor<T>::largest;
+  GRADSTEP_INLINE explicit Adagrad(const Hyperparameters& h)
+      : rate(T(h.lr / (1 + (h.t - 1) * h.lr_decay))),
+        eps(positive<T>(h.eps)),
+        eps_root(positive<T>(h.eps_root)) {}
+  GRADSTEP_INLINE void update(T& w, T g, T& v) const {
+    v = settle(bounded(v + g * g, largest), Floor<T>::normal);
+    w -= rate * (g / (square_root(v + eps_root) + eps));
+  }
+};
+
+// v := ρ v + (1−ρ) g²; u = √(d + ε) / √(v + ε) g; d := ρ d + (1−ρ) u²; w := w − α u, with d what
+// the updates' squares were (Zeiler 2012, algorithm 1). ρ is beta.
+template <class T>
+struct Adadelta {
+  T lr, beta, rest, eps_root, largest = Floor<T>::largest;
+  GRADSTEP_INLINE explicit Adadelta(const Hyperparameters& h)
+      : lr(T(h.lr)), beta(T(h.beta)), rest(T(1 - h.beta)), eps_root(positive<T>(h.eps_root)) {}
+  GRADSTEP_INLINE T second_moment(T v, T g) const {
+    return bounded(beta * v + (rest * g) * g, largest);
+  }
+  GRADSTEP_INLINE void update(T& w, T g, T& v, T& d) const {
+    const T moment = second_moment(v, g);
+    v = settle(moment, Floor<T>::decaying);
+    const T u = square_root(d + eps_root) / square_root(moment + eps_root) * g;
+    d = settle(second_moment(d, u), Floor<T>::decaying);
+    w -= lr * u;
+  }
+};
+
+// w := w − α sign(β₁ m + (1−β₁) g); m := β₂ m + (1−β₂) g (Chen et al. 2023, algorithm 2).
+template <class T>
+struct Lion {
+  T lr, beta1, rest1, beta2, rest2;
+  GRADSTEP_INLINE explicit Lion(const Hyperparameters& h)
+      : lr(T(h.lr)),
+        beta1(T(h.beta1)),
+        rest1(T(1 - h.beta1)),
+        beta2(T(h.beta2)),
+        rest2(T(1 - h.beta2)) {}
+  GRADSTEP_INLINE void update(T& w, T g, T& m) const {
+    const T direction = beta1 * m + rest1 * g;
+    w -= lr * (direction > T(0) ? T(1) : direction < T(0) ? T(-1) : direction);  // NaN passes
+    m = settle(beta2 * m + rest2 * g, Floor<T>::scaled);
+  }
+};
 
 // The table: a name, the rule, its state in the order of the arguments of `update`.
 #define GRADSTEP_RULES(ROW)                                                \
@@ -268,9 +444,19 @@ static inline double nadam_factor(double beta1, double left) { return beta1 * (1
   ROW("nesterov", Nesterov, "m")                                           \
   ROW("rmsprop", RMSprop, "v")                                             \
   ROW("rmsprop_momentum", RMSpropMomentum, "v", "b")                       \
+  ROW("rmsprop_nesterov", RMSpropNesterov, "v", "b")                       \
   ROW("rmsprop_centered", CenteredRMSprop, "v", "m")                       \
   ROW("rmsprop_centered_momentum", CenteredRMSpropMomentum, "v", "m", "b") \
+  ROW("rmsprop_centered_nesterov", CenteredRMSpropNesterov, "v", "m", "b") \
   ROW("adam", Adam, "m", "v")                                              \
-  ROW("amsgrad", AMSGrad, "m", "v", "v_max")
+  ROW("amsgrad", AMSGrad, "m", "v", "v_max")                               \
+  ROW("amsgrad_of_corrected", AMSGradOfCorrected, "m", "v", "v_max")       \
+  ROW("nadam", NAdam, "m", "v")                                            \
+  ROW("radam", RAdam, "m", "v")                                            \
+  ROW("radam_nesterov", RAdamNesterov, "m", "v")                           \
+  ROW("adamax", Adamax, "m", "u")                                          \
+  ROW("adagrad", Adagrad, "v")                                             \
+  ROW("adadelta", Adadelta, "v", "d")                                      \
+  ROW("lion", Lion, "m")
 
 }  // namespace gradstep

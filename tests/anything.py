@@ -1,17 +1,21 @@
-"""Values of any type that somebody may pass, and what an answer to them has to look like.
+"""Values of any type that somebody may pass, what takes them, and how an answer has to look.
 
 `PLAIN` and `DEEP` make odd values that behave; `HOSTILE` makes objects whose special methods raise or
-return nonsense. They are lists of makers, so that every test gets objects of its own.
+return nonsense. They are lists of makers, so that every test gets objects of its own. `OPTIMIZERS`
+and `FUNCTIONS` are all that the package has: a new one is tried without being named here.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
+import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -127,6 +131,7 @@ PLAIN: list[Maker] = [
     lambda: np.ones((1, 1)),
     lambda: np.broadcast_to(np.float32(1), (3,)),
     lambda: gs.schedules.Constant(0.1),
+    lambda: gs.by_name({"a": np.ones(2, np.float32)}, {"a": {"weight_decay": 0.1}}),
     lambda: np.random.default_rng(0),
     lambda: np.random.SeedSequence(0),
     lambda: lambda n: 0.1,
@@ -215,5 +220,115 @@ def require_clear(error: Exception, named: str, behaves: bool) -> None:
         return
     if type(error) not in OURS:
         raise AssertionError(f"not an error of ours: {error!r}") from error
-    if behaves and not re.search(named, str(error)):
+    # In NumPy's words where somebody asked an array whether it is true.
+    if behaves and (not re.search(named, str(error)) or "truth value of an" in str(error)):
         raise AssertionError(f"does not name {named}: {error!r}") from error
+
+
+# --- what takes them --------------------------------------------------------------------------
+
+Kind = type[gs.Optimizer]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _cached(function: Function) -> Function:
+    # Said so for mypy, which takes no class for hashable.
+    return functools.cache(function)  # type: ignore[return-value]
+
+
+def _optimizers(module: Any) -> list[Kind]:
+    found = [getattr(module, name) for name in module.__all__]
+    return [
+        each
+        for each in found
+        if inspect.isclass(each) and issubclass(each, gs.Optimizer) and each is not gs.Optimizer
+    ]
+
+
+OWN = _optimizers(gs)
+OTHERS = [
+    kind
+    for module in (gs.compat.torch, gs.compat.keras, gs.compat.optax)
+    for kind in _optimizers(module)
+]
+OPTIMIZERS = OWN + OTHERS
+FUNCTIONS: list[Callable[..., None]] = [
+    getattr(gs.functional, name) for name in gs.functional.__all__
+]
+# What the core is told, by its own names.
+CORE_NUMBERS = [
+    "lr", "beta", "beta1", "beta2", "dampening", "momentum", "eps", "eps_root", "weight_decay",
+    "lr_decay", "momentum_decay", "threshold", "initial_v",
+]  # fmt: skip
+CORE_FLAGS = [
+    "bias_correction", "maximize", "decoupled", "rate_in_buffer", "undamped_start",
+    "uncorrected_eps", "uncorrected_m", "uncorrected_v", "looks_ahead", "rectified",
+]  # fmt: skip
+# What all of Keras's optimizers take behind what they name.
+KERAS = ["name", *gs.compat.keras._NEUTRAL]
+
+
+@_cached
+def arguments_of(call: Callable[..., Any]) -> list[str]:
+    """Return the names of what may be given besides parameters."""
+    parameters = inspect.signature(call).parameters
+    names = [name for name in parameters if name not in ("params", "d", "others")]
+    return names + (KERAS if "others" in parameters else [])
+
+
+@_cached
+def arrays_of(function: Callable[..., None]) -> list[str]:
+    """Return the names of the arrays that a function needs."""
+    parameters = inspect.signature(function).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty]
+    return [name for name in needed if name not in ("lr", "t")]
+
+
+def over(kind: Kind, params: Any, **options: Any) -> Any:
+    """Return an optimizer over `params`, with a rate where one is needed."""
+    rate = inspect.signature(kind).parameters.get("learning_rate")
+    if rate is not None and rate.default in (rate.empty, None):
+        options = {"learning_rate": 0.1, **options}
+    return kind(params, **options)
+
+
+@_cached
+def variants(kind: Kind) -> list[dict[str, Any]]:
+    """Return the choices that go together, so that each rule and its flags are among them."""
+    choices: dict[str, Any] = {"momentum": 0.5}
+    choices |= dict.fromkeys(("nesterov", "centered", "amsgrad", "bias_correction"), True)
+    choices |= dict.fromkeys(("decoupled_weight_decay", "maximize"), True)
+    choices |= dict.fromkeys(("eps_in_sqrt", "bias_correction_mu", "bias_correction_nu"), False)
+    names = [name for name in choices if name in arguments_of(kind)]
+    found = []
+    for n in range(len(names) + 1):
+        for chosen in itertools.combinations(names, n):
+            options = {name: choices[name] for name in chosen}
+            try:
+                over(kind, np.ones(1), **options)
+            except ValueError:  # PyTorch's Nesterov without momentum
+                continue
+            found.append(options)
+    return found
+
+
+# The core's rules, in which each of them steps.
+RULES = sorted(
+    {over(kind, np.ones(1), **v).groups[0].rule for kind in OPTIMIZERS for v in variants(kind)}
+    | {"ewa"}
+)
+
+
+def following(kind: Kind, schedule: Callable[[int], float]) -> dict[str, Any]:
+    """Return options by which every hyperparameter that may follow a schedule follows this one."""
+    options: dict[str, Any] = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        default = parameter.default
+        if isinstance(default, tuple):
+            options[name] = (schedule,) * len(default)
+        # What state starts from is a number.
+        elif (type(default) in (float, int) and not name.startswith("initial")) or (
+            name in ("learning_rate", "momentum", "dampening", "weight_decay")
+        ):
+            options[name] = schedule
+    return options

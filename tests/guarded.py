@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradstep as gs
+from anything import CORE_FLAGS, CORE_NUMBERS, RULES, arrays_of
 from gradstep import _core
 from oracle import CASES
 from teams import shared_out
@@ -58,13 +59,34 @@ def filled(memory: list[Guarded], n: int, dtype: Any, at_end: bool, stride: int)
 def step_every_case(at_end: bool, sizes: list[int]) -> None:
     """Step parameters, gradients and moments, each in pages of its own."""
     memory = [Guarded(2 * 8 * max(SIZES)) for _ in range(5)]
+    product = Guarded(8)
     for case, dtype in itertools.product(CASES, (np.float32, np.float64)):
         print(_core.isa(), case, np.dtype(dtype), flush=True)
         for stride in (1, 2, -1):
             # Strided elements are copied in tiles, whatever the rule.
             for n in sizes if stride == 1 else sizes[CASES.index(case) % 7 :: 7]:
                 w, g, *states = filled(memory, n, dtype, at_end, stride)
-                case.call(w, g, dict(zip(case.states, states, strict=False)), t=1, lr=0.1)
+                given = dict(zip(case.states, states, strict=False))
+                if "mu_product" in arrays_of(case.function):
+                    given["mu_product"] = product.array(1, np.float64, at_end=at_end)
+                    given["mu_product"][...] = 1.0
+                case.call(w, g, given, t=1, lr=0.1)
+
+
+def step_every_other_rule(at_end: bool, sizes: list[int]) -> None:
+    """The same with the rules that no function has: those of other packages."""
+    memory = [Guarded(2 * 8 * max(SIZES)) for _ in range(5)]
+    tried = {"ewa"} | {c.optimizer(np.ones(1), **c.options).groups[0].rule for c in CASES}
+    told = [(name, name, 0.5) for name in CORE_NUMBERS]
+    told += [(name, name, True) for name in CORE_FLAGS]
+    for rule, dtype in itertools.product(sorted({*RULES} - tried), (np.float32, np.float64)):
+        print(_core.isa(), rule, np.dtype(dtype), flush=True)
+        for stride, n in itertools.product((1, 2, -1), sizes):
+            w, g, *states = filled(memory, n, dtype, at_end, stride)
+            stepper = _core.new_stepper()
+            stepper.add_group(rule, told)
+            stepper.add_parameter(0, "w", w, states[: len(_core.state_names(rule))])
+            stepper.step([g])
 
 
 def average(at_end: bool) -> None:
@@ -106,5 +128,7 @@ if __name__ == "__main__":
                 _core.use_isa(isa)
                 average(end)
                 step_every_case(end, SIZES)
+                step_every_other_rule(end, SIZES)
         with shared_out(3, together=False):
             step_every_case(end, SIZES[-1:] * 7)
+            step_every_other_rule(end, SIZES[-1:])

@@ -94,6 +94,100 @@ def adam(
     return w - lr * m_hat / (np.sqrt(v_hat + eps_root) + eps)
 
 
+def nadam(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    momentum_decay: float = 0.004,
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+) -> Array:
+    now, later = (betas[0] * (1 - 0.96 ** (n * momentum_decay) / 2) for n in (t, t + 1))
+    product = s["mu_product"] = s.get("mu_product", 1) * now
+    s["m"] = betas[0] * s["m"] + (1 - betas[0]) * g
+    s["v"] = betas[1] * s["v"] + (1 - betas[1]) * g**2
+    m_hat: Array = later * s["m"] / (1 - product * later) + (1 - now) * g / (1 - product)
+    v_hat = s["v"] / (1 - betas[1] ** t)
+    return w - lr * m_hat / (np.sqrt(v_hat + eps_root) + eps)
+
+
+def radam(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    threshold: float = 5.0,
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+) -> Array:
+    s["m"] = betas[0] * s["m"] + (1 - betas[0]) * g
+    s["v"] = betas[1] * s["v"] + (1 - betas[1]) * g**2
+    m_hat = s["m"] / (1 - betas[0] ** t)
+    longest = 2 / (1 - betas[1]) - 1
+    length = longest - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+    change: Array = m_hat
+    if length > max(threshold, 4):
+        r = ((length - 4) * (length - 2) * longest) / ((longest - 4) * (longest - 2) * length)
+        v_hat = s["v"] / (1 - betas[1] ** t)
+        change = r**0.5 * m_hat / (np.sqrt(v_hat + eps_root) + eps)
+    return w - lr * change
+
+
+def adamax(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+) -> Array:
+    s["m"] = betas[0] * s["m"] + (1 - betas[0]) * g
+    s["u"] = np.maximum(betas[1] * s["u"], abs(g) + eps_root)
+    return w - lr / (1 - betas[0] ** t) * s["m"] / (s["u"] + eps)
+
+
+def adagrad(
+    w: Array,
+    g: Array,
+    s: State,
+    t: int,
+    *,
+    lr: float,
+    lr_decay: float = 0.0,
+    eps: float = 0.0,
+    eps_root: float = 1e-8,
+) -> Array:
+    s["v"] = s["v"] + g**2
+    return w - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s["v"] + eps_root) + eps)
+
+
+def adadelta(
+    w: Array, g: Array, s: State, t: int, *, lr: float, rho: float = 0.9, eps_root: float = 1e-6
+) -> Array:
+    s["v"] = rho * s["v"] + (1 - rho) * g**2
+    u = np.sqrt(s["d"] + eps_root) / np.sqrt(s["v"] + eps_root) * g
+    s["d"] = rho * s["d"] + (1 - rho) * u**2
+    return w - lr * u
+
+
+def lion(
+    w: Array, g: Array, s: State, t: int, *, lr: float, betas: tuple[float, float] = (0.9, 0.99)
+) -> Array:
+    direction = betas[0] * s["m"] + (1 - betas[0]) * g
+    s["m"] = betas[1] * s["m"] + (1 - betas[1]) * g
+    return w - lr * np.sign(direction)
+
+
 @functools.cache
 def _signature(function: Callable[..., None]) -> tuple[list[str], bool]:
     """Return what a function takes by position behind w and g, and whether it takes `t`."""
@@ -119,8 +213,23 @@ class Case:
     def function(self) -> Callable[..., None]:
         return getattr(gs.functional, self.optimizer.__name__.lower())  # type: ignore[no-any-return]
 
-    def new_state(self, w: NDArray[Any]) -> State:
-        return {name: np.zeros(w.shape) for name in self.states}
+    @property
+    def decoupled(self) -> bool:
+        """Whether weight decay shrinks the parameter, apart from the gradient."""
+        always = self.optimizer in (gs.AdamW, gs.Lion)
+        return always or self.options.get("decoupled_weight_decay", False)
+
+    def new_state(self, w: NDArray[Any], dtype: Any = np.float64) -> State:
+        start = self.options.get("initial_accumulator", 0.0)
+        return {name: np.full(w.shape, start, dtype) for name in self.states}
+
+    def kept_by_the_caller(self, ws: list[NDArray[Any]]) -> dict[str, Any]:
+        """Return what its function takes as state, by name, for a list of parameters."""
+        made = [self.new_state(w, w.dtype) for w in ws]
+        states: dict[str, Any] = {name: [state[name] for state in made] for name in self.states}
+        if self.optimizer is gs.NAdam:
+            states["mu_product"] = np.ones(1)
+        return states
 
     def step(self, w: Array, g: Array, state: State, t: int, lr: float) -> Array:
         """Return the new parameter; `state` is replaced entry by entry."""
@@ -128,7 +237,9 @@ class Case:
         decay = options.pop("weight_decay", 0.01 if self.optimizer is gs.AdamW else 0.0)
         if options.pop("maximize", False):
             g = -g
-        if self.optimizer is gs.AdamW:
+        for name in ("decoupled_weight_decay", "initial_accumulator"):
+            options.pop(name, None)
+        if self.decoupled:
             w = w - lr * decay * w
         else:
             g = g + decay * w
@@ -141,7 +252,8 @@ class Case:
         if counted:
             keywords["t"] = t
         given = [states[name] for name in positional]
-        self.function(w, g, *given, lr=lr, **keywords, **self.options)
+        options = {k: v for k, v in self.options.items() if k != "initial_accumulator"}
+        self.function(w, g, *given, lr=lr, **keywords, **options)
 
 
 def _rows(
@@ -153,6 +265,7 @@ def _rows(
 
 
 M, V, MV, MAX = ("m",), ("v",), ("m", "v"), ("m", "v", "v_max")
+MU, VD = ("m", "u"), ("v", "d")
 CASES = [
     *_rows(
         gs.SGD,
@@ -206,5 +319,56 @@ CASES = [
         (MV, {}),
         (MV, {"weight_decay": 0.3, "eps": 0.25}),
         (MAX, {"weight_decay": 0.3, "amsgrad": True, "maximize": True}),
+    ),
+    *_rows(
+        gs.NAdam,
+        nadam,
+        (MV, {}),
+        (MV, {"betas": (0.5, 0.75), "momentum_decay": 0.5}),
+        (MV, {"eps": 0.25}),
+        (MV, {"eps_root": 0.25, "momentum_decay": 0.0}),
+        (MV, {"weight_decay": 0.3, "maximize": True}),
+        (MV, {"weight_decay": 0.3, "decoupled_weight_decay": True}),
+    ),
+    *_rows(
+        gs.RAdam,
+        radam,
+        (MV, {}),
+        (MV, {"betas": (0.5, 0.75), "eps": 0.25}),
+        (MV, {"eps_root": 0.25, "threshold": 8.0}),
+        (MV, {"betas": (0.9, 0.5)}),
+        (MV, {"weight_decay": 0.3, "maximize": True}),
+        (MV, {"weight_decay": 0.3, "decoupled_weight_decay": True}),
+    ),
+    *_rows(
+        gs.Adamax,
+        adamax,
+        (MU, {}),
+        (MU, {"betas": (0.5, 0.75), "eps": 0.25}),
+        (MU, {"eps_root": 0.25}),
+        (MU, {"eps": 1e-3, "eps_root": 0.0}),
+        (MU, {"weight_decay": 0.3, "maximize": True}),
+    ),
+    *_rows(
+        gs.Adagrad,
+        adagrad,
+        (V, {}),
+        (V, {"eps": 0.25, "lr_decay": 0.5}),
+        (V, {"eps_root": 0.25, "initial_accumulator": 0.5}),
+        (V, {"weight_decay": 0.3, "maximize": True}),
+    ),
+    *_rows(
+        gs.Adadelta,
+        adadelta,
+        (VD, {}),
+        (VD, {"rho": 0.5, "eps_root": 0.25}),
+        (VD, {"weight_decay": 0.3, "maximize": True}),
+    ),
+    *_rows(
+        gs.Lion,
+        lion,
+        (M, {}),
+        (M, {"betas": (0.5, 0.75)}),
+        (M, {"weight_decay": 0.3, "maximize": True}),
     ),
 ]

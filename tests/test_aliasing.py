@@ -20,7 +20,9 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 import gradstep as gs
+from anything import OWN, arrays_of, over
 from effort import effort, endurance
+from oracle import CASES
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -69,6 +71,19 @@ def test_a_gradient_or_a_moment_inside_a_parameter() -> None:
     opt.step({"a": base[5:], "b": base[5:]})  # two gradients may be one
     with pytest.raises(ValueError, match=r"(state 'm' of 'w'|parameter 'w') shares memory with"):
         gs.functional.momentum(base, f32(10), base, lr=0.1)
+
+
+def test_a_gradient_inside_of_a_product() -> None:
+    product = np.ones(1)
+    w, m, v = (np.ones(1) for _ in range(3))
+    with pytest.raises(
+        ValueError, match=r"gradient of 'w' shares memory with state 'mu_product' of 'w'"
+    ):
+        gs.functional.nadam(w, product, m, v, t=1, lr=0.1, mu_product=product)
+    with pytest.raises(
+        ValueError, match=r"state '(v|mu_product)' of 'w' shares memory with state '(v|mu_product)'"
+    ):
+        gs.functional.nadam(w, np.ones(1), m, v, t=1, lr=0.1, mu_product=v)
 
 
 def test_a_gradient_that_moves_into_a_parameter() -> None:
@@ -226,23 +241,17 @@ def read(place: Place, buffer: Bytes, writeable: bool) -> Array:
     return g
 
 
-FUNCTIONS: list[tuple[Callable[..., None], tuple[str, ...], dict[str, Any]]] = [
-    (gs.functional.sgd, (), {}),
-    (gs.functional.momentum, ("m",), {}),
-    (gs.functional.adam, ("m", "v"), {"t": 3}),
-]
-
-
 @endurance
 @settings(max_examples=effort(150, 10_000))
 @given(data=st.data())
 def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
     # One to five parameters, with gradients and moments, all over one buffer.
     drawn = Drawn(data)
-    function, states, options = data.draw(st.sampled_from(FUNCTIONS))
+    case = data.draw(st.sampled_from(CASES))
+    states = case.states
     columns: list[list[Place]] = [[] for _ in range(2 + len(states))]
     gradients: dict[str, Place] = {}
-    for i in range(data.draw(st.integers(1, 5 - 2 * len(states) + len(states) // 2))):
+    for i in range(data.draw(st.integers(1, [5, 3, 2, 1][len(states)]))):
         name, shape = f"'w[{i}]'", drawn.shape()
         dtype = data.draw(st.sampled_from([np.float32, np.float64]))
         places = [drawn.place(shape, dtype) for _ in columns]
@@ -252,25 +261,33 @@ def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
         gradients[f"gradient of {name}"] = places[1]
         for state, place in zip(states, places[2:], strict=True):
             drawn.write(f"state '{state}' of {name}", place)
+    products: list[Place] = []
+    if "mu_product" in arrays_of(case.function):
+        products.append(drawn.place((1,), np.float64))
+        drawn.write("state 'mu_product' of 'w[0]'", products[0])
     writeable = data.draw(st.booleans())
     faults = drawn.faults(gradients)
 
-    def call(listed: list[list[Array]]) -> None:
-        function(*listed, lr=0.5, **options)
+    def call(listed: list[list[Array]], product: list[Array]) -> None:
+        w, g, *moments = listed
+        given: dict[str, Any] = dict(zip(states, moments, strict=True))
+        if product:
+            given["mu_product"] = product[0]
+        case.call(w, g, given, t=3, lr=0.5)
 
     event("refused" if faults else "accepted")
     buffer, before = new_buffer(), new_buffer()
     listed = [[place.on(buffer) for place in column] for column in columns]
     listed[1] = [read(place, buffer, writeable) for place in columns[1]]
-    message = refusal(lambda: call(listed))
+    message = refusal(lambda: call(listed, [place.on(buffer) for place in products]))
     if message:
         assert named(message) in faults
         assert np.array_equal(buffer, before)
         return
     assert not faults
-    copies = [[place.on(before).copy() for place in column] for column in columns]
-    call(copies)
-    for k, column in enumerate(columns):
+    copies = [[place.on(before).copy() for place in column] for column in (*columns, products)]
+    call(copies[:-1], copies[-1])
+    for k, column in enumerate((*columns, products)):
         for place, copied in zip(column, copies[k], strict=True):
             place.on(before)[...] = copied
     assert np.array_equal(buffer, before)
@@ -280,24 +297,36 @@ def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
 @settings(max_examples=effort(100, 10_000))
 @given(data=st.data())
 def test_steps_against_sets_of_bytes(data: st.DataObject) -> None:
-    # An optimizer remembers what it has judged; every step's gradients lie elsewhere.
+    # An optimizer remembers what it has judged; every step's gradients lie elsewhere. Some of the
+    # parameters may come later, as a group.
     drawn = Drawn(data)
+    kind = data.draw(st.sampled_from(OWN))
     dtype = data.draw(st.sampled_from([np.float32, np.float64]))
     places = [
         drawn.write(f"parameter '{i}'", drawn.place(drawn.shape(), dtype))
         for i in range(data.draw(st.integers(1, 4)))
     ]
+    first = data.draw(st.integers(1, len(places)), label="first")
     buffer, before = new_buffer(), new_buffer()
-    made: list[gs.Optimizer] = []
-    params = [place.on(buffer) for place in places]
-    message = refusal(lambda: made.append(gs.Momentum(params, lr=0.5)))
+
+    def made(params: list[Array]) -> gs.Optimizer:
+        opt: gs.Optimizer = over(kind, params[:first], lr=0.5)
+        if params[first:]:
+            opt.add_group({"params": params[first:]})
+        return opt
+
+    def grouped(grads: list[Array]) -> Any:
+        return [grads[:first], grads[first:]] if grads[first:] else grads
+
+    opts: list[gs.Optimizer] = []
+    message = refusal(lambda: opts.append(made([place.on(buffer) for place in places])))
     if message:
         assert named(message) in drawn.faults()
         assert np.array_equal(buffer, before)
         return
     assert not drawn.faults()
     alone = [place.on(before).copy() for place in places]
-    judge = gs.Momentum(alone, lr=0.5)
+    judge = made(alone)
     for _ in range(3):
         gradients = [drawn.place(place.shape, dtype) for place in places]
         labelled = {f"gradient of '{i}'": place for i, place in enumerate(gradients)}
@@ -305,13 +334,13 @@ def test_steps_against_sets_of_bytes(data: st.DataObject) -> None:
         copied = [place.on(buffer).copy() for place in gradients]
         writeable = data.draw(st.booleans())
         grads = [read(place, buffer, writeable) for place in gradients]
-        message = refusal(lambda grads=grads: made[0].step(grads))  # type: ignore[misc]
+        message = refusal(lambda grads=grads: opts[0].step(grouped(grads)))  # type: ignore[misc]
         assert bool(message) == bool(faults)
         event("refused" if faults else "accepted")
         if message:
             assert named(message) in faults
         else:
-            judge.step(copied)
+            judge.step(grouped(copied))
             for place, w in zip(places, alone, strict=True):
                 place.on(before)[...] = w
         assert np.array_equal(buffer, before)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import pkgutil
+import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,31 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import gradstep as gs
-from anything import DEEP, HOSTILE, PLAIN, OwnError, SpeakingMapping, require_clear
+from anything import (
+    CORE_FLAGS,
+    CORE_NUMBERS,
+    DEEP,
+    FUNCTIONS,
+    HOSTILE,
+    OPTIMIZERS,
+    OTHERS,
+    OWN,
+    PLAIN,
+    RULES,
+    Kind,
+    OwnError,
+    SpeakingMapping,
+    arguments_of,
+    arrays_of,
+    following,
+    over,
+    require_clear,
+    variants,
+)
 from effort import effort, endurance
 
 Array = NDArray[Any]
 Given = tuple[Any, bool]  # a value, and whether it behaves
-
-OPTIMIZERS = [gs.SGD, gs.Momentum, gs.RMSprop, gs.Adam, gs.AdamW]
 
 
 def many(daily: int, full: int) -> Callable[[Any], Any]:
@@ -69,38 +90,49 @@ def f32(*shape: int) -> Array:
     return np.ones(shape, np.float32)
 
 
-def arguments_of(call: Any) -> list[str]:
-    return [name for name in inspect.signature(call).parameters if name not in ("params", "d")]
+def kept(opt: gs.Optimizer) -> object:
+    """Return what an optimizer keeps: t, and the bytes of all state."""
+    state = {
+        (name, key): array.tobytes()
+        for name, arrays in opt.state.items()
+        for key, array in arrays.items()
+    }
+    return opt.t, state
 
 
 # --- optimizers and functions -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@many(40, 20_000)
-@given(data=st.data(), value=ANYTHING, grouped=st.booleans())
-def test_hyperparameters(optimizer: Any, data: st.DataObject, value: Given, grouped: bool) -> None:
+def try_a_hyperparameter(optimizer: Kind, data: st.DataObject, value: Given, grouped: bool) -> None:
+    """Give a value at construction, and to an optimizer that is there."""
+    options = data.draw(st.sampled_from(variants(optimizer)))
     name = data.draw(st.sampled_from(arguments_of(optimizer)))
+    given = value[0]
+    if name == "betas":
+        given = [given, (given, 0.9), (0.9, given)][data.draw(st.integers(0, 2))]
+    # By the names of the parts, or together with what does not go with it.
     named = "lr|beta|dampening|momentum" if name in ("beta", "betas", "momentum") else name
+    if "mask" in name:
+        # What a function refuses is told in its own words.
+        named, value = "mask", (given, value[1] and not callable(given))
     w = f32(3)
 
     def make() -> Any:
-        return optimizer(
-            [{"params": w, name: value[0]}] if grouped else w,
-            **({} if grouped else {name: value[0]}),
-        )
+        if grouped:
+            return over(optimizer, [{"params": w, name: given}], **options)
+        return over(optimizer, w, **{**options, name: given})
 
     def assign() -> None:
-        opt.groups[0][name] = value[0]
+        opt.groups[0][name] = given
 
     if not refused(make, value, named):
         opt = make()
-        before = w.copy()
+        before, state = w.copy(), kept(opt)
         if refused(lambda: opt.step([f32(3)] if grouped else f32(3)), value, named):
             assert (w == before).all()
-            assert opt.t == 0
+            assert kept(opt) == state
     before = w.copy()
-    opt = optimizer(w)
+    opt = over(optimizer, w, **options)
     old = dict(opt.groups[0])
     # What selects other state is refused by the names of the rules.
     if refused(assign, value, f"{named}|keeps other state"):
@@ -108,20 +140,45 @@ def test_hyperparameters(optimizer: Any, data: st.DataObject, value: Given, grou
         assert (w == before).all()
         opt.step(f32(3))
         assert opt.t == 1
-    if name == "lr":
-        refused(lambda: setattr(opt, "lr", value[0]), value, named)
-    refused(lambda: repr(opt), (value[0], False), "")
+    if name in ("lr", "learning_rate"):
+        refused(lambda: setattr(opt, "lr", given), value, named)
+    refused(lambda: repr(opt), (given, False), "")
 
 
-FUNCTIONS = ["sgd", "momentum", "rmsprop", "adam", "adamw", "ewa"]
+@pytest.mark.parametrize("optimizer", OWN)
+@many(40, 20_000)
+@given(data=st.data(), value=ANYTHING, grouped=st.booleans())
+def test_hyperparameters(optimizer: Kind, data: st.DataObject, value: Given, grouped: bool) -> None:
+    try_a_hyperparameter(optimizer, data, value, grouped)
+
+
+@many(400, 200_000)
+@given(optimizer=st.sampled_from(OTHERS), data=st.data(), value=ANYTHING, grouped=st.booleans())
+def test_hyperparameters_by_the_names_of_others(
+    optimizer: Kind, data: st.DataObject, value: Given, grouped: bool
+) -> None:
+    try_a_hyperparameter(optimizer, data, value, grouped)
+
+
+def public_optimizers(kind: Kind = gs.Optimizer) -> set[Kind]:
+    """Return all that inherit from this one and have a name without an underscore."""
+    below = {each for child in kind.__subclasses__() for each in public_optimizers(child)}
+    return below if kind.__name__.startswith("_") else below | {kind}
 
 
 def test_every_function_is_tried() -> None:
-    assert sorted(FUNCTIONS) == sorted(gs.functional.__all__)
-    assert sorted(OPTIMIZERS, key=str) == sorted(
-        (each for each in vars(gs).values() if inspect.isclass(each) and each is not gs.Optimizer
-         and issubclass(each, gs.Optimizer)), key=str,
-    )  # fmt: skip
+    named = {function.__name__ for function in FUNCTIONS}
+    assert named == {each.__name__.lower() for each in OWN} | {"ewa"}
+    assert all(inspect.isfunction(function) for function in FUNCTIONS)
+    # The peers that are there, but scikit-learn's, which is no optimizer of arrays.
+    peers = {module.name for module in pkgutil.iter_modules(gs.compat.__path__)} - {"sklearn"}
+    assert peers == {kind.__module__.rpartition(".")[2] for kind in OTHERS}
+    package = {each for each in public_optimizers() if each.__module__.startswith("gradstep.")}
+    assert package - {gs.Optimizer} == set(OPTIMIZERS)
+    rules = Path(__file__).parents[1].joinpath("cpp/rules.hpp").read_text()
+    assert sorted(re.findall(r'ROW\("(\w+)"', rules)) == RULES
+    assert re.findall(r"ROW\((\w+), (?:amount|share)\)", rules) == CORE_NUMBERS
+    assert re.findall(r"ROW\((\w+)\)", rules) == CORE_FLAGS
     assert sorted(SCHEDULES) == sorted(
         name for name in gs.schedules.__all__
         if inspect.isclass(getattr(gs.schedules, name)) and name != "Schedule"
@@ -130,24 +187,23 @@ def test_every_function_is_tried() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @many(20, 20_000)
-@given(data=st.data(), value=ANYTHING, several=st.booleans())
-def test_functions(function: str, data: st.DataObject, value: Given, several: bool) -> None:
-    call = getattr(gs.functional, function)
-    needed = [
-        name
-        for name, parameter in inspect.signature(call).parameters.items()
-        if parameter.default is inspect.Parameter.empty and name not in ("lr", "t")
-    ]
-    own = {name: f32(3) for name in needed}
-    good: dict[str, Any] = {name: [array] if several else array for name, array in own.items()}
-    if "lr" in arguments_of(call):
+@given(data=st.data(), value=ANYTHING, several=st.booleans(), counted=st.booleans())
+def test_functions(
+    function: Callable[..., None], data: st.DataObject, value: Given, several: bool, counted: bool
+) -> None:
+    own = {name: np.ones(1) if name == "mu_product" else f32(3) for name in arrays_of(function)}
+    good: dict[str, Any] = {
+        name: [array] if several and name != "mu_product" else array for name, array in own.items()
+    }
+    arguments = inspect.signature(function).parameters
+    if "lr" in arguments:
         good["lr"] = 0.1
-    if "t" in arguments_of(call):
+    if "t" in arguments and (counted or arguments["t"].default is inspect.Parameter.empty):
         good["t"] = 1
-    name = data.draw(st.sampled_from(arguments_of(call)))
+    name = data.draw(st.sampled_from(list(arguments)))
     call_with = {**good, name: value[0]}
     named = rf"\b{name}|lr|beta|parameter|gradient|state '|needed|array|is a list|entries"
-    if refused(lambda: call(**call_with), value, named):
+    if refused(lambda: function(**call_with), value, named):
         assert all((array == 1).all() for array in own.values())
 
 
@@ -254,19 +310,21 @@ def arrays_in(tree: Any, depth: int = 0) -> list[Array]:
     return [array for child in children for array in arrays_in(child, depth + 1)]
 
 
-def gradients_for(tree: Any) -> Any:
-    """Return ones in the structure of parameters that were accepted."""
+def gradients_for(tree: Any, grouped: bool = True) -> Any:
+    """Return ones in the structure of parameters that were accepted, as groups or as they are."""
     if isinstance(tree, np.ndarray):
         return np.ones_like(tree, subok=False)
     if isinstance(tree, dict):
-        return {key: gradients_for(child) for key, child in tree.items()}
+        return {key: gradients_for(child, grouped) for key, child in tree.items()}
     if isinstance(tree, list | tuple):
         return [
             gradients_for(
-                child["params"] if isinstance(child, dict) and "params" in child else child
+                child["params"] if grouped and isinstance(child, dict) and "params" in child
+                else child,
+                grouped,
             )
             for child in tree
-        ]
+        ]  # fmt: skip
     return tree
 
 
@@ -277,29 +335,120 @@ STRUCTURE = (
 
 @many(100, 100_000)
 @given(optimizer=st.sampled_from(OPTIMIZERS), params=TREES, grads=TREES, fitting=st.booleans())
-def test_structures(optimizer: Any, params: Given, grads: Given, fitting: bool) -> None:
+def test_structures(optimizer: Kind, params: Given, grads: Given, fitting: bool) -> None:
     before = [array.tobytes() for array in arrays_in(params[0])]
     opt: Any = None
 
     def make() -> None:
         nonlocal opt
-        opt = optimizer(params[0])
+        opt = over(optimizer, params[0])
 
     if refused(make, params, STRUCTURE):
         assert [array.tobytes() for array in arrays_in(params[0])] == before
-        opt = optimizer(params := ({"a": f32(2), "b": [f32(2)]}, True)[0])  # type: ignore[assignment]
+        opt = over(optimizer, params := ({"a": f32(2), "b": [f32(2)]}, True)[0])  # type: ignore[assignment]
         before = [array.tobytes() for array in arrays_in(params)]
         params = (params, True)
-    given_grads = gradients_for(params[0]) if fitting else grads[0]
-    behaves = params[1] and grads[1]
+    given_grads = gradients_for(opt.params) if fitting else grads[0]
+    behaves, state = params[1] and grads[1], kept(opt)
     if refused(lambda: opt.step(given_grads), (given_grads, behaves), STRUCTURE):
         assert [array.tobytes() for array in arrays_in(params[0])] == before
-        assert opt.t == 0
-        assert not any(state.any() for states in opt.state.values() for state in states.values())
+        assert kept(opt) == state
     else:
         assert opt.t == 1
     if fitting and behaves:
         assert opt.t == 1
+
+
+PATTERNS = st.one_of(st.sampled_from(["*", "a", "a*", "?", "[ab]", "0", "*.*", "[!a]", "["]), KEYS)
+# What is said of some parameters, right or wrong.
+VALUES: st.SearchStrategy[Given] = st.one_of(
+    ANYTHING, st.just(({}, True)), st.just(({"weight_decay": 0.5}, True)),
+    ANYTHING.map(lambda value: ({"weight_decay": value[0]}, value[1])),
+)  # fmt: skip
+OVERRIDES: st.SearchStrategy[Given] = st.one_of(
+    ANYTHING,
+    *[st.dictionaries(PATTERNS, VALUES, min_size=1, max_size=2).map(
+        lambda d: ({key: value for key, (value, _) in d.items()}, all(ok for _, ok in d.values()))
+    )] * 3,
+)  # fmt: skip
+GROUPED = STRUCTURE + "|pattern|overrides|weight_decay|mask"
+
+
+@many(100, 50_000)
+@given(optimizer=st.sampled_from(OPTIMIZERS), params=TREES, overrides=OVERRIDES)
+def test_groups_by_name(optimizer: Kind, params: Given, overrides: Given) -> None:
+    before = [array.tobytes() for array in arrays_in(params[0])]
+    behaves = params[1] and overrides[1]
+    made: list[Any] = []
+
+    def make() -> None:
+        made.append(over(optimizer, gs.by_name(params[0], overrides[0])))
+
+    if refused(make, (None, behaves), GROUPED):
+        assert [array.tobytes() for array in arrays_in(params[0])] == before
+        return
+    grads, state = gradients_for(params[0], False), kept(made[0])
+    if refused(lambda: made[0].step(grads), (None, behaves), GROUPED):
+        assert not behaves
+        assert [array.tobytes() for array in arrays_in(params[0])] == before
+        assert kept(made[0]) == state
+
+
+@many(100, 50_000)
+@given(optimizer=st.sampled_from(OPTIMIZERS), tree=TREES, values=VALUES, bare=ANYTHING)
+def test_groups_that_come_later(optimizer: Kind, tree: Given, values: Given, bare: Given) -> None:
+    w, g = f32(2), f32(2)
+    opt = over(optimizer, {"w": w})
+    opt.step({"w": g})
+    before = w.copy(), kept(opt), repr(opt), [array.tobytes() for array in arrays_in(tree[0])]
+
+    def add() -> None:
+        opt.add_group({**values[0], "params": tree[0]})
+
+    named = GROUPED + "|argument after|keyword"  # in Python's words where it is no mapping
+    for act, behaves in ((lambda: opt.add_group(bare[0]), bare[1]), (add, tree[1] and values[1])):
+        if refused(act, (None, behaves), named):
+            assert (w == before[0]).all()
+            assert (kept(opt), repr(opt)) == before[1:3]
+            assert [array.tobytes() for array in arrays_in(tree[0])] == before[3]
+        else:
+            break
+    else:
+        opt.step({"w": g})  # gradients still come without groups
+        return
+    assert [group["params"] for group in opt.params][1] is (
+        tree[0] if act is add else bare[0]["params"]
+    )
+    grads, state = gradients_for(opt.params), kept(opt)
+    if refused(lambda: opt.step(grads), (None, behaves), STRUCTURE):
+        assert not behaves
+        assert (w == before[0]).all()
+        assert kept(opt) == state
+
+
+MASKED = [kind for kind in OPTIMIZERS if any("mask" in name for name in arguments_of(kind))]
+TRUTHS: st.SearchStrategy[Given] = st.recursive(
+    st.one_of(st.booleans().map(lambda truth: (truth, True)), ANYTHING), nested, max_leaves=4
+)
+
+
+@many(50, 50_000)
+@given(kind=st.sampled_from(MASKED), params=TREES, mask=TRUTHS, called=st.booleans())
+def test_masks(kind: Kind, params: Given, mask: Given, called: bool) -> None:
+    name = next(name for name in arguments_of(kind) if "mask" in name)
+    before = [array.tobytes() for array in arrays_in(params[0])]
+    made: list[Any] = []
+
+    def make() -> None:
+        made.append(over(kind, params[0], **{name: (lambda tree: mask[0]) if called else mask[0]}))
+
+    # What a function refuses is told in its own words.
+    behaves = params[1] and mask[1] and (called or not callable(mask[0]))
+    if refused(make, (None, behaves), GROUPED):
+        assert [array.tobytes() for array in arrays_in(params[0])] == before
+        return
+    grads = gradients_for(params[0], False)
+    assert not refused(lambda: made[0].step(grads), params, STRUCTURE) or not params[1]
 
 
 @pytest.mark.parametrize("wrap", [lambda t: [t], lambda t: (t,), lambda t: {"a": t}])
@@ -375,22 +524,29 @@ def mutated(data: st.DataObject, tree: Any, value: Any) -> Any:
 
 
 @many(100, 100_000)
-@given(data=st.data(), optimizer=st.sampled_from(OPTIMIZERS), value=ANYTHING)
-def test_states_of_optimizers(data: st.DataObject, optimizer: Any, value: Given) -> None:
+@given(
+    data=st.data(), optimizer=st.sampled_from(OPTIMIZERS), value=ANYTHING, scheduled=st.booleans()
+)
+def test_states_of_optimizers(
+    data: st.DataObject, optimizer: Kind, value: Given, scheduled: bool
+) -> None:
+    # Under schedules there are products over the steps taken besides.
+    options = following(optimizer, gs.schedules.Linear(0.25, 0.5, steps=3)) if scheduled else {}
     w = f32(2)
-    opt = optimizer({"w": w})
+    opt = over(optimizer, {"w": w}, **options)
     opt.step({"w": f32(2)})
     saved = opt.state_dict()
     damaged = mutated(data, saved, value[0])
-    named = "state|group|t must|start|lr|beta|eps|weight_decay|dampening|momentum|must be|schedule"
+    named = "state|group|t must|start|must be|schedule|product|"
+    named += "|".join(opt.groups[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if refused(lambda: opt.load_state_dict(damaged), value, named):
             np.testing.assert_equal(opt.state_dict(), saved)
-    before = w.copy(), opt.t
+    before, state = w.copy(), kept(opt)
     if refused(lambda: opt.step({"w": f32(2)}), value, named):
-        assert (w == before[0]).all()
-        assert opt.t == before[1]
+        assert (w == before).all()
+        assert kept(opt) == state
 
 
 # --- averages, batches, threads ---------------------------------------------------------------

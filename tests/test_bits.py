@@ -138,6 +138,12 @@ PINNED = {
     gs.RMSprop: "f01682ae779d2be6",
     gs.Adam: "86bff2c386339b0b",
     gs.AdamW: "dce064656011ca9b",
+    gs.NAdam: "cda1b6bd487567df",
+    gs.RAdam: "539378295234c20b",
+    gs.Adamax: "be5ab3ae53f1bd0d",
+    gs.Adagrad: "d454dc6eb1db17fc",
+    gs.Adadelta: "1d361aa4d8fece20",
+    gs.Lion: "1efe26a71112edec",
 }
 
 

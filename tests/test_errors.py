@@ -394,6 +394,7 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.adam(w, w.copy(), m, read_only(f32(3)), t=1, lr=0.1), ValueError, r"state 'v' of 'w' is read-only"),
     (lambda: gs.functional.rmsprop(w, w.copy(), v, lr=0.1, momentum=0.9), ValueError, r"b is needed with centered=False, momentum=0\.9"),
     (lambda: gs.functional.momentum(w, w.copy(), m, lr=0.1, bias_correction=True), ValueError, r"needs t, the number of this step"),
+    (lambda: gs.functional.adagrad(w, w.copy(), v, lr=0.1, lr_decay=0.5), ValueError, r"lr_decay=0\.5 needs t"),
     (lambda: gs.functional.momentum(w, w.copy(), None, lr=0.1), ValueError, r"m is needed"),
     (lambda: gs.functional.sgd([w], w.copy(), lr=0.1), TypeError, r"w is a list, so g must be one too, got ndarray"),
     (lambda: gs.functional.sgd([w], [], lr=0.1), ValueError, r"g must have 1 entries, like w, got 0"),

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
+from gradstep import _core
 
 Array = NDArray[np.float64]
 
@@ -53,6 +54,9 @@ def test_bias_correction_divides_by_the_weights_there_are(beta1: Any, beta2: Any
     [
         (lambda w, b: gs.Adam(w, betas=(b, b)), [0.9, 0.999]),
         (lambda w, b: gs.Momentum(w, beta=b, bias_correction=True), [0.5, 0.99]),
+        (lambda w, b: gs.RAdam(w, betas=(0.9, b)), [0.5, 0.999]),
+        (lambda w, b: gs.NAdam(w, betas=(b, 0.9)), [0.5, 0.9]),
+        (lambda w, b: gs.Adamax(w, betas=(b, b)), [0.5, 0.999]),
     ],
 )
 def test_a_schedule_of_one_value_is_that_value(make: Any, values: list[float]) -> None:
@@ -159,6 +163,10 @@ KINDS: list[Callable[[Any], gs.Optimizer]] = [
     lambda w: gs.Adam(w, betas=(BETAS, BETAS)),
     lambda w: gs.Adam(w, betas=(0.9, BETAS), amsgrad=True, eps=BETAS),
     lambda w: gs.Momentum(w, beta=BETAS, bias_correction=True),
+    lambda w: gs.NAdam(w, betas=(BETAS, 0.9)),
+    lambda w: gs.NAdam(w, momentum_decay=BETAS),
+    lambda w: gs.RAdam(w, betas=(0.9, BETAS)),
+    lambda w: gs.Lion(w, betas=(BETAS, BETAS), weight_decay=BETAS),
 ]
 
 
@@ -200,6 +208,85 @@ def test_products_that_cannot_be(products: Any, error: Any, message: str) -> Non
     np.testing.assert_equal(opt.state_dict(), saved)
 
 
+def test_the_product_of_nadam_in_a_function_of_its_own() -> None:
+    w, m, v, product = np.zeros(3), np.zeros(3), np.zeros(3), np.ones(1)
+    params = w.copy()
+    opt = gs.NAdam(params, lr=0.1)
+    for t, g in enumerate(gradients(10), 1):
+        opt.step(g)
+        gs.functional.nadam(w, g, m, v, t=t, lr=0.1, mu_product=product)
+        assert np.array_equal(w, params)
+        assert opt.state_dict()["groups"][0]["products"]["mu"] == [product[0], 0.0]
+    factors = [0.9 * (1 - 0.96 ** (0.004 * t) / 2) for t in range(1, 11)]
+    np.testing.assert_allclose(product, np.prod(factors), rtol=1e-14)
+
+
+@pytest.mark.parametrize("psi", [0.0, 0.004, 0.3, 1.0, 10.0, 1e6])
+@pytest.mark.parametrize("t", [1, 2, 25, 150])
+def test_the_factor_of_momentum_in_one_step(t: int, psi: float) -> None:
+    w, m, v, product = np.zeros(1), np.zeros(1), np.zeros(1), np.ones(1)
+    gs.functional.nadam(w, np.ones(1), m, v, t=t, lr=0.1, momentum_decay=psi, mu_product=product)
+    np.testing.assert_allclose(product, 0.9 * (1 - 0.96 ** (t * psi) / 2), rtol=4e-16)
+
+
+@pytest.mark.parametrize(
+    ("product", "error", "message"),
+    [
+        (1.0, TypeError, "mu_product"),
+        (np.ones(2), ValueError, "mu_product must be an array of one float64"),
+        (np.ones(1, np.float32), ValueError, "mu_product must be an array of one float64"),
+        (np.ones(1)[::-1].copy().view(">f8"), TypeError, "mu_product"),
+        (np.zeros(1), ValueError, "mu_product must be 1 before the first step, got 0.0"),
+        (np.full(1, np.nan), ValueError, "mu_product must be 1 before the first step, got nan"),
+    ],
+)
+def test_a_product_that_cannot_be(product: Any, error: Any, message: str) -> None:
+    w, m, v = np.zeros(3), np.zeros(3), np.zeros(3)
+    with pytest.raises(error, match=message):
+        gs.functional.nadam(w, np.ones(3), m, v, t=1, lr=0.1, mu_product=product)
+    assert not w.any()
+    assert not m.any()
+
+
+@pytest.mark.parametrize(
+    ("product", "fits"), [(0.0, True), (1.0, True), (-0.5, False), (1.5, False)]
+)
+def test_a_product_after_the_first_step(product: float, fits: bool) -> None:
+    # With a small beta it soon underflows.
+    kept, w, m, v = np.full(1, product), np.zeros(3), np.zeros(3), np.zeros(3)
+
+    def step() -> None:
+        gs.functional.nadam(w, np.ones(3), m, v, t=2, lr=0.1, betas=(0.0, 0.9), mu_product=kept)
+
+    if fits:
+        step()
+        assert kept == 0
+        assert np.all(w < 0)
+        return
+    with pytest.raises(ValueError, match=f"mu_product must be from 0 to 1, got {product}"):
+        step()
+    assert kept == product
+    assert not w.any()
+
+
+@pytest.mark.parametrize("name", ["nadam", "radam", "adamax"])
+def test_functions_that_always_correct_need_t(name: str) -> None:
+    w, m, v = np.zeros(3), np.zeros(3), np.zeros(3)
+    product = {"mu_product": np.ones(1)} if name == "nadam" else {}
+    with pytest.raises(ValueError, match="t is needed: the number of this step"):
+        getattr(gs.functional, name)(w, np.ones(3), m, v, t=None, lr=0.1, **product)
+    with pytest.raises(ValueError, match="mu_product is needed: pass"):
+        gs.functional.nadam(w, np.ones(3), m, v, t=1, lr=0.1, mu_product=None)
+    assert not w.any()
+
+
+def test_a_product_without_parameters_is_not_looked_at() -> None:
+    stepper = _core.new_stepper()
+    stepper.add_group("nadam", [("lr", "lr", 0.1)], None, 0, "no array")
+    stepper.step([])
+    assert stepper.t == 1
+
+
 @pytest.mark.parametrize("betas", [(BETAS, 0.9), (0.9, BETAS)], ids=["beta1", "beta2"])
 def test_functions_refuse_a_schedule_whose_product_they_cannot_know(betas: Any) -> None:
     w, m, v = np.zeros(3), np.zeros(3), np.zeros(3)
@@ -211,6 +298,24 @@ def test_functions_refuse_a_schedule_whose_product_they_cannot_know(betas: Any) 
     assert not w.any()
     gs.functional.adam(w, np.ones(3), m, v, t=3, lr=0.1, betas=betas, bias_correction=False)
     assert w.all()
+
+
+def test_what_v_starts_from_follows_no_schedule() -> None:
+    message = "initial_accumulator must be a number, as v starts from it, got a callable"
+    with pytest.raises(TypeError, match=message):
+        gs.Adagrad(np.ones(1), initial_accumulator=BETAS)  # type: ignore[arg-type]
+    opt = gs.Adagrad(np.ones(1))
+    with pytest.raises(ValueError, match="initial_accumulator is what v started from"):
+        opt.groups[0]["initial_accumulator"] = 0.5
+    assert opt.groups[0]["initial_accumulator"] == 0
+
+
+def test_a_product_inside_of_a_parameter_is_refused() -> None:
+    w = np.ones(3)
+    with pytest.raises(
+        ValueError, match=r"parameter 'w' shares memory with state 'mu_product' of 'w'"
+    ):
+        gs.functional.nadam(w, np.ones(3), np.zeros(3), np.zeros(3), t=1, lr=0.1, mu_product=w[1:2])
 
 
 # --- groups added later -----------------------------------------------------------------------
@@ -290,6 +395,31 @@ def test_a_group_that_comes_while_another_is_added(
         opt.add_group({"params": {"second": np.zeros(1)}})
     assert [group["lr"] for group in opt.groups] == [0.5, 0.25]
     opt.step([np.ones(1), {"first": np.ones(1)}])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (gs.Adagrad, "lr_decay"),
+        (gs.Adagrad, "initial_accumulator"),
+        (gs.NAdam, "momentum_decay"),
+        (gs.RAdam, "threshold"),
+        (gs.Adamax, "eps"),
+        (gs.Adamax, "eps_root"),
+    ],
+)
+def test_numbers_that_are_no_shares_may_be_large(optimizer: Any, name: str) -> None:
+    assert optimizer(np.zeros(1), **{name: 2.5}).groups[0][name] == 2.5
+    with pytest.raises(ValueError, match=f"{name} must be finite and >= 0"):
+        optimizer(np.zeros(1), **{name: -0.5})
+
+
+def test_what_v_starts_from_must_be_finite_in_each_parameter() -> None:
+    double, single = np.zeros(1), np.zeros(1, np.float32)
+    assert gs.Adagrad(double, initial_accumulator=3.5e38).state["0"]["v"] == 3.5e38
+    message = r"group 1: initial_accumulator must be finite in float32, .* 'w', got 3\.5e\+38"
+    with pytest.raises(ValueError, match=message):
+        gs.Adagrad([{"params": double}, {"params": {"w": single}}], initial_accumulator=3.5e38)
 
 
 # --- groups by name ---------------------------------------------------------------------------

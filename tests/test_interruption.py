@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 import gradstep as gs
+from anything import OWN, Kind, following, over
 from effort import effort, endurance
 from gradstep import _core
 from processes import output
@@ -265,9 +266,15 @@ def structures(fuse: Fuse) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("error", [LookupError, MemoryError, KeyboardInterrupt])
+ERRORS = [LookupError, MemoryError, KeyboardInterrupt]
+
+
+@pytest.mark.parametrize("optimizer", OWN)
+@pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("kind", ["arrays", "tensors", "copies", "a mapping"])
-def test_an_exception_in_any_call_of_the_users_code(kind: str, error: type[BaseException]) -> None:
+def test_an_exception_in_any_call_of_the_users_code(
+    kind: str, error: type[BaseException], optimizer: Kind
+) -> None:
     fuse = Fuse(error)
 
     def rate(n: int) -> float:
@@ -275,8 +282,9 @@ def test_an_exception_in_any_call_of_the_users_code(kind: str, error: type[BaseE
         return 0.5 / (n + 1)
 
     params = {"W": ramp(6, 5), "b": ramp(5)}
-    opt = gs.Adam(params, lr=rate, weight_decay=rate)
-    twin = gs.Adam({name: w.copy() for name, w in params.items()}, lr=rate, weight_decay=rate)
+    options = following(optimizer, rate)
+    opt = over(optimizer, params, **options)
+    twin = over(optimizer, {name: w.copy() for name, w in params.items()}, **options)
     grads, plain_grads = structures(fuse)[kind], {"W": ramp(6, 5), "b": ramp(5)}
     told = {"blown"}
     for n in itertools.count():
@@ -297,6 +305,39 @@ def test_an_exception_in_any_call_of_the_users_code(kind: str, error: type[BaseE
     assert told == {"blown"}
     twin.step(plain_grads)
     assert everything(opt) == everything(twin)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("kind", ["arrays", "tensors", "a mapping"])
+def test_an_exception_while_a_group_is_added(kind: str, error: type[BaseException]) -> None:
+    fuse = Fuse(error)
+
+    def rate(n: int) -> float:
+        fuse()
+        return 0.5 / (n + 1)
+
+    opt = gs.NAdam([ramp(3)], lr=0.25)
+    opt.step([ramp(3)])
+    group = {"params": structures(fuse)[kind], "lr": rate, "betas": (0.5, rate)}
+    told = {"blown"}
+    for n in itertools.count():
+        before = everything(opt)
+        fuse.left = n
+        try:
+            opt.add_group(group)
+        except TypeError:  # what an array's own code raised, told with the parameter's name
+            assert error is LookupError
+        except error as raised:
+            told.add(str(raised))
+        else:
+            break
+        finally:
+            fuse.left = None
+        assert everything(opt) == before
+    assert n >= 2
+    assert told == {"blown"}
+    assert list(opt.state) == ["0", "W", "b"]
+    opt.step([[ramp(3)], {"W": ramp(6, 5), "b": ramp(5)}])
 
 
 def test_an_exception_while_a_rate_is_assigned() -> None:

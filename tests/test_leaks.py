@@ -6,17 +6,19 @@ Each row is one turn of a loop; it runs until all is warm, and then as often aga
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
+from anything import FUNCTIONS, OPTIMIZERS, arrays_of, following, over
 from effort import effort, endurance
 from teams import shared_out
 
@@ -30,8 +32,8 @@ WARM = 120
 # NumPy 2.4 leaves one reference to float64 behind.
 SHARED: list[Any] = [
     None, True, False, NotImplemented, "W", "lr", 0, 1, np.ndarray, np.float32, np.dtype("f4"),
-    np.dtype("f8"), np.dtype("i8"), gs.SGD, gs.Adam, gs.EWA, gs.MiniBatches, float, dict, list,
-    ValueError, TypeError,
+    np.dtype("f8"), np.dtype("i8"), gs.EWA, gs.MiniBatches, float, dict, list, ValueError,
+    TypeError, *OPTIMIZERS,
 ]  # fmt: skip
 
 
@@ -50,6 +52,7 @@ class Kept:
         self.X, self.order = np.arange(40.0).reshape(10, 4), np.arange(10)
         self.opt = gs.Adam(self.params, lr=gs.schedules.Cosine(0.1, steps=1000))
         self.saved = self.opt.state_dict()
+        self.product, self.mask = np.ones(1), {"W": True}
 
     def counts(self) -> list[int]:
         return [sys.getrefcount(each) for each in vars(self).values()]
@@ -78,6 +81,47 @@ def many_structures(k: Kept) -> Turn:
     return lambda i: opt.step([{"a": [k.g]}, (np.full(3, 0.1),)])
 
 
+def every_optimizer(k: Kept) -> Turn:
+    """Each with products over its steps, where it corrects with schedules."""
+    schedule = gs.schedules.Linear(0.25, 0.5, steps=1000)
+    made = [over(kind, k.params, **following(kind, schedule)) for kind in OPTIMIZERS]
+
+    def turn(i: int) -> None:
+        opt = made[i % len(made)]
+        opt.step(k.grads)
+        opt.load_state_dict(opt.state_dict())
+        opt.groups[0].update(dict(opt.groups[0]))
+        assert opt.lr < 1
+
+    return turn
+
+
+def groups_that_come(k: Kept) -> Turn:
+    def turn(i: int) -> None:
+        opt = gs.NAdam(k.params)
+        opt.groups[0]["betas"] = (0.9, lambda n: opt.t * 0.0)  # refers to the optimizer
+        opt.step(k.grads)
+        opt.add_group({"params": [k.m], "lr": lambda n: opt.lr})
+        opt.step([k.grads, [k.strided]])
+        refuse(lambda: opt.add_group({"params": k.w, "lr": lambda n: opt.t * 0.0}), ValueError)
+        refuse(lambda: opt.add_group({"params": k.v, "lr": lambda n: opt.t - 9.0}), ValueError)
+
+    return turn
+
+
+def groups_by_name(k: Kept) -> Turn:
+    params = {"W": k.w, "b": k.wide}
+    grads = {"dW": k.g, "db": np.full(3, 0.1)}
+
+    def turn(i: int) -> None:
+        opt = gs.AdamW(gs.by_name(params, {"b": {"weight_decay": 0.0, "lr": lambda n: 0.1}}))
+        opt.step(grads)
+        masked = gs.compat.optax.lion(k.params, 0.1, mask=k.mask)
+        masked.step(k.grads)
+
+    return turn
+
+
 def own_schedule(k: Kept) -> Turn:
     opt = gs.SGD(k.params, lr=lambda n: 1.0 / (1 + n))
     return lambda i: opt.step({"W": k.g})
@@ -99,7 +143,11 @@ def refused(k: Kept) -> Turn:
     def of_text(n: int) -> Any:
         return "x"
 
+    w, schedule = cast(Any, k.w), cast(Any, of_text)
+
+    nadam = gs.functional.nadam
     slow = gs.SGD({"W": k.w}, lr=0.1)
+    group = {**k.saved["groups"][0], "products": {k.key: (1.0, 0.0)}}
     read_only = k.g.copy()
     flagged = gs.SGD({"R": read_only})
     read_only.flags.writeable = False
@@ -124,6 +172,21 @@ def refused(k: Kept) -> Turn:
         (lambda: gs.Adam({"W": k.w}, betas=(0.9, 1.0)), ValueError),
         (lambda: gs.Adam({"W": k.order}), TypeError),
         (lambda: gs.functional.adam(k.w, k.g, k.m, k.wide, t=1, lr=0.1), TypeError),
+        (lambda: nadam(k.w, k.g, k.m, k.v, t=1, lr=0.1, mu_product=k.wide), ValueError),
+        (lambda: nadam(k.w, k.g, k.m, k.v, t=1, lr=0.1, mu_product=k.v[:1]), ValueError),
+        (lambda: nadam(k.w, k.g, k.m, k.wide, t=1, lr=0.1, mu_product=k.product), TypeError),
+        (lambda: k.opt.add_group({"params": k.w}), ValueError),
+        (lambda: k.opt.add_group({"params": k.wide, "lr": of_text}), TypeError),
+        (lambda: k.opt.add_group({"params": k.wide, k.key: 1}), ValueError),
+        (lambda: k.opt.add_group({"lr": 1.0}), ValueError),
+        (lambda: gs.SGD(gs.by_name(k.params, {k.key: {}})), ValueError),
+        (lambda: gs.SGD(gs.by_name(k.params, {"W": {"lr": -1.0}})), ValueError),
+        (lambda: gs.by_name(k.params, {k.key: w}), TypeError),
+        (lambda: gs.compat.optax.adamw(k.params, 0.1, mask=[k.mask]), ValueError),
+        (lambda: gs.compat.keras.Adam(k.params, clipnorm=1.0), ValueError),
+        (lambda: gs.compat.torch.Adam(k.params, capturable=True), ValueError),
+        (lambda: gs.Adagrad(k.params, initial_accumulator=schedule), TypeError),
+        (lambda: k.opt.load_state_dict({**k.saved, "groups": [group]}), ValueError),
         (lambda: gs.MiniBatches(k.X, k.order[:3]), ValueError),
         (lambda: gs.EWA(2.0), ValueError),
         (lambda: gs.ewa([[1.0], [1.0, 2.0]]), ValueError),
@@ -134,9 +197,19 @@ def refused(k: Kept) -> Turn:
 
 def functions(k: Kept) -> Turn:
     def turn(i: int) -> None:
-        gs.functional.adam(k.w, k.g, k.m, k.v, t=i + 1, lr=1e-3)
+        call = FUNCTIONS[i % len(FUNCTIONS)]
+        options: dict[str, Any] = {"t": 1 + i % 100} if needs_t[call] else {}
+        if call is not gs.functional.ewa:
+            options["lr"] = 1e-3
+        call(**given[call], **options)
         gs.functional.ewa([k.m], [k.strided])
+        k.product[0] = 1.0
 
+    # The state is the caller's, and of one kind as good as of another.
+    arrays = {"w": k.w, "g": k.g, "x": k.strided, "mu_product": k.product}
+    arrays |= {"m": k.m, "v": k.v, "u": np.ones(6, np.float32), "d": np.ones(6, np.float32)}
+    given = {call: {name: arrays[name] for name in arrays_of(call)} for call in FUNCTIONS}
+    needs_t = {call: "t" in inspect.signature(call).parameters for call in FUNCTIONS}
     return turn
 
 
@@ -206,7 +279,8 @@ def native_threads() -> int:
     "row",
     [
         steps, strided, many_structures, own_schedule, scheduled, refused, functions, averages,
-        epochs, made_and_dropped, saved_and_loaded, in_teams,
+        epochs, made_and_dropped, saved_and_loaded, in_teams, every_optimizer, groups_that_come,
+        groups_by_name,
     ],
 )  # fmt: skip
 def test_nothing_is_kept(row: Callable[[Kept], Turn]) -> None:

@@ -26,10 +26,10 @@ DURING = """
 import threading
 import numpy as np, gradstep as gs
 N = 30_000_000
-def during(new_arrays, meanwhile):
+def during(new_arrays, meanwhile, step=lambda w, g: gs.SGD(w, lr=1.0).step(g)):
     for _ in range(200):  # on a busy machine this thread may sleep through many a step
         w, g = new_arrays()
-        thread = threading.Thread(target=lambda: gs.SGD(w, lr=1.0).step(g))
+        thread = threading.Thread(target=step, args=(w, g))
         thread.start()
         while w[0] == 0 and thread.is_alive(): pass
         under_way, said = w[N // 2] == 0, ""
@@ -65,6 +65,34 @@ refusals = ("it does not own its data", "references or is referenced")
 assert "cannot resize" in said and any(text in said for text in refusals), said
 assert {moved}.flags.owndata and {moved}.size >= N
 assert w.min() == w.max() == -1
+print("done")
+"""
+    )
+    assert output(code, 120) == "done"
+
+
+@pytest.mark.parametrize("moved", ["m", "product", "group"])
+def test_state_that_a_step_uses_cannot_be_resized(moved: str) -> None:
+    # A function's state, and a parameter that came with a later group.
+    code = (
+        DURING
+        + f"""
+def new_arrays():
+    global m, v, product, group
+    m, v, product, group = np.zeros(N, np.float32), np.zeros(N, np.float32), np.ones(1), np.zeros(1)
+    return np.zeros(N, np.float32), np.ones(N, np.float32)
+def function(w, g):
+    gs.functional.nadam(w, g, m, v, t=1, lr=1.0, mu_product=product)
+def groups(w, g):
+    opt = gs.SGD([group], lr=1.0)
+    opt.add_group({{"params": w}})
+    opt.step([[np.ones(1)], g])
+step = groups if {moved!r} == "group" else function
+said = during(new_arrays, lambda: {moved}.resize(2 * {moved}.size, refcheck=False), step)
+refusals = ("it does not own its data", "references or is referenced")
+assert "cannot resize" in said and any(text in said for text in refusals), said
+assert {moved}.flags.owndata
+assert group == -1 if step is groups else product < 1 and m.min() == m.max() > 0
 print("done")
 """
     )
@@ -158,6 +186,13 @@ def sums():
     m, v = (np.zeros(30_000, np.float32) for _ in range(2))
     own = np.zeros(30_000, np.float32)
     return guarded(lambda: gs.functional.adam(own, grads[0], m, v, t=1, lr=0.1))
+def products():
+    m, v, own = (np.zeros(30_000, np.float32) for _ in range(3))
+    def act():
+        product = np.ones(1)
+        gs.functional.nadam(own, grads[1], m, v, t=1, lr=0.1, mu_product=product)
+        assert product != 1
+    return guarded(act)
 def resizes(arrays):
     rng = random.Random(1)
     return guarded(lambda: rng.choice(arrays).resize(rng.choice(sizes), refcheck=False))
@@ -173,7 +208,7 @@ def batches():
 def shrinks():
     rng = random.Random(3)
     return guarded(lambda: x.resize((rng.choice([20_000, 40_000]), 4), refcheck=False))
-loops = [stepper(), sums(), resizes(w), resizes(grads), replaces(), batches(), shrinks()]
+loops = [stepper(), sums(), products(), resizes(w), resizes(grads), replaces(), batches(), shrinks()]
 threads = [threading.Thread(target=loop) for loop in loops]
 for thread in threads: thread.start()
 for thread in threads: thread.join()

@@ -78,6 +78,8 @@ def test_a_square_that_overflows_makes_no_nan(case: Case, g: float) -> None:
     assert not np.isnan(w).any()
     if "v" in case.states:
         assert np.isfinite(w).all()
+    for name in {"v", "v_max", "u", "d"}.intersection(case.states):
+        assert np.isfinite(opt.state["0"][name]).all()
 
 
 def test_a_second_moment_counts_where_the_square_alone_would_overflow() -> None:
@@ -104,8 +106,11 @@ def test_moments_under_zero_gradients_become_zero_and_never_denormal(
         for name, array in opt.state["0"].items():
             assert np.all((array == 0) | (np.abs(array) >= tiny)), name
     for name, array in opt.state["0"].items():
-        # 0.999³⁰⁰⁰ ≈ 0.05: all have sunk below their floor; a maximum never sinks.
-        assert name == "v_max" or np.all(array == 0), name
+        # 0.999³⁰⁰⁰ ≈ 0.05: all have sunk below their floor, but those that cannot sink: a maximum,
+        # Adagrad's sum, and what is kept above an ε.
+        above_eps = name == "u" and case.options.get("eps_root") != 0
+        lasting = name == "v_max" or case.optimizer is gs.Adagrad or above_eps
+        assert lasting or np.all(array == 0), name
 
 
 @endurance
@@ -133,6 +138,14 @@ def test_an_average_keeps_normal_numbers_and_drops_denormal_ones(dtype: Any) -> 
     assert v.tolist() == [float(tiny) * 1.5, 0.0, 0.75]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_keeps_normal_numbers_and_drops_denormal_ones(dtype: Any) -> None:
+    w = np.zeros(2, dtype)
+    opt = gs.Adagrad(w)
+    opt.step(np.finfo(dtype).tiny ** dtype(0.5) * np.array([1.01, 0.99], dtype))
+    assert (opt.state["0"]["v"] != 0).tolist() == [True, False]
+
+
 def test_the_variance_of_centered_rmsprop_is_never_negative() -> None:
     w = np.zeros(2)
     opt = gs.RMSprop(w, lr=1.0, centered=True, eps_root=0.25)
@@ -152,6 +165,12 @@ FLOORS: list[tuple[type[gs.Optimizer], str, dict[str, Any], tuple[int, int]]] = 
     (gs.RMSprop, "v", {"beta": 0.75}, SECOND),
     (gs.Adam, "m", {"betas": (0.75, 0.5)}, FIRST),
     (gs.Adam, "v", {"betas": (0.5, 0.75)}, SECOND),
+    (gs.NAdam, "v", {"betas": (0.5, 0.75)}, SECOND),
+    (gs.RAdam, "v", {"betas": (0.5, 0.75)}, SECOND),
+    (gs.Adamax, "m", {"betas": (0.75, 0.5)}, FIRST),
+    (gs.Adadelta, "v", {"rho": 0.75}, SECOND),
+    (gs.Adadelta, "d", {"rho": 0.75}, SECOND),
+    (gs.Lion, "m", {"betas": (0.5, 0.75)}, FIRST),
 ]
 
 

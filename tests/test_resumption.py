@@ -1,13 +1,14 @@
 """A run that is saved, and taken up by another process, ends with the bits of one that never stopped.
 
-After any step, with other threads, on another instruction-set level: the optimizer with its groups and
-schedules, the average of the model, and the place in the epoch.
+After any step, with other threads, on another instruction-set level: the optimizer with its groups,
+schedules and products over its steps, the average of the model, and the place in the epoch.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
+from anything import OPTIMIZERS, Kind, following, over
 from effort import effort, endurance
 from gradstep import _core
 from oracle import CASES
@@ -28,30 +30,44 @@ Array = NDArray[Any]
 HERE = str(Path(__file__).parent)
 STEPS = 8  # the third epoch is under way at the end
 DTYPES = "float32", "float64"
+# Every case, and every optimizer with all that may follow a schedule following one: products over
+# the steps are then kept besides arrays, as they are of NAdam's factors.
+RISING = gs.schedules.Linear(0.5, 0.9, steps=6)
+RUNS: list[tuple[Kind, dict[str, Any]]] = [
+    *((case.optimizer, case.options) for case in CASES),
+    *((kind, following(kind, RISING)) for kind in OPTIMIZERS),
+]
 
 
 class Run:
     """One training, up to the point that was saved."""
 
-    def __init__(self, case: int, dtype: str) -> None:
-        rng = np.random.default_rng(case)
+    def __init__(self, number: int, dtype: str) -> None:
+        rng = np.random.default_rng(number)
         # As they are, in the other order, and in no order: state lies in memory as its parameter.
         self.params = {
             "a": rng.normal(size=(40, 30)).astype(dtype),
             "b": np.asfortranarray(rng.normal(size=(7, 5)).astype(dtype)),
             "c": rng.normal(size=(9, 8)).astype(dtype)[::2, ::-2],
         }
+        kind, options = RUNS[number]
+        rate = "learning_rate" if "learning_rate" in inspect.signature(kind).parameters else "lr"
+        own = {rate: gs.schedules.ExponentialDecay(0.1)}
         names = ["a"], ["b", "c"]
         first, second = ({name: self.params[name] for name in group} for group in names)
-        schedules = gs.schedules
-        self.opt = CASES[case].optimizer(
-            [{"params": first}, {"params": second, "lr": schedules.ExponentialDecay(0.1)}],
-            lr=schedules.warmup(schedules.Cosine(0.25, steps=6), 3),
-            **CASES[case].options,
-        )
+        # Groups as a list, by name, and one that comes later.
+        self.by_name = number % 3 == 1
+        self.comes_later = {"params": second, **own} if number % 3 == 2 else None
+        params: Any = [{"params": first}, {"params": second, **own}]
+        if self.by_name:
+            params = gs.by_name(self.params, {"[bc]": own})
+        elif self.comes_later:
+            params = [{"params": first}]
+        cosine = gs.schedules.warmup(gs.schedules.Cosine(0.25, steps=6), 3)
+        self.opt = over(kind, params, **{**options, rate: cosine})
         self.average = gs.EWA(0.75, bias_correction=True)
         examples = rng.normal(size=(25, 3)).astype(dtype)
-        self.batches = gs.MiniBatches(examples, batch_size=10, seed=case)
+        self.batches = gs.MiniBatches(examples, batch_size=10, seed=number)
 
     def steps(self) -> Iterator[int]:
         """Train to the end, and stop after every step."""
@@ -59,11 +75,20 @@ class Run:
             for batch in self.batches:
                 slope, offset = batch[0, 0], batch[-1, -1]
                 grads = {name: slope * w + offset for name, w in self.params.items()}
-                self.opt.step([{"a": grads.pop("a")}, grads])
+                self.step(grads)
                 self.average.update(self.params)
                 yield self.opt.t
                 if self.opt.t == STEPS:
                     return
+
+    def step(self, grads: dict[str, Array]) -> None:
+        if self.comes_later and self.opt.t == 2:
+            self.opt.add_group(self.comes_later)
+        if self.by_name:
+            self.opt.step(grads)
+        else:
+            groups = [{"a": grads.pop("a")}, grads]
+            self.opt.step(groups[: len(self.opt.groups)])
 
     def save(self) -> dict[str, Any]:
         return {
@@ -76,6 +101,8 @@ class Run:
     def load(self, saved: dict[str, Any]) -> None:
         for name, w in self.params.items():
             w[...] = saved["params"][name]
+        if self.comes_later and len(saved["optimizer"]["groups"]) > 1:
+            self.opt.add_group(self.comes_later)
         self.opt.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
         self.batches.load_state_dict(saved["batches"])
@@ -118,15 +145,15 @@ def saved_runs(folder: Path) -> tuple[Path, list[str]]:
     """Save every run after some steps, all in one file, and return how each ended."""
     saved: list[Any] = []
     ends: list[str] = []
-    for case in range(len(CASES)):
-        for number, dtype in enumerate(DTYPES):
-            run, begun = Run(case, dtype), len(saved)
-            points = range((case + 3 * number) % effort(6, 1), STEPS, effort(6, 1))
+    for number in range(len(RUNS)):
+        for k, dtype in enumerate(DTYPES):
+            run, begun = Run(number, dtype), len(saved)
+            points = range((number + 3 * k) % effort(6, 1), STEPS, effort(6, 1))
             if 0 in points:
-                saved.append([case, dtype, run.save()])
+                saved.append([number, dtype, run.save()])
             for t in run.steps():
                 if t in points:
-                    saved.append([case, dtype, run.save()])
+                    saved.append([number, dtype, run.save()])
             ends += [run.digest()] * (len(saved) - begun)
     plain, arrays = taken_apart(saved)
     np.savez(folder / "runs.npz", *arrays, plain=json.dumps(plain))
@@ -138,8 +165,8 @@ def finish(path: str) -> None:
     with np.load(path) as file:
         arrays = dict(file)
     with shared_out(gs.get_num_threads()):
-        for case, dtype, saved in put_together(json.loads(str(arrays["plain"])), arrays):
-            run = Run(case, dtype)
+        for number, dtype, saved in put_together(json.loads(str(arrays["plain"])), arrays):
+            run = Run(number, dtype)
             run.load(saved)
             for _ in run.steps():
                 pass
@@ -160,5 +187,5 @@ def test_a_run_taken_up_by_another_process(
         GRADSTEP_ISA=isa,
         GRADSTEP_NUM_THREADS=str(threads),
     )
-    assert len(ends) > len(CASES)
+    assert len(ends) > len(RUNS)
     assert found.split() == ends

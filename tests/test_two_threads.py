@@ -7,6 +7,7 @@ in test_fork.py, how many a step gets in test_parallel.py.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import sys
@@ -98,10 +99,9 @@ def trained(case: Case, grads: list[Array], steps: int) -> bytes:
     opt = case.optimizer(w, lr=0.01, **case.options)
     for _ in range(steps):
         opt.step(grads)
-    state = opt.state_dict()["state"]
-    return b"".join(
-        a.tobytes() for a in [*w, *(v for arrays in state.values() for v in arrays.values())]
-    )
+    saved = opt.state_dict()
+    state = [v for arrays in saved["state"].values() for v in arrays.values()]
+    return repr(saved["groups"]).encode() + b"".join(a.tobytes() for a in [*w, *state])
 
 
 @endurance
@@ -131,11 +131,14 @@ def test_optimizers_that_come_and_go() -> None:
     def work() -> None:
         for n in range(effort(10, 1000)):
             w = np.zeros(n)
-            opt = gs.Adam({"w": w, "b": np.zeros(1)}, lr=gs.schedules.ExponentialDecay(0.1, 0.9, 1))
+            falling = gs.schedules.ExponentialDecay(0.1, 0.9, 1)
+            opt = gs.NAdam({"w": w, "b": np.zeros(1)}, lr=falling, betas=(0.9, falling))
             opt.step({"w": np.ones(n), "b": np.ones(1)})
-            again = gs.Adam({"w": w, "b": np.zeros(1)})
+            again = gs.NAdam({"w": w, "b": np.zeros(1)})
             again.load_state_dict(opt.state_dict())
             assert (repr(again), again.t) == (repr(opt), 1)
+            opt.add_group({"params": np.zeros(n), "lr": falling})
+            opt.step([{"w": np.ones(n), "b": np.ones(1)}, np.ones(n)])
 
     at_once(work, work, work, meanwhile=[gc.collect])
 
@@ -233,6 +236,65 @@ def test_what_is_saved_and_loaded_is_of_one_moment(size: int) -> None:
         )
     assert (opt.state["0"]["m"] == moments[opt.t]).all()
     assert (w == w[0]).all()
+
+
+@endurance
+@pytest.mark.parametrize("size", SIZES)
+def test_products_are_of_the_moment_that_is_saved_and_loaded(size: int) -> None:
+    steps = effort(300, 10_000)
+
+    def made(n: int) -> gs.Optimizer:
+        schedule = gs.schedules.Linear(0.5, 0.999, steps=steps)
+        return gs.NAdam(np.zeros(n), betas=(schedule, schedule))
+
+    one = made(1)
+    products = [one.state_dict()["groups"][0]["products"]]
+    for _ in range(2 * steps):
+        one.step(np.ones(1))
+        products.append(one.state_dict()["groups"][0]["products"])
+
+    opt, g = made(size), np.ones(size)
+    saved = [opt.state_dict()]
+
+    def save() -> None:
+        if had_turn(lambda: saved.append(opt.state_dict())):
+            assert saved[-1]["groups"][0]["products"] == products[saved[-1]["t"]]
+
+    with shared_out(2, together=False):
+        at_once(
+            *[lambda: take_turns(steps, opt.step, g)] * 2,
+            meanwhile=[save, lambda: had_turn(opt.load_state_dict, saved[-1])],
+        )
+    assert opt.state_dict()["groups"][0]["products"] == products[opt.t]
+
+
+@endurance
+def test_groups_that_come_while_others_step() -> None:
+    # Every element counts the steps of its own group, which began when the group came.
+    opt, ones = gs.SGD([{"params": np.zeros(3)}], lr=1.0), np.ones(3)
+    come = effort(200, 2000)
+
+    def step() -> None:
+        # Another thread may have brought a group since they were counted.
+        with contextlib.suppress(ValueError):
+            had_turn(opt.step, [ones] * len(opt.groups))
+
+    def add() -> None:
+        for _ in range(come):
+            take_turns(1, opt.add_group, {"params": np.zeros(3)})
+
+    def save() -> None:
+        if had_turn(lambda: saved.append(opt.state_dict())):
+            assert len(saved[-1]["groups"]) == len(saved[-1]["state"])
+        shown = repr(opt)
+        assert "\n" not in shown or f"SGD({shown.count('lr=')} groups:" in shown
+
+    saved = [opt.state_dict()]
+    at_once(add, add, meanwhile=[step, save])
+    state = opt.state_dict()
+    assert len(state["groups"]) == 1 + 2 * come
+    for group, entry in zip(state["groups"], opt.params, strict=True):
+        assert (entry["params"] == group["start"] - state["t"]).all()
 
 
 @endurance

@@ -93,6 +93,37 @@ def a_step_of_groups_that_follow_a_schedule() -> tuple[Do, Read]:
     return lambda: opt.step(grads), lambda: everything(opt)
 
 
+def _betas() -> tuple[gs.schedules.Schedule, gs.schedules.Schedule]:
+    return gs.schedules.Linear(0.5, 0.875, steps=20), gs.schedules.Linear(0.75, 0.99, steps=20)
+
+
+@_act
+def a_step_that_keeps_products() -> tuple[Do, Read]:
+    # Of both betas, and of NAdam's factors: state that is in no array.
+    opt = gs.NAdam([{"params": [ramp(9)]}, {"params": {"w": ramp(4)}, "lr": 0.5}], betas=_betas())
+    grads = [[ramp(9)], {"dw": ramp(4)}]
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+@_act
+def a_step_of_groups_by_name() -> tuple[Do, Read]:
+    params = {"l": [{"W": ramp(6, 5), "b": ramp(5)}], "s": ramp(3)}
+    groups = gs.by_name(params, {"*.b": {"weight_decay": 0.0, "lr": _hyperbola}, "s": {"lr": 0.5}})
+    opt = gs.Lion(groups, lr=0.25, weight_decay=0.5)
+    grads = {"l": [{"dW": ramp(6, 5), "db": ramp(5)}], "ds": ramp(3)}
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
+@_act
+def a_step_by_a_rule_of_others() -> tuple[Do, Read]:
+    params = {"W": ramp(6, 5), "b": ramp(5)}
+    opt = gs.compat.optax.rmsprop(
+        params, 0.25, initial_scale=0.5, centered=True, momentum=0.5, nesterov=True
+    )
+    grads = {"W": ramp(6, 5), "b": ramp(5)}
+    return lambda: opt.step(grads), lambda: everything(opt)
+
+
 @_act
 def a_step_with_gradients_of_another_framework() -> tuple[Do, Read]:
     class Tensor:
@@ -113,6 +144,21 @@ def a_step_of_a_function() -> tuple[Do, Read]:
     w, m, v = [ramp(50), ramp(7)], [ramp(50) * 0, ramp(7) * 0], [ramp(50) * 0, ramp(7) * 0]
     g = [ramp(50), ramp(7)]
     return lambda: gs.functional.adam(w, g, m, v, t=3, lr=0.25), lambda: plain([w, m, v])
+
+
+@_act
+def a_step_of_a_function_with_a_product() -> tuple[Do, Read]:
+    w, m, v = [ramp(50), ramp(7)], [ramp(50) * 0, ramp(7) * 0], [ramp(50) * 0, ramp(7) * 0]
+    g, product = [ramp(50), ramp(7)], np.ones(1)
+    # Nearly 1 at once, so that the product takes many steps to vanish.
+    betas, decay = (0.999, 0.999), 1000.0
+
+    def step() -> None:
+        gs.functional.nadam(
+            w, g, m, v, t=3, lr=0.25, mu_product=product, betas=betas, momentum_decay=decay
+        )
+
+    return step, lambda: plain([w, m, v, product])
 
 
 @_act
@@ -138,6 +184,52 @@ def assigning_a_hyperparameter() -> tuple[Do, Read]:
 
 
 @_act
+def assigning_a_schedule_to_a_beta() -> tuple[Do, Read]:
+    # Its product begins as the power that stood for it, and goes again.
+    opt = gs.Adam(_params(), lr=0.25, betas=(0.5, 0.75))
+    opt.step({name: w / 2 for name, w in opt.params.items()})
+    group, schedules = opt.groups[0], _betas()
+
+    def assign() -> None:
+        group["betas"] = (0.5, 0.75) if callable(group["betas"][0]) else schedules
+
+    return assign, lambda: everything(opt)
+
+
+def _expected(opt: gs.Optimizer) -> str:
+    """Return what gradients are expected, as a refusal tells it."""
+    try:
+        opt.step([])
+    except (TypeError, ValueError) as error:
+        return str(error)
+    raise AssertionError("a step without gradients")
+
+
+@_act
+def adding_a_group() -> tuple[Do, Read]:
+    opt = _trained(1)
+
+    def add() -> None:
+        n = len(opt.groups)
+        opt.add_group({"params": {f"w{n}": ramp(4), f"v{n}": [ramp(3)]}, "betas": _betas()})
+
+    return add, lambda: [everything(opt), _expected(opt)]
+
+
+@_act
+def loading_products() -> tuple[Do, Read]:
+    def trained(steps: int) -> gs.Optimizer:
+        opt = gs.NAdam([ramp(4), ramp(3)], betas=_betas())
+        for _ in range(steps):
+            opt.step([ramp(4), ramp(3)])
+        return opt
+
+    opt = trained(2)
+    saved = opt.state_dict(), trained(4).state_dict()
+    return lambda: opt.load_state_dict(saved[opt.t == 2]), lambda: everything(opt)
+
+
+@_act
 def loading() -> tuple[Do, Read]:
     opt, other = _trained(2), _trained(4)
     other.lr = gs.schedules.Linear(0.5, 0.0, steps=10)
@@ -155,6 +247,22 @@ def saving() -> tuple[Do, Read]:
 def making_an_optimizer() -> tuple[Do, Read]:
     params = _params()
     return lambda: gs.Adam(params, lr=0.25), lambda: plain(params)
+
+
+@_act
+def making_an_optimizer_of_groups_by_name() -> tuple[Do, Read]:
+    params = _params()
+    groups = gs.by_name(params, {"[bs]": {"weight_decay": 0.0}})
+    return lambda: gs.NAdam(groups, lr=0.25, betas=_betas()), lambda: plain(params)
+
+
+@_act
+def making_an_optimizer_with_a_mask() -> tuple[Do, Read]:
+    params, mask = _params(), {"W": True, "b": False, "s": False}
+    return (
+        lambda: gs.compat.optax.adamw(params, 0.25, weight_decay=0.5, mask=mask),
+        lambda: plain(params),
+    )
 
 
 @_act

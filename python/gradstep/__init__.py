@@ -4,12 +4,24 @@ Only names stand here. ``gradstep.optimizers`` has the rules, ``gradstep.functio
 functions, ``gradstep.schedules`` learning rates over time.
 """
 
-from gradstep import functional, schedules
+from gradstep import compat, functional, schedules
 from gradstep.averaging import EWA, ewa
 from gradstep.batches import MiniBatches
 from gradstep.groups import by_name
 from gradstep.optimizer import Optimizer
-from gradstep.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
+from gradstep.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Momentum,
+    NAdam,
+    RAdam,
+    RMSprop,
+)
 from gradstep.parallel import cpu_info, get_num_threads, set_num_threads, threads
 
 __version__ = "0.1.0"
@@ -17,13 +29,20 @@ __version__ = "0.1.0"
 __all__ = [
     "EWA",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Lion",
     "MiniBatches",
     "Momentum",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "by_name",
+    "compat",
     "cpu_info",
     "ewa",
     "functional",

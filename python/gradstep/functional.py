@@ -12,7 +12,20 @@ from gradstep import optimizers as _optimizers
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
 
-__all__ = ["adam", "adamw", "ewa", "momentum", "rmsprop", "sgd"]
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "ewa",
+    "lion",
+    "momentum",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "sgd",
+]
 
 
 def sgd(w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = False) -> None:
@@ -246,6 +259,316 @@ def _adam(
     cls: type[Optimizer], *, w: Any, g: Any, m: Any, v: Any, t: int, v_max: Any, **values: Any
 ) -> None:
     cls._apply(w, g, {"m": m, "v": v, "v_max": v_max}, t, **values)
+
+
+def nadam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    *,
+    t: int,
+    lr: Rate,
+    mu_product: Any,
+    betas: tuple[Rate, Rate] = (0.9, 0.999),
+    momentum_decay: Rate = 0.004,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    weight_decay: Rate = 0.0,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
+) -> None:
+    """Take one step of NAdam; see `gradstep.NAdam` for the formula.
+
+    Parameters
+    ----------
+    w, g, m, v : array or list of arrays
+        Parameters, first and second moments, updated in place, and gradients; of the same shape and
+        dtype. The moments are zeros before the first step.
+    t : int
+        The number of this step, counted from 1.
+    mu_product : array
+        One float64, updated in place: the product of the factors of momentum over the steps so far;
+        ``numpy.ones(1)`` before the first step.
+    lr, betas, momentum_decay, eps, eps_root, weight_decay, decoupled_weight_decay, maximize
+        As in `gradstep.NAdam`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.NAdam` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m, v, mu_product = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2), np.ones(1)
+    >>> gs.functional.nadam(w, 2 * w, m, v, t=1, lr=0.1, mu_product=mu_product)
+    >>> w.round(6), mu_product.round(6)
+    (array([ 0.894355, -1.894355]), array([0.450073]))
+    """
+    _optimizers.NAdam._apply(
+        w,
+        g,
+        {"m": m, "v": v},
+        t,
+        mu_product,
+        lr=lr,
+        betas=betas,
+        momentum_decay=momentum_decay,
+        eps=eps,
+        eps_root=eps_root,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=decoupled_weight_decay,
+        maximize=maximize,
+    )
+
+
+def radam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    *,
+    t: int,
+    lr: Rate,
+    betas: tuple[Rate, Rate] = (0.9, 0.999),
+    threshold: Rate = 5.0,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    weight_decay: Rate = 0.0,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
+) -> None:
+    """Take one step of RAdam; see `gradstep.RAdam` for the formula.
+
+    Parameters
+    ----------
+    w, g, m, v : array or list of arrays
+        Parameters, first and second moments, updated in place, and gradients; of the same shape and
+        dtype. The moments are zeros before the first step.
+    t : int
+        The number of this step, counted from 1.
+    lr, betas, threshold, eps, eps_root, weight_decay, decoupled_weight_decay, maximize
+        As in `gradstep.RAdam`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.RAdam` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    >>> gs.functional.radam(w, 2 * w, m, v, t=1, lr=0.1)
+    >>> w
+    array([ 0.8, -1.6])
+    """
+    _optimizers.RAdam._apply(
+        w,
+        g,
+        {"m": m, "v": v},
+        t,
+        lr=lr,
+        betas=betas,
+        threshold=threshold,
+        eps=eps,
+        eps_root=eps_root,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=decoupled_weight_decay,
+        maximize=maximize,
+    )
+
+
+def adamax(
+    w: Any,
+    g: Any,
+    m: Any,
+    u: Any,
+    *,
+    t: int,
+    lr: Rate,
+    betas: tuple[Rate, Rate] = (0.9, 0.999),
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Adamax, ``u := max(β₂ u, |g| + ε); w := w − α m̂ / u``; see `gradstep.Adamax`.
+
+    Parameters
+    ----------
+    w, g, m, u : array or list of arrays
+        Parameters, first moments and maxima, updated in place, and gradients; of the same shape and
+        dtype. Moments and maxima are zeros before the first step.
+    t : int
+        The number of this step, counted from 1.
+    lr, betas, eps, eps_root, weight_decay, maximize
+        As in `gradstep.Adamax`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Adamax` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m, u = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    >>> gs.functional.adamax(w, 2 * w, m, u, t=1, lr=0.1)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
+    _optimizers.Adamax._apply(
+        w,
+        g,
+        {"m": m, "u": u},
+        t,
+        lr=lr,
+        betas=betas,
+        eps=eps,
+        eps_root=eps_root,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+def adagrad(
+    w: Any,
+    g: Any,
+    v: Any,
+    *,
+    lr: Rate,
+    t: int | None = None,
+    lr_decay: Rate = 0.0,
+    eps: Rate = 0.0,
+    eps_root: Rate = 1e-8,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Adagrad, ``v := v + g²; w := w − α g/√(v+ε)``; see `gradstep.Adagrad`.
+
+    Parameters
+    ----------
+    w, g, v : array or list of arrays
+        Parameters and sums of squares, updated in place, and gradients; of the same shape and dtype.
+        The sums are zeros before the first step, or what they are to start from.
+    t : int, optional
+        The number of this step, counted from 1; needed with `lr_decay`.
+    lr, lr_decay, eps, eps_root, weight_decay, maximize
+        As in `gradstep.Adagrad`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Adagrad` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, v = np.array([1.0, -2.0]), np.zeros(2)
+    >>> gs.functional.adagrad(w, 2 * w, v, lr=0.1)
+    >>> w.round(6), v
+    (array([ 0.9, -1.9]), array([ 4., 16.]))
+    """
+    _optimizers.Adagrad._apply(
+        w,
+        g,
+        {"v": v},
+        t,
+        lr=lr,
+        lr_decay=lr_decay,
+        eps=eps,
+        eps_root=eps_root,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+def adadelta(
+    w: Any,
+    g: Any,
+    v: Any,
+    d: Any,
+    *,
+    lr: Rate,
+    rho: Rate = 0.9,
+    eps_root: Rate = 1e-6,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Adadelta, ``w := w − α √(d+ε)/√(v+ε) g``; see `gradstep.Adadelta`.
+
+    Parameters
+    ----------
+    w, g, v, d : array or list of arrays
+        Parameters and averages of the squares of gradients and of updates, updated in place, and
+        gradients; of the same shape and dtype. The averages are zeros before the first step.
+    lr, rho, eps_root, weight_decay, maximize
+        As in `gradstep.Adadelta`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Adadelta` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, v, d = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    >>> gs.functional.adadelta(w, 2 * w, v, d, lr=1.0)
+    >>> w.round(6)
+    array([ 0.996838, -1.996838])
+    """
+    _optimizers.Adadelta._apply(
+        w,
+        g,
+        {"v": v, "d": d},
+        None,
+        lr=lr,
+        rho=rho,
+        eps_root=eps_root,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+def lion(
+    w: Any,
+    g: Any,
+    m: Any,
+    *,
+    lr: Rate,
+    betas: tuple[Rate, Rate] = (0.9, 0.99),
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+) -> None:
+    """Take one step of Lion, ``w := w − α sign(β₁ m + (1−β₁) g)``; see `gradstep.Lion`.
+
+    Parameters
+    ----------
+    w, g, m : array or list of arrays
+        Parameters and moments, updated in place, and gradients; of the same shape and dtype. The
+        moments are zeros before the first step.
+    lr, betas, weight_decay, maximize
+        As in `gradstep.Lion`; `lr` is required.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.Lion` and its ``step``, before any byte has changed.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w, m = np.array([1.0, -2.0]), np.zeros(2)
+    >>> gs.functional.lion(w, 2 * w, m, lr=0.25)
+    >>> w
+    array([ 0.75, -1.75])
+    """
+    _optimizers.Lion._apply(
+        w, g, {"m": m}, None, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize
+    )
 
 
 def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:

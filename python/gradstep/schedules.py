@@ -256,6 +256,11 @@ class InverseTimeDecay(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
 
+    Notes
+    -----
+    With ``steps_per_epoch`` it is Keras's ``InverseTimeDecay`` of as many ``decay_steps`` and
+    ``staircase=True``; Keras's default does not floor.
+
     References
     ----------
     With ``lr`` and ``decay_rate`` above 0 the rates satisfy the conditions of Robbins & Monro
@@ -304,6 +309,11 @@ class ExponentialDecay(Schedule):
         An argument has another type, is out of its bounds, or is not finite.
     OverflowError
         When called: ``base`` is above 1 and its power outgrows a float.
+
+    Notes
+    -----
+    With ``steps_per_epoch`` it is ``optax.exponential_decay`` or Keras's ``ExponentialDecay`` with
+    ``staircase=True``, whose default does not floor; with 1 it is PyTorch's ``ExponentialLR``.
 
     Examples
     --------
@@ -426,6 +436,10 @@ class StepDecay(Schedule):
     OverflowError
         When called: ``factor`` is above 1 and its power outgrows a float.
 
+    Notes
+    -----
+    As PyTorch's ``StepLR``: the drop is at ``n == every``.
+
     Examples
     --------
     >>> import gradstep as gs
@@ -467,6 +481,11 @@ class Piecewise(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
 
+    Notes
+    -----
+    At a boundary the new value holds already, as in ``optax.piecewise_constant_schedule`` and
+    PyTorch's ``MultiStepLR``; Keras's ``PiecewiseConstantDecay`` keeps the old one for that step.
+
     Examples
     --------
     >>> import gradstep as gs
@@ -505,6 +524,10 @@ class Linear(Schedule):
     ------
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
+
+    Notes
+    -----
+    As ``optax.linear_schedule`` and PyTorch's ``LinearLR`` of the same steps.
 
     References
     ----------
@@ -552,6 +575,11 @@ class Polynomial(Schedule):
     ------
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
+
+    Notes
+    -----
+    As ``optax.polynomial_schedule``, Keras's ``PolynomialDecay`` without ``cycle`` and, with an
+    ``end`` of 0, PyTorch's ``PolynomialLR``.
 
     References
     ----------
@@ -603,6 +631,11 @@ class Cosine(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
 
+    Notes
+    -----
+    After its end the rate stays, as in ``optax.cosine_decay_schedule`` and Keras's ``CosineDecay``;
+    the one of PyTorch's ``CosineAnnealingLR`` comes up again. The peers' ``alpha`` is ``end / lr``.
+
     References
     ----------
     Loshchilov & Hutter (2017), "SGDR", section 3, arXiv:1608.03983: one cycle, no restart.
@@ -653,6 +686,11 @@ class CosineRestarts(Schedule):
     ------
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
+
+    Notes
+    -----
+    The rate is that of a new cycle at the restart itself, as in PyTorch's
+    ``CosineAnnealingWarmRestarts`` and Keras's ``CosineDecayRestarts`` with ``m_mul=1``.
 
     References
     ----------
@@ -843,6 +881,10 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
     The climb is meant for whole counts: between ``steps - 1`` and ``steps`` a fractional one is
     above ``schedule(0)``.
 
+    The first step is one above 0, as in the reference, so that none is wasted. The warm-ups of
+    ``optax.warmup_cosine_decay_schedule`` and Keras's ``CosineDecay`` begin at a first value, usually 0,
+    and reach the peak with the step after the climb.
+
     References
     ----------
     Goyal et al. (2017), "Accurate, Large Minibatch SGD", section 2.2, arXiv:1706.02677.
@@ -883,6 +925,10 @@ def join(schedules: Sequence[_AnySchedule | _Number], boundaries: Sequence[float
         A schedule is neither a callable nor a number, or an argument is not a sequence.
     ValueError
         The boundaries are not finite, positive and strictly increasing, or the lengths do not fit.
+
+    Notes
+    -----
+    At a boundary the next schedule holds already, as in ``optax.join_schedules``.
 
     Examples
     --------

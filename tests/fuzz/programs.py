@@ -19,28 +19,38 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-with atheris.instrument_imports(include=["gradstep"]):
-    import gradstep as gs
-    from gradstep import _core
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from anything import HOSTILE, OURS, PLAIN, OwnError
+# Whatever of the package is loaded on first use is loaded here, and so guides the search too.
+with atheris.instrument_imports(include=["gradstep"]):
+    import gradstep as gs
+    from anything import (
+        CORE_FLAGS,
+        CORE_NUMBERS,
+        FUNCTIONS,
+        HOSTILE,
+        OPTIMIZERS,
+        OURS,
+        PLAIN,
+        RULES,
+        OwnError,
+        arguments_of,
+        arrays_of,
+        following,
+        over,
+    )
+    from gradstep import _core
 
 Array = NDArray[Any]
 VALUES = PLAIN + HOSTILE
 # The core itself refuses a position with an IndexError.
 REFUSALS = (*OURS, OwnError, IndexError, UserWarning)
 
-OPTIMIZERS = [gs.SGD, gs.Momentum, gs.RMSprop, gs.Adam, gs.AdamW]
-NAMES = [
-    "lr", "beta", "betas", "dampening", "momentum", "eps", "eps_root", "weight_decay", "maximize",
-    "nesterov", "centered", "amsgrad", "bias_correction", "beta1", "beta2", "decoupled", "params",
-]  # fmt: skip
-RULES = [
-    "sgd", "momentum", "nesterov", "adam", "amsgrad", "ewa", "rmsprop", "rmsprop_centered",
-    "rmsprop_momentum", "none",
-]  # fmt: skip
+NAMES = sorted({"params", *(name for kind in OPTIMIZERS for name in arguments_of(kind))})
+# What products are kept of, and one that is none of it.
+PRODUCTS = ["beta", "beta1", "beta2", "mu", "else"]
+PATTERNS = ["*", "a", "b", "a*", "?", "[ab]", "*.*", "", "0", 0]
+SCHEDULES = [gs.schedules.Linear(0.25, 0.5, steps=4), gs.schedules.Constant(0.5)]
 DTYPES = [np.dtype(name) for name in ("f4", "f4", "f4", "f8", "f8", "f2", "i8", "O", ">f4", "V40")]
 SHAPES = [(3,), (3,), (2, 3), (), (0,), (1, 1), (2, 0, 3), (40, 30), (5000,), (2, 1, 2, 1, 2)]
 KEYS = ["a", "b", "da", "db", "w", "a.b", "params", 0, None, "\ud800", (1, 2)]
@@ -123,8 +133,52 @@ class Program:
             return {self.pick(KEYS): child for child in children}
         return self.value()
 
-    def options(self) -> dict[str, Any]:
-        return {self.pick(NAMES): self.number() for _ in range(self.byte() % 3)}
+    def options(self, names: list[str] = NAMES) -> dict[str, Any]:
+        """Return options that mostly have these names, and mostly numbers."""
+        found: dict[str, Any] = {}
+        for _ in range(self.byte() % 3):
+            name = self.pick(names) if self.byte() < 240 else self.pick(NAMES)
+            found[name] = self.pair() if name == "betas" else self.rate()
+        return found
+
+    def pair(self) -> Any:
+        return (self.rate(), self.rate()) if self.byte() < 240 else self.value()
+
+    def rate(self) -> Any:
+        return self.pick(SCHEDULES) if self.byte() < 64 else self.number()
+
+    def told(self) -> Any:
+        """Return what the core is told of a group."""
+        numbers: dict[str, Any] = dict.fromkeys(CORE_NUMBERS, 0.5)
+        for _ in range(self.byte() % 4):
+            numbers[self.pick(CORE_NUMBERS)] = self.rate()
+        told = [(name, name, value) for name, value in numbers.items()]
+        told += [(name, name, True) for name in self.several(CORE_FLAGS)]
+        if self.byte() > 240:
+            told.append((self.pick(NAMES), "odd", self.value()))
+        return told if self.byte() < 250 else self.value()
+
+    def rule(self) -> Any:
+        return self.pick(RULES) if self.byte() < 240 else self.value()
+
+    def several(self, names: list[str]) -> list[str]:
+        """Return some of these, by the bits of two bytes."""
+        bits = self.byte() << 8 | self.byte()
+        return [name for i, name in enumerate(names) if bits >> i & 1]
+
+    def product(self, tree: Any) -> Any:
+        """Return what NAdam's product is kept in: mostly what is right, or part of the parameters."""
+        choice = self.byte()
+        if choice < 160:
+            return np.full(1, 1 - choice / 160)
+        return self.array() if choice < 220 else tree if choice < 240 else self.value()
+
+    def products(self) -> Any:
+        """Return products over steps, mostly such as may be."""
+        return {
+            self.pick(PRODUCTS): (self.byte() / 255, 0.0) if self.byte() < 200 else self.value()
+            for _ in range(self.byte() % 4)
+        }
 
 
 REFUSED = object()
@@ -162,6 +216,13 @@ def mapped(tree: Any, change: Callable[[Any], Any], depth: int = 0) -> Any:
     return change(tree)
 
 
+def arrays_in(tree: Any) -> list[Array]:
+    """Return the arrays of a plain structure."""
+    found: list[Array] = []
+    mapped(tree, lambda leaf: found.append(leaf) if type(leaf) is np.ndarray else None)
+    return found
+
+
 def damaged(p: Program, tree: Any) -> Any:
     """Return a state with something replaced, left out or added, or as it is."""
     choice = p.byte() % 8
@@ -180,57 +241,103 @@ def damaged(p: Program, tree: Any) -> Any:
     return copied
 
 
-def optimize(p: Program) -> None:
-    """An optimizer over anything, stepped, changed, saved and loaded."""
+def made(p: Program) -> tuple[Any, Any, bool]:
+    """Return an optimizer over anything, its parameters, and whether they are a list of groups."""
     params: Any = p.tree(p.array if p.byte() < 200 else p.value)
-    kind, options, grouped = p.pick(OPTIMIZERS), p.options(), p.byte() % 4 == 0
-    given = [{"params": params, **options}] if grouped else params
-    opt = attempt(kind, given, **({} if grouped or "params" in options else options))
-    if opt is REFUSED:
-        params, grouped = {"a": np.ones(3, np.float32), "b": np.ones((2, 2))}, False
-        opt = kind(params)
-    written: list[Array] = []
-    mapped(params, lambda leaf: written.append(leaf) if type(leaf) is np.ndarray else None)
+    kind = p.pick(OPTIMIZERS)
+    options = p.options(arguments_of(kind))
+    if p.byte() < 64:
+        options = {**following(kind, p.pick(SCHEDULES)), **options}
+    way, opt = p.byte() % 8, REFUSED
+    if "params" in options:
+        options, way = {}, 0
+    for tree in (params, {"a": np.ones(3, np.float32), "b": np.ones((2, 2))}):
+        over_tree, masked = tree, dict[str, Any]()
+        if way == 1:
+            over_tree, masked = [{"params": tree, **options}], {}
+        elif way == 2:
+            overrides = {
+                p.pick(PATTERNS): p.options(arguments_of(kind)) for _ in range(p.byte() % 3)
+            }
+            over_tree = attempt(gs.by_name, tree, overrides if p.byte() < 250 else p.value())
+        elif way == 3:
+            mask = mapped(tree, lambda leaf: p.byte() < 128) if p.byte() < 200 else p.value()
+            masked = {name: mask for name in arguments_of(kind) if "mask" in name}
+        if over_tree is not REFUSED:
+            opt = attempt(over, kind, over_tree, **{**({} if way == 1 else options), **masked})
+        if opt is not REFUSED:
+            return opt, tree, way == 1
+        options = {}
+    return over(kind, tree), tree, False
+
+
+def optimize(p: Program) -> None:
+    """An optimizer over anything, stepped, changed, added to, saved and loaded."""
+    opt, params, grouped = made(p)
+    groups, written = [params], arrays_in(params)
     saved = opt.state_dict()
     while not p.over:
-        before, t, stepped = [w.tobytes() for w in written], opt.t, False
-        action = p.byte() % 8
+        before, t, stepped = [(w, w.tobytes()) for w in written], opt.t, False
+        kept = opt.state_dict()
+        action, refused = p.byte() % 10, False
         if action < 4:
-            grads = mapped(params, p.like) if p.byte() < 200 else p.tree(p.array)
-            stepped = attempt(opt.step, [grads] if grouped else grads) is not REFUSED
+            grads = [mapped(tree, p.like) for tree in groups] if p.byte() < 200 else p.tree(p.array)
+            single = not grouped and type(grads) is list and len(groups) == 1 and len(grads) == 1
+            stepped = attempt(opt.step, grads[0] if single else grads) is not REFUSED
             require(opt.t == t + stepped, "t moves by one, or not at all")
+            refused = not stepped
         elif action == 4:
-            attempt(opt.groups[0].__setitem__, p.pick(NAMES), p.number())
+            group = p.pick(opt.groups)
+            refused = attempt(group.__setitem__, p.pick(list(group)), p.rate()) is REFUSED
         elif action == 5:
-            attempt(opt.load_state_dict, damaged(p, saved))
+            refused = attempt(opt.load_state_dict, damaged(p, saved)) is REFUSED
         elif action == 6:
-            attempt(setattr, opt, "lr", p.number())
+            refused = attempt(setattr, opt, "lr", p.rate()) is REFUSED
+        elif action == 7:
+            # Arrays of an added group may be those that are there.
+            tree = p.tree(p.array) if p.byte() < 200 or not written else p.pick(written)
+            group = {"params": tree, **p.options(list(opt.groups[0]))}
+            refused = attempt(opt.add_group, group if p.byte() < 240 else p.value()) is REFUSED
+            if not refused:
+                groups.append(tree)
+                written += arrays_in(tree)
+                saved = opt.state_dict()
         else:
             saved = opt.state_dict()
         if not stepped:
-            require([w.tobytes() for w in written] == before, "what is refused changes nothing")
+            require(all(w.tobytes() == b for w, b in before), "what is refused changes nothing")
+        if refused:
+            require(same(opt.state_dict(), kept), "what is refused changes no state")
 
 
-FUNCTIONS: list[tuple[Callable[..., Any], int]] = [
-    (gs.functional.sgd, 2),
-    (gs.functional.ewa, 2),
-    (gs.functional.momentum, 3),
-    (gs.functional.rmsprop, 3),
-    (gs.functional.adam, 4),
-    (gs.functional.adamw, 4),
-]
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are the same, bit for bit."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a.tobytes() == b.tobytes() if isinstance(a, np.ndarray) else a is b or a == b
 
 
 def functions(p: Program) -> None:
     """The optimizers as functions, with state of the caller's."""
     while not p.over:
-        call, count = p.pick(FUNCTIONS)
+        call = p.pick(FUNCTIONS)
+        names = arrays_of(call)
         w = p.tree(p.array)
-        arrays = [w, *(mapped(w, p.like) for _ in range(count - 1))]
-        options = {"lr": p.number(), **p.options()} if call is not gs.functional.ewa else {}
-        if p.byte() < 160 and count > 2:
-            options["t"] = p.whole()
-        attempt(call, *arrays, **options)
+        given = {name: w if name == names[0] else mapped(w, p.like) for name in names}
+        if "mu_product" in given:
+            given["mu_product"] = p.product(w)
+        others = [name for name in arguments_of(call) if name not in (*names, "lr", "t")]
+        options = {"lr": p.number(), **p.options(others)} if "lr" in arguments_of(call) else {}
+        if "t" in arguments_of(call) and p.byte() < 250:
+            options["t"] = 1 + p.byte() % 8 if p.byte() < 200 else p.whole()
+        # What the caller keeps is as it was where the call was refused.
+        before = [(array, array.tobytes()) for array in arrays_in([*given.values()])]
+        if attempt(call, **{**given, **options}) is REFUSED:
+            require(all(a.tobytes() == b for a, b in before), "what is refused changes nothing")
 
 
 def averages(p: Program) -> None:
@@ -307,7 +414,7 @@ def core(p: Program) -> None:
         elif action == 6:
             attempt(_core.team_size, p.whole())
         elif action == 7:
-            attempt(_core.state_names, p.value())
+            attempt(_core.state_names, p.rule())
             attempt(_core.use_isa, p.pick(["baseline", *_core.isas(), p.value()]))
         elif action == 8:
             attempt(gs.set_num_threads, p.value())
@@ -321,26 +428,50 @@ def stepper(p: Program) -> None:
     s = attempt(_core.new_stepper, p.whole())
     if s is REFUSED:
         s = _core.new_stepper()
-    attempt(s.add_group, p.pick(RULES), {"lr": p.number(), **p.options()})
     params: list[Any] = []
+    rules: list[Any] = []
+    additions: list[Any] = []
+    w = p.array()
     while not p.over:
-        action, group = p.byte() % 10, p.byte() % 3 - 1
+        action = p.byte() % 10 if rules else 0
+        group = p.byte() % 4 - 1 if p.byte() > 200 else len(rules) - 1
         if action == 0:
-            attempt(s.add_group, p.pick(RULES), p.options(), p.value())
+            rule, start = p.rule(), p.pick([None, None, 0, p.whole()])
+            product = p.product(w) if p.byte() < 128 else None
+            if attempt(s.add_group, rule, p.told(), p.value(), start, product) is not REFUSED:
+                rules.append(rule)
         elif action == 1:
-            arrays = [p.array() if p.byte() < 240 else p.value() for _ in range(p.byte() % 3)]
-            names = [str(i) for i in range(len(arrays) + p.byte() // 250)]
-            if attempt(s.add_parameters, group, names, arrays) is not REFUSED:
-                params += arrays
-        elif action == 2:
             w = p.array()
-            if attempt(s.add_parameter, group, "w", w, [p.like(w)] * (p.byte() % 4)) is not REFUSED:
+            known = 0 <= group < len(rules) and p.byte() < 240
+            count = len(_core.state_names(rules[group])) if known else p.byte() % 4
+            states = [p.like(w) for _ in range(count)]
+            if attempt(s.add_parameter, group, "w", w, states) is not REFUSED:
                 params.append(w)
-        elif action == 3:
-            attempt(s.check)
-        elif action == 4:
-            keys = [tuple("abc")[: p.byte() % 4]]
-            attempt(s.expect, p.pick([list, p.value()]), keys, p.byte() % 2 == 0)
+        elif action < 4:
+            if action == 2 or not additions:
+                named = [p.rule() for _ in range(p.byte() % 3)]
+                runs = []
+                for _ in range(p.byte() % 3):
+                    arrays = [
+                        p.array() if p.byte() < 240 else p.value() for _ in range(p.byte() % 3)
+                    ]
+                    names = [str(i) for i in range(len(arrays) + p.byte() // 250)]
+                    behind = p.byte() % (len(named) + 1) - p.byte() // 250
+                    runs.append((len(rules) + behind, names, arrays))
+                told = [("odd: ", rule, p.told(), p.value()) for rule in named]
+                prepared = attempt(s.prepare_addition, told, runs)
+                if prepared is not REFUSED:
+                    additions.append((prepared, named, [w for *_, arrays in runs for w in arrays]))
+            if additions and p.byte() < 200:
+                # Of two that were prepared together one has to be refused; the same again, too.
+                prepared, named, arrays = p.pick(additions[-2:])
+                keys = [tuple("abc")[: p.byte() % 4]]
+                expected = p.pick([list, p.value()]), keys, p.byte() % 2 == 0, p.value()
+                if attempt(s.add, prepared, *expected) is not REFUSED:
+                    params += arrays
+                    rules += named
+                    require(s.layout is expected[3], "the layout comes with what was added")
+                attempt(getattr, prepared, "states")
         elif action < 8:
             grads: Any = [p.like(w) for w in params] if p.byte() < 220 else p.tree(p.array)
             if p.byte() % 4 == 0 and type(grads) is list:
@@ -349,13 +480,19 @@ def stepper(p: Program) -> None:
             stepped = attempt(s.step, grads) is not REFUSED
             require(s.t == t + stepped, "t moves by one, or not at all")
         elif action == 8:
-            change = (group, p.pick(RULES), p.options(), None, p.pick([None, 0, p.whole()]))
+            start, products = p.pick([None, 0, p.whole()]), p.pick([None, p.products()])
+            given = attempt(s.given, group)
+            before = p.value() if given is REFUSED or p.byte() > 240 else given
+            rule = rules[group] if 0 <= group < len(rules) and p.byte() < 200 else p.rule()
+            change = (group, rule, p.told(), before, p.value(), start, products)
             states = p.pick([None, [[p.like(w)] * (p.byte() % 3) for w in params]])
             attempt(s.change, [change] * (p.byte() % 3), p.pick([None, p.whole()]), states)
         else:
-            attempt(s.get, group, p.pick(NAMES))
+            attempt(s.get, group, p.pick(CORE_NUMBERS))
             attempt(s.given, group)
-            attempt(s.snapshot)
+        t, groups, *_ = s.snapshot()
+        require(len(groups) == len(rules), "a group for each that was added")
+        require(all(start <= t for _, start, _ in groups), "none is to come")
 
 
 TARGETS = [optimize, optimize, stepper, stepper, core, functions, averages, batches, schedules]

@@ -1,0 +1,395 @@
+"""optax's optimizers: their names, arguments, defaults and results.
+
+Each is an optimizer of this package over `params`, which it updates in place; optax's own are pairs
+of functions over states that the caller keeps. Compared with optax 0.2.8, which is never imported.
+optax takes its maximum for AMSGrad of the corrected v̂, has NAdam without factors of momentum, and
+keeps α inside of RMSprop's buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from gradstep import checks, optimizers
+from gradstep.compat import _ByLearningRate, require_unused
+from gradstep.groups import Masked
+from gradstep.optimizers import Rate
+
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "lion",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "sgd",
+]
+
+Mask = Any | Callable[[Any], Any] | None
+
+
+def _require_own_dtype(**arguments: Any) -> None:
+    require_unused("state has its parameter's dtype; leave it out", **arguments)
+
+
+def _masked(params: Any, mask: Mask) -> Any:
+    """Return parameters of which those that `mask` leaves out have no weight decay."""
+    if mask is None:
+        return params
+    return Masked(params, mask(params) if callable(mask) else mask, {"weight_decay": 0.0})
+
+
+class _Optax(_ByLearningRate):
+    """What optax's optimizers have in common."""
+
+    _names: ClassVar = {"learning_rate": "lr", "b1": "beta1", "b2": "beta2"}
+
+    @classmethod
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        without = {
+            name: value
+            for name, value in values.items()
+            if not (name == "momentum" and value is None)
+        }
+        return super()._told(without)
+
+
+class sgd(_Optax):
+    """`optax.sgd`: ``b := μ b + g; w := w − α b``, with `nesterov` ``w := w − α (μ b + g)``."""
+
+    _names: ClassVar = {**_Optax._names, "momentum": "beta"}
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        momentum: Rate | None = None,
+        nesterov: bool = False,
+        accumulator_dtype: None = None,
+    ) -> None:
+        _require_own_dtype(accumulator_dtype=accumulator_dtype)
+        super().__init__(params, learning_rate=learning_rate, momentum=momentum, nesterov=nesterov)
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        if values["momentum"] is None:
+            return "sgd"
+        return "nesterov" if values["nesterov"] is True else "momentum"
+
+
+class rmsprop(_Optax):
+    """`optax.rmsprop`: ``b := μ b + α u; w := w − b``, with `nesterov` ``w := w − (μ b + α u)``.
+
+    The quotient u has ε inside of the root, or outside where `eps_in_sqrt` is False. v starts from
+    `initial_scale`; with `bias_correction` v and m are divided by ``1 − βᵗ``.
+    """
+
+    _names: ClassVar = {**_Optax._names, "decay": "beta", "initial_scale": "initial_v"}
+    _fixed: ClassVar = {"rate_in_buffer": True}
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        decay: Rate = 0.9,
+        eps: Rate = 1e-8,
+        initial_scale: float = 0.0,
+        eps_in_sqrt: bool = True,
+        centered: bool = False,
+        momentum: Rate | None = None,
+        nesterov: bool = False,
+        bias_correction: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            learning_rate=learning_rate,
+            decay=decay,
+            eps=eps,
+            initial_scale=initial_scale,
+            eps_in_sqrt=eps_in_sqrt,
+            centered=centered,
+            momentum=momentum,
+            nesterov=nesterov,
+            bias_correction=bias_correction,
+        )
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        kind = "rmsprop_centered" if values["centered"] is True else "rmsprop"
+        if values["momentum"] is None:
+            return kind
+        return f"{kind}_nesterov" if values["nesterov"] is True else f"{kind}_momentum"
+
+    @classmethod
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        inside = checks.flag("eps_in_sqrt", values["eps_in_sqrt"])
+        rest = {name: v for name, v in values.items() if name not in ("eps", "eps_in_sqrt")}
+        return [*super()._told(rest), ("eps_root" if inside else "eps", "eps", values["eps"])]
+
+
+class adam(_Optax):
+    """`optax.adam`: `eps` outside of the root, `eps_root` inside; `nesterov` as in `nadam`."""
+
+    _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True}
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+        eps_root: Rate = 0.0,
+        mu_dtype: None = None,
+        *,
+        nesterov: bool = False,
+    ) -> None:
+        _require_own_dtype(mu_dtype=mu_dtype)
+        super().__init__(
+            params,
+            learning_rate=learning_rate,
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            eps_root=eps_root,
+            nesterov=nesterov,
+        )
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        return "nadam" if values["nesterov"] is True else "adam"
+
+
+class nadam(adam):
+    """`optax.nadam`: NAdam with β₁ for every factor of momentum."""
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+        eps_root: Rate = 0.0,
+        mu_dtype: None = None,
+        *,
+        nesterov: bool = True,
+    ) -> None:
+        super().__init__(params, learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+
+
+class adamw(_Optax):
+    """`optax.adamw`: as `adam`, with decay that shrinks the parameters that `mask` has True for.
+
+    `mask` is a structure of truth values like `params`, one for all below it where it ends early, or
+    a function that makes one of `params`.
+    """
+
+    _fixed: ClassVar = {**adam._fixed, "decoupled": True}
+    _rule = adam._rule
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+        eps_root: Rate = 0.0,
+        mu_dtype: None = None,
+        weight_decay: Rate = 1e-4,
+        mask: Mask = None,
+        *,
+        nesterov: bool = False,
+    ) -> None:
+        _require_own_dtype(mu_dtype=mu_dtype)
+        super().__init__(
+            _masked(params, mask),
+            learning_rate=learning_rate,
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            eps_root=eps_root,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
+
+
+class amsgrad(_Optax):
+    """`optax.amsgrad`: the maximum is taken of the corrected v̂."""
+
+    _fixed: ClassVar = {"bias_correction": True}
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+        eps_root: Rate = 0.0,
+        mu_dtype: None = None,
+        bias_correction_mu: bool = True,
+        bias_correction_nu: bool = True,
+    ) -> None:
+        _require_own_dtype(mu_dtype=mu_dtype)
+        super().__init__(
+            params,
+            learning_rate=learning_rate,
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            eps_root=eps_root,
+            bias_correction_mu=bias_correction_mu,
+            bias_correction_nu=bias_correction_nu,
+        )
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        return "amsgrad_of_corrected"
+
+    @classmethod
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        switches = {"bias_correction_mu": "uncorrected_m", "bias_correction_nu": "uncorrected_v"}
+        rest = {name: value for name, value in values.items() if name not in switches}
+        return super()._told(rest) + [
+            (core, name, not checks.flag(name, values[name])) for name, core in switches.items()
+        ]
+
+
+class radam(_Optax):
+    """`optax.radam`: ε is added to the corrected √v̂; `nesterov` as in `nadam`."""
+
+    _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True, "rectified": True}
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+        eps_root: Rate = 0.0,
+        threshold: Rate = 5.0,
+        *,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            learning_rate=learning_rate,
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            eps_root=eps_root,
+            threshold=threshold,
+            nesterov=nesterov,
+        )
+
+    @classmethod
+    def _rule(cls, values: Mapping[str, Any]) -> str:
+        return "radam_nesterov" if values["nesterov"] is True else "radam"
+
+
+class adamax(_Optax):
+    """`optax.adamax`: ε is added to ``|g|``, inside of the maximum."""
+
+    _names: ClassVar = {**_Optax._names, "eps": "eps_root"}
+    _fixed: ClassVar = optimizers.Adamax._fixed
+    _rule = optimizers.Adamax._rule
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.999,
+        eps: Rate = 1e-8,
+    ) -> None:
+        super().__init__(params, learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+
+
+class adagrad(_Optax):
+    """`optax.adagrad`: ε inside of the root; v starts from `initial_accumulator_value`."""
+
+    _names: ClassVar = {
+        **_Optax._names,
+        "eps": "eps_root",
+        "initial_accumulator_value": "initial_v",
+    }
+    _rule = optimizers.Adagrad._rule
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        initial_accumulator_value: float = 0.1,
+        eps: Rate = 1e-7,
+    ) -> None:
+        super().__init__(
+            params,
+            learning_rate=learning_rate,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+
+
+class adadelta(_Optax):
+    """`optax.adadelta`: ε inside of both roots; decay is added to the gradients of `weight_decay_mask`.
+
+    Without a `learning_rate` optax adds its updates to the parameters, and so climbs: that is refused.
+    """
+
+    _names: ClassVar = {**_Optax._names, "rho": "beta", "eps": "eps_root"}
+    _rule = optimizers.Adadelta._rule
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate | None = None,
+        rho: Rate = 0.9,
+        eps: Rate = 1e-6,
+        weight_decay: Rate = 0.0,
+        weight_decay_mask: Mask = None,
+    ) -> None:
+        if learning_rate is None:
+            raise ValueError(
+                "learning_rate=None climbs in optax; give a rate, 1.0 for Zeiler's own"
+            )
+        super().__init__(
+            _masked(params, weight_decay_mask),
+            learning_rate=learning_rate,
+            rho=rho,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
+
+
+class lion(_Optax):
+    """`optax.lion`: decoupled decay of the parameters that `mask`, as in `adamw`, has True for."""
+
+    _fixed: ClassVar = optimizers.Lion._fixed
+    _rule = optimizers.Lion._rule
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Rate,
+        b1: Rate = 0.9,
+        b2: Rate = 0.99,
+        mu_dtype: None = None,
+        weight_decay: Rate = 1e-3,
+        mask: Mask = None,
+    ) -> None:
+        _require_own_dtype(mu_dtype=mu_dtype)
+        super().__init__(
+            _masked(params, mask),
+            learning_rate=learning_rate,
+            b1=b1,
+            b2=b2,
+            weight_decay=weight_decay,
+        )
