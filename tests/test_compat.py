@@ -556,6 +556,17 @@ def test_the_rate_by_the_peers_name(make: Any) -> None:
     assert (opt.learning_rate, opt.lr, opt.groups[0]["learning_rate"]) == (0.5, 0.5, 0.5)
 
 
+def test_none_is_keras_for_no_decay_also_in_a_group() -> None:
+    w, v = np.ones(1), np.ones(1)
+    groups = [{"params": w, "weight_decay": None}, {"params": v}]
+    opt = keras.SGD(groups, learning_rate=0.5, weight_decay=0.25)
+    opt.step([np.zeros(1), np.zeros(1)])
+    assert (w[0], v[0]) == (1.0, 0.875)
+    opt.groups[1]["weight_decay"] = None
+    opt.step([np.zeros(1), np.zeros(1)])
+    assert v == 0.875
+
+
 def test_every_optimizer_is_in_the_table() -> None:
     for module in (torch, keras, optax):
         assert set(module.__all__) == {name for m, name, *_ in TABLE if m is module}

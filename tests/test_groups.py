@@ -497,6 +497,11 @@ def test_what_is_grouped_by_name_takes_no_other_group() -> None:
         opt.add_group({"params": np.ones(1)})
 
 
+def test_the_rate_is_that_of_the_first_group_with_parameters() -> None:
+    opt = gs.SGD(gs.by_name(np.ones(1), {"*": {"lr": 0.5}}), lr=0.25)
+    assert opt.lr == 0.5
+
+
 def test_a_state_of_other_groups_is_refused() -> None:
     def made(pattern: str) -> gs.Optimizer:
         params = {"a": np.ones(1), "b": np.ones(1)}

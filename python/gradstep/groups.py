@@ -227,11 +227,11 @@ def _products(saved: object) -> dict[str, tuple[float, float]]:
     products = {}
     for name, value in checks.mapping("products of the state", saved).items():
         pair = isinstance(value, list | tuple) and len(value) == 2
-        if not pair or not all(type(number) is float for number in value):
+        if not pair or not all(isinstance(number, float) for number in value):
             raise ValueError(
                 f"a product of the state must be two floats, got {checks.shown(value)}"
             )
-        products[str(name)] = (value[0], value[1])
+        products[str(name)] = (float(value[0]), float(value[1]))
     return products
 
 

@@ -297,8 +297,12 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step (of the first group). Assigning sets all groups'."""
-        return self._stepper.get(0, "lr")
+        """The learning rate of the next step, of the first group that has parameters.
+
+        Assigning sets all groups'.
+        """
+        first = next(i for i, names in enumerate(self._layout.members) if names)
+        return self._stepper.get(first, "lr")
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
@@ -324,6 +328,10 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot: copies of all state, hyperparameters and `t`, as plain values.
+
+        A group has its hyperparameters, the names of its parameters under ``"params"``, the steps
+        taken before it came under ``"start"``, and what its corrections need of the steps since,
+        such as products of a β that follows a schedule, under ``"products"``.
 
         A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
         kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.

@@ -3,13 +3,14 @@
 `torch`, `keras` and `optax` have the peers' optimizers with the peers' arguments, defaults and
 results; `sklearn` lets scikit-learn's networks train on this core. Each is loaded on first use, and
 none imports its peer but `sklearn`. What they share is here: how an argument that cannot be had is
-refused. The formulas are those of cpp/rules.hpp.
+refused, and a rate that is called `learning_rate`. The formulas are those of cpp/rules.hpp.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from gradstep import checks
 from gradstep.optimizer import Optimizer
@@ -46,6 +47,14 @@ class _ByLearningRate(Optimizer):
     """An optimizer whose rate is called `learning_rate`."""
 
     _rate = "learning_rate"
+    # What is None where there is none of it.
+    _optional: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        return super()._told(
+            {n: v for n, v in values.items() if v is not None or n not in cls._optional}
+        )
 
     @property
     def learning_rate(self) -> float:

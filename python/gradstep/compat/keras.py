@@ -45,6 +45,7 @@ class _Keras(_ByLearningRate):
 
     _names: ClassVar = {"learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2"}
     _fixed: ClassVar = {"decoupled": True}
+    _optional: ClassVar = frozenset({"weight_decay"})
 
     def __init__(
         self,
@@ -62,11 +63,7 @@ class _Keras(_ByLearningRate):
             neutral, instead = _NEUTRAL[argument]
             if not isinstance(value, int | float | None) or value not in neutral:
                 raise ValueError(f"{argument}={checks.shown(value)} cannot be had here: {instead}")
-        super().__init__(
-            params,
-            **hyperparameters,
-            weight_decay=0.0 if weight_decay is None else weight_decay,
-        )
+        super().__init__(params, **hyperparameters, weight_decay=weight_decay)
 
 
 class SGD(_Keras):

@@ -48,15 +48,7 @@ class _Optax(_ByLearningRate):
     """What optax's optimizers have in common."""
 
     _names: ClassVar = {"learning_rate": "lr", "b1": "beta1", "b2": "beta2"}
-
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        without = {
-            name: value
-            for name, value in values.items()
-            if not (name == "momentum" and value is None)
-        }
-        return super()._told(without)
+    _optional: ClassVar = frozenset({"momentum"})
 
 
 class sgd(_Optax):
