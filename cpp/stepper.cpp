@@ -144,8 +144,8 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
 
 namespace {
 
-// The products of a group that goes on from another: what that kept is kept, and where it kept none,
-// the power that stood for it is what a schedule goes on from.
+// The products of a group that goes on from another: what that kept is kept, and where it kept
+// none, the power that stood for it is what a schedule goes on from.
 void go_on(Corrections::Products& products, const Corrections::Products& before,
            const Hyperparameters& values, std::int64_t steps) {
   const DefaultFloatingPointMode mode;
