@@ -76,10 +76,7 @@ class Powers {
     return multiply(large_, small_[t % block]);
   }
   // 1 − βᵗ, rounded once: the bias correction of an average that started at zero.
-  double one_minus(double beta, std::int64_t t) {
-    const DoubleDouble power = this->power(beta, t);
-    return (1.0 - power.high) - power.low;
-  }
+  double one_minus(double beta, std::int64_t t) { return complement(power(beta, t)).high; }
 
  private:
   static constexpr int block = 16;
