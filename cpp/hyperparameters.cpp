@@ -41,9 +41,6 @@ bool is_number(py::handle value) {
   return py::hasattr(py::type::handle_of(value), "__float__") || PyIndex_Check(value.ptr());
 }
 
-namespace {
-
-// A value as it is written, or its type: not every huge integer or deep list can be.
 std::string shown(py::handle value) {
   try {
     return py::repr(value);
@@ -52,6 +49,8 @@ std::string shown(py::handle value) {
     return std::string("an object of type ") + Py_TYPE(value.ptr())->tp_name;
   }
 }
+
+namespace {
 
 double number_of(const std::string& known_as, py::handle value) {
   if (is_number(value)) {
@@ -70,13 +69,24 @@ double number_of(const std::string& known_as, py::handle value) {
 
 }  // namespace
 
-double checked_number(const NumberField& field, const std::string& known_as, py::handle value) {
+double checked_number(Range range, const std::string& known_as, py::handle value) {
   const double number = number_of(known_as, value);
-  const bool share = field.range == Range::share;
-  const bool valid = std::isfinite(number) && number >= 0 && (!share || number < 1);
-  if (!valid) {
-    throw py::value_error(known_as + " must be " + (share ? ">= 0 and < 1" : "finite and >= 0") +
-                          ", got " + shown(value));
+  const auto require = [&](bool valid, const char* expected) {
+    if (!valid) throw py::value_error(known_as + " must be " + expected + ", got " + shown(value));
+  };
+  switch (range) {
+    case Range::amount:
+      require(std::isfinite(number) && number >= 0, "finite and >= 0");
+      break;
+    case Range::share:
+      require(number >= 0 && number < 1, ">= 0 and < 1");
+      break;
+    case Range::bound:
+      require(number >= 0, ">= 0");
+      break;
+    case Range::factor:
+      require(std::isfinite(number), "finite");
+      break;
   }
   return number;
 }

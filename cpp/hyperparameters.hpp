@@ -24,9 +24,12 @@ const NumberField* find_number(const std::string& name);
 // Whether `value` stands for one number. Truth values, text and arrays with axes do not.
 bool is_number(py::handle value);
 
-// TypeError where `value` is no number, ValueError where it is out of the field's range; by the
-// name that whoever gave it knows it by.
-double checked_number(const NumberField& field, const std::string& known_as, py::handle value);
+// A value as it is written, or its type: not every huge integer or deep list can be.
+std::string shown(py::handle value);
+
+// TypeError where `value` is no number, ValueError where it is out of its range; by the name that
+// whoever gave it knows it by.
+double checked_number(Range range, const std::string& known_as, py::handle value);
 
 // Sets a truth value by name and says whether there is one of that name.
 bool set_flag(Hyperparameters& values, const std::string& name, const std::string& known_as,

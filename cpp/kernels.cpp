@@ -109,6 +109,45 @@ void series(const Hyperparameters& h, const void* values, void* averages, int64_
   }
 }
 
+// Each lane sums every 16th element and the lanes are added pairwise, so that a level may take as
+// many lanes at once as its vectors hold, and all have the same bits.
+template <class T>
+double sum_of_squares(const void* gradient, int64_t count, double scale, double unit) {
+  constexpr int lanes = 16;
+  const T* GRADSTEP_RESTRICT g = static_cast<const T*>(gradient);
+  const T factor = T(scale);
+  double sums[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    GRADSTEP_SIMD
+    for (int lane = 0; lane < lanes; ++lane) {
+      const double x = unit * static_cast<double>(Numeric<T>::load(g[i + lane]) * factor);
+      sums[lane] += x * x;
+    }
+  }
+  for (int lane = 0; i < count; ++i, ++lane) {
+    const double x = unit * static_cast<double>(Numeric<T>::load(g[i]) * factor);
+    sums[lane] += x * x;
+  }
+  for (int half = lanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
+}
+
+template <class T>
+void limit(const void* gradient, void* limited, int64_t count, double first, double second,
+           double bound) {
+  const T* g = static_cast<const T*>(gradient);
+  T* out = static_cast<T*>(limited);
+  const T a = T(first), b = T(second), most = T(bound);
+  GRADSTEP_SIMD
+  for (int64_t i = 0; i < count; ++i) {
+    const T x = Numeric<T>::load(g[i]) * a * b;
+    out[i] = Numeric<T>::store(x > most ? most : x < -most ? -most : x);
+  }
+}
+
 #define GRADSTEP_KERNEL(R, T, decay) {&Loop<R<T>, T, decay>::prepare, &Loop<R<T>, T, decay>::run}
 #define GRADSTEP_DECAYS(R, T)                                             \
   {GRADSTEP_KERNEL(R, T, no_decay), GRADSTEP_KERNEL(R, T, coupled_decay), \
@@ -122,7 +161,11 @@ constexpr Rule rules[] = {GRADSTEP_RULES(GRADSTEP_ROW)};
 
 extern const KernelTable table;
 constexpr KernelTable table = {
-    GRADSTEP_ISA, rules, sizeof(rules) / sizeof(rules[0]), {&series<float>, &series<double>}};
+    GRADSTEP_ISA,
+    rules,
+    sizeof(rules) / sizeof(rules[0]),
+    {&series<float>, &series<double>},
+    {{&sum_of_squares<float>, &limit<float>}, {&sum_of_squares<double>, &limit<double>}}};
 
 }  // namespace GRADSTEP_LEVEL
 }  // namespace gradstep

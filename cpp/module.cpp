@@ -11,6 +11,7 @@
 #include "hyperparameters.hpp"
 #include "pool.hpp"
 #include "powers.hpp"
+#include "prepared.hpp"
 #include "series.hpp"
 #include "stepper.hpp"
 #include "threads.hpp"
@@ -102,6 +103,21 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
+  py::class_<Prepared>(m, "Prepared", py::custom_type_setup(looked_at));
+  py::class_<Filling, Prepared>(m, "Filling", py::custom_type_setup(looked_at));
+  py::class_<Stepper::Replacement, Prepared>(m, "Replacement", py::custom_type_setup(looked_at));
+  py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
+      .def("put_back", &Stepper::Averaged::put_back);
+  m.def(
+      "prepare_filling",
+      [](const std::vector<std::string>& names, const std::vector<py::array>& targets,
+         const std::vector<py::array>& sources) {
+        return prepare_filling(names, targets, sources).release();
+      },
+      py::return_value_policy::take_ownership, py::arg("names"), py::arg("targets"),
+      py::arg("sources"));
+  m.def("commit", &commit, py::arg("prepared"), py::arg("swaps"));
+
   py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
       .def_readonly("states", &Stepper::Addition::states);
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
@@ -120,22 +136,50 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def(
           "add",
           [](Stepper& stepper, Stepper::Addition& addition, py::object flatten,
-             const std::vector<py::tuple>& keys, bool listed, py::object layout) {
-            stepper.add(addition, {std::move(flatten), keys, listed}, std::move(layout));
+             const std::vector<py::tuple>& keys, bool listed, py::object layout,
+             Stepper::Addition* averages, py::object averages_layout) {
+            stepper.add(addition, {std::move(flatten), keys, listed}, std::move(layout), averages,
+                        std::move(averages_layout));
           },
           py::arg("addition"), py::arg("flatten"), py::arg("keys"), py::arg("listed"),
-          py::arg("layout"))
+          py::arg("layout"), py::arg("averages") = nullptr, py::arg("averages_layout") = py::none())
       .def_property_readonly("layout", &Stepper::layout)
-      .def("step", &Stepper::step, py::arg("gradients"))
-      .def("change", &Stepper::change, py::arg("changes"), py::arg("t") = py::none(),
-           py::arg("states") = py::none())
+      .def("follow", &Stepper::follow, py::arg("averages"))
+      .def_property_readonly("followed", &Stepper::followed)
+      .def("corrections", &Stepper::corrections)
+      .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
+      .def(
+          "prepare_change",
+          [](Stepper& stepper, std::vector<Stepper::Change> changes, std::optional<std::int64_t> t,
+             std::optional<Stepper::States> states, std::optional<py::dict> options,
+             std::optional<std::int64_t> skipped,
+             std::optional<std::vector<py::array>> parameters) {
+            return stepper
+                .prepare_change({std::move(changes), t, std::move(states), std::move(options),
+                                 skipped, std::move(parameters)})
+                .release();
+          },
+          py::return_value_policy::take_ownership, py::arg("changes"), py::arg("t") = py::none(),
+          py::arg("states") = py::none(), py::arg("options") = py::none(),
+          py::arg("skipped") = py::none(), py::arg("parameters") = py::none())
       .def("snapshot", &Stepper::snapshot)
+      .def(
+          "put_averages_in", [](Stepper& stepper) { return stepper.put_averages_in().release(); },
+          py::return_value_policy::take_ownership)
+      .def("require_own", &Stepper::require_own)
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
       .def("given", &Stepper::given, py::arg("group"))
+      .def_property_readonly("options", &Stepper::options)
+      .def_property_readonly("skipped", &Stepper::skipped)
+      .def_property_readonly("norm", &Stepper::norm)
+      .def_property_readonly("not_finite", &Stepper::not_finite)
       .def_property_readonly("t", &Stepper::t);
   // Not a constructor, which pybind11 calls where an exception of C++ ends the process; not a
   // unique_ptr, whose object it frees twice where there is no memory to note it, here and above.
   m.def(
-      "new_stepper", [](std::int64_t t) { return new Stepper(t); },
-      py::return_value_policy::take_ownership, py::arg("t") = 0);
+      "new_stepper",
+      [](std::int64_t t, const std::optional<py::dict>& options) {
+        return new Stepper(t, options ? Options(*options, t) : Options());
+      },
+      py::return_value_policy::take_ownership, py::arg("t") = 0, py::arg("options") = py::none());
 }

@@ -12,6 +12,8 @@ namespace gradstep {
 enum class Range {
   amount,  // finite, at least 0
   share,   // at least 0 and below 1: how much is kept of what was
+  bound,   // at least 0, infinity included
+  factor,  // finite
 };
 
 // What a step is told, in the names of the papers: numbers with their ranges, and truth values. A

@@ -58,7 +58,7 @@ struct PagesAhead {
 void ewa_series(const py::array& values, const py::array& averages, py::handle beta,
                 bool bias_correction) {
   Hyperparameters h;
-  h.beta = checked_number(*find_number("beta"), "beta", beta);
+  h.beta = checked_number(Range::share, "beta", beta);
   const Pins pins({values, averages});
   const std::string name = "values";
   const Label read{Label::gradient, &name}, written{Label::parameter, &name};

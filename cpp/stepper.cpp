@@ -2,6 +2,7 @@
 #include "stepper.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -29,8 +30,18 @@ int count_states(const Rule& rule) {
   return n;
 }
 
-void require_count(std::int64_t t) {
-  if (t < 0) throw py::value_error("t must be >= 0, got " + std::to_string(t));
+void require_count(const std::string& name, std::int64_t count) {
+  if (count < 0) throw py::value_error(name + " must be >= 0, got " + std::to_string(count));
+}
+
+// How gradients are brought to what the update takes, where one factor of the kernels does not do.
+std::optional<Limits> limits_for(double factor, std::optional<double> clip_value) {
+  // A factor that is denormal in float32, or nearly, is cut in two.
+  constexpr double tiny = 0x1p-100, first = 0x1p-64;
+  const bool cut = std::abs(factor) < tiny && factor != 0;
+  if (!cut && !clip_value) return std::nullopt;
+  const double bound = clip_value.value_or(HUGE_VAL);
+  return cut ? Limits{first, factor / first, bound} : Limits{1.0, factor, bound};
 }
 
 // Below this many elements letting go of the interpreter costs more than anybody could gain by it.
@@ -43,40 +54,9 @@ std::vector<std::string> state_names(const std::string& rule) {
   return {row.states, row.states + count_states(row)};
 }
 
-namespace {
-
-[[noreturn]] void refuse_turn() {
-  throw std::runtime_error(
-      "this optimizer is stepping or being saved in another thread (or in the schedule or array "
-      "that it has just called); give each thread an optimizer of its own, or take turns with a "
-      "lock");
+Stepper::Stepper(std::int64_t t, Options options) : t_(t), options_(std::move(options)) {
+  require_count("t", t);
 }
-
-}  // namespace
-
-// One at a time: a second thread on the same optimizer is told so, and finds nothing changed.
-class Stepper::Turn {
- public:
-  explicit Turn(Stepper& stepper) : stepper_(stepper) {
-    const int here = process_generation();
-    int busy = 0;
-    bool taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
-    // This process was forked while a thread had its turn that is not here to give it back.
-    if (!taken && busy != here && stepper.holder_.load() != std::this_thread::get_id()) {
-      taken = stepper.busy_.compare_exchange_strong(busy, here, std::memory_order_acquire);
-    }
-    if (!taken) refuse_turn();
-    stepper.holder_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  }
-  ~Turn() { stepper_.busy_.store(0, std::memory_order_release); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  Stepper& stepper_;
-};
-
-Stepper::Stepper(std::int64_t t) : t_(t) { require_count(t); }
 
 int Stepper::traverse(visitproc visit, void* arg) const {
   for (const Group& group : groups_) {
@@ -92,6 +72,10 @@ int Stepper::traverse(visitproc visit, void* arg) const {
   Py_VISIT(expected_.flatten.ptr());
   for (const py::tuple& keys : expected_.keys) Py_VISIT(keys.ptr());
   Py_VISIT(layout_.ptr());
+  Py_VISIT(options_.given.ptr());
+  Py_VISIT(options_.max_norm.function.ptr());
+  Py_VISIT(options_.clip_value.function.ptr());
+  Py_VISIT(averages_object_.ptr());
   return 0;
 }
 
@@ -101,6 +85,7 @@ void Stepper::let_go() {
     dropped.swap(group.schedules);
   }
   const py::object dropped = std::move(expected_.flatten);
+  const Options options = std::exchange(options_, {});
 }
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
@@ -126,7 +111,7 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
       group.schedules.push_back({field, known_as, value});
       number = value(t);
     }
-    group.values.*field->member = checked_number(*field, known_as, number);
+    group.values.*field->member = checked_number(field->range, known_as, number);
     // NAdam's factors are a schedule of their own.
     if (field->member == &Hyperparameters::momentum_decay) products[Corrections::of_mu].kept = true;
     damped |= field->member == &Hyperparameters::dampening;
@@ -192,7 +177,7 @@ void restore(Corrections::Products& products, const Stepper::Products& saved) {
 
 int Stepper::add_group(const std::string& rule, const Told& told, py::object given,
                        std::optional<std::int64_t> start, py::object mu_product) {
-  const Turn turn(*this);
+  const Turn turn(turns_);
   Group made = make_group(rule, start.value_or(t()), t(), told, std::move(given));
   made.mu_product = std::move(mu_product);
   const std::lock_guard<std::mutex> lock(groups_mutex_);
@@ -207,24 +192,27 @@ Stepper::Group& Stepper::group_at(int group) {
   return groups_[static_cast<std::size_t>(group)];
 }
 
-void Stepper::change(const std::vector<Change>& changes, std::optional<std::int64_t> new_t,
-                     const std::optional<States>& states) {
-  const Turn turn(*this);
-  const std::int64_t t = new_t.value_or(this->t());
-  require_count(t);
-  std::vector<Group> made;
-  made.reserve(changes.size());
-  for (const auto& [index, rule, told, before, given, new_start, products] : changes) {
-    if (!group_at(index).given.is(before)) refuse_turn();  // another's change would be lost
-    const std::string own = active_table().rules[group_at(index).rule].name;
-    const std::int64_t start = new_start.value_or(group_at(index).start);
-    made.push_back(make_group(rule, start, t, told, given));
-    Corrections& corrections = made.back().corrections;
+Stepper::Replacement::Replacement(Stepper& stepper)
+    : keep_alive_(py::cast(&stepper)), stepper_(stepper) {
+  turn_.emplace(stepper.turns_);
+}
+
+void Stepper::Replacement::prepare(const Replaced& replaced) {
+  t_ = replaced.t.value_or(stepper_.t());
+  require_count("t", t_);
+  skipped_ = replaced.skipped.value_or(stepper_.skipped());
+  require_count("skipped", skipped_);
+  for (const auto& [index, rule, told, before, given, new_start, products] : replaced.changes) {
+    Group& old = stepper_.group_at(index);
+    if (!old.given.is(before)) stepper_.turns_.refuse();  // another's change would be lost
+    const std::string own = active_table().rules[old.rule].name;
+    const std::int64_t start = new_start.value_or(old.start);
+    groups_.emplace_back(index, make_group(rule, start, t_, told, given));
+    Corrections& corrections = groups_.back().second.corrections;
     if (products) {
       restore(corrections.products, *products);
     } else {
-      const Group& old = group_at(index);
-      go_on(corrections.products, old.corrections.products, old.values, t - start);
+      go_on(corrections.products, old.corrections.products, old.values, t_ - start);
     }
     if (state_names(rule) != state_names(own)) {
       std::string message = "the group steps by '";
@@ -233,34 +221,49 @@ void Stepper::change(const std::vector<Change>& changes, std::optional<std::int6
       throw py::value_error(message);
     }
   }
-  for (int i = 0; i < static_cast<int>(groups_.size()); ++i) {
-    const bool changed = std::any_of(changes.begin(), changes.end(), [i](const Change& change) {
-      return std::get<0>(change) == i;
-    });
-    if (!changed && group_at(i).start > t) {
+  for (int i = 0; i < static_cast<int>(stepper_.groups_.size()); ++i) {
+    const bool changed = std::any_of(groups_.begin(), groups_.end(),
+                                     [i](const auto& group) { return group.first == i; });
+    if (!changed && stepper_.group_at(i).start > t_) {
       throw py::value_error("t must not be below the start of a group that stays as it is");
     }
   }
-  // Last, as making a group may call the user's code.
-  const std::vector<Restored> restored = states ? lay_out(*states) : std::vector<Restored>();
-
-  // From here on nothing fails.
-  const WholeForForks whole;
-  for (const Restored& state : restored) state.copy();
-  // Swapped: what the old groups held is let go, and may run code, only when all have changed.
-  const std::lock_guard<std::mutex> lock(groups_mutex_);
-  for (std::size_t i = 0; i < made.size(); ++i) {
-    std::swap(group_at(std::get<0>(changes[i])), made[i]);
+  options_ = replaced.options ? Options(*replaced.options, t_) : stepper_.options_;
+  // Last, as the above may call the user's code.
+  if (replaced.states) stepper_.lay_out(*replaced.states, filling_);
+  if (replaced.parameters) {
+    const std::vector<py::array>& saved = *replaced.parameters;
+    stepper_.require_one_each("arrays", saved.size());
+    for (std::size_t i = 0; i < saved.size(); ++i) {
+      const Parameter& parameter = stepper_.parameters_[i];
+      filling_.add(parameter.w, saved[i], {Label::parameter, &parameter.name});
+    }
   }
-  t_ = t;
 }
 
-std::vector<Stepper::Restored> Stepper::lay_out(const States& states) const {
+void Stepper::Replacement::commit() noexcept {
+  if (!turn_) return;
+  filling_.commit();
+  // Swapped: what the old groups held is let go, and may run code, only when all have changed.
+  const std::lock_guard<std::mutex> lock(stepper_.groups_mutex_);
+  for (auto& [index, group] : groups_) std::swap(stepper_.group_at(index), group);
+  std::swap(stepper_.options_, options_);
+  stepper_.t_ = t_;
+  stepper_.skipped_ = skipped_;
+  turn_.reset();
+}
+
+std::unique_ptr<Stepper::Replacement> Stepper::prepare_change(const Replaced& replaced) {
+  auto replacement = std::make_unique<Replacement>(*this);
+  replacement->prepare(replaced);
+  return replacement;
+}
+
+void Stepper::lay_out(const States& states, Filling& filling) const {
   if (states.size() != parameters_.size()) {
     throw py::value_error("expected the state of " + std::to_string(parameters_.size()) +
                           " parameters, got " + std::to_string(states.size()));
   }
-  std::vector<Restored> restored;
   for (std::size_t i = 0; i < states.size(); ++i) {
     const Parameter& parameter = parameters_[i];
     if (states[i].size() != parameter.states.size()) {
@@ -270,31 +273,14 @@ std::vector<Stepper::Restored> Stepper::lay_out(const States& states) const {
     }
     const Rule& rule = active_table().rules[groups_[parameter.group].rule];
     for (std::size_t s = 0; s < states[i].size(); ++s) {
-      const Label label{Label::state, &parameter.name, rule.states[s]};
-      const View own = writable_view_of(parameter.states[s], label);
-      const View saved = view_of(states[i][s], label);
-      require_like(saved, label, own);
-      const int itemsize = itemsize_of[own.dtype];
-      restored.push_back(
-          {StridedRun({own.geometry, saved.geometry}, itemsize), own.size, itemsize});
+      filling.add(parameter.states[s], states[i][s],
+                  {Label::state, &parameter.name, rule.states[s]});
     }
   }
-  return restored;
 }
 
-void Stepper::Restored::copy() const {
-  constexpr int widest = 8;
-  alignas(64) char buffer[tile * widest];
-  for (std::int64_t begin = 0; begin < count; begin += tile) {
-    const std::int64_t some = std::min(tile, count - begin);
-    run.gather(1, begin, some, buffer);
-    run.scatter(0, begin, some, buffer);
-  }
-}
-
-py::tuple Stepper::snapshot() {
-  const Turn turn(*this);
-  py::list groups, states;
+py::list Stepper::snapshot_of_groups() const {
+  py::list groups;
   for (const Group& group : groups_) {
     py::dict products;
     for (int kind = 0; kind < Corrections::kinds; ++kind) {
@@ -304,12 +290,72 @@ py::tuple Stepper::snapshot() {
     }
     groups.append(py::make_tuple(group.given, group.start, products));
   }
+  return groups;
+}
+
+py::tuple Stepper::snapshot() {
+  const Turn turn(turns_);
+  std::optional<Turn> averages_turn;
+  if (averages_) averages_turn.emplace(averages_->turns_);
+  const auto copy_of = [](const py::array& array) { return array.attr("copy")("K"); };
+  py::list states;
   for (const Parameter& parameter : parameters_) {
     py::list copies;
-    for (const py::array& state : parameter.states) copies.append(state.attr("copy")("K"));
+    for (const py::array& state : parameter.states) copies.append(copy_of(state));
     states.append(std::move(copies));
   }
-  return py::make_tuple(t(), std::move(groups), std::move(states), layout());
+  py::object averages = py::none();
+  if (averages_) {
+    py::list copies;
+    for (const Parameter& average : averages_->parameters_) copies.append(copy_of(average.w));
+    averages = py::make_tuple(averages_->t(), averages_->snapshot_of_groups(), std::move(copies));
+  }
+  return py::make_tuple(t(), snapshot_of_groups(), std::move(states), layout(), options(),
+                        skipped(), std::move(averages));
+}
+
+py::object Stepper::options() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return options_.given;
+}
+
+std::optional<double> Stepper::norm() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return norm_;
+}
+
+std::optional<std::string> Stepper::not_finite() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  return not_finite_;
+}
+
+// What an average is divided by after so many steps of its group.
+double Stepper::correction(const Group& group, std::int64_t steps) {
+  if (!group.values.bias_correction || steps == 0) return 1.0;
+  const DefaultFloatingPointMode mode;
+  return one_minus_power(group.values.beta, steps);
+}
+
+std::vector<double> Stepper::corrections() {
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  std::vector<double> corrections;
+  for (const Parameter& parameter : parameters_) {
+    const Group& group = group_at(parameter.group);
+    corrections.push_back(correction(group, t() - group.start));
+  }
+  return corrections;
+}
+
+void Stepper::follow(py::object averages) {
+  averages_ = &py::cast<Stepper&>(averages);
+  averages_->followed_ = true;
+  averages_object_ = std::move(averages);
+}
+
+void Stepper::require_own() const {
+  if (const char* reason = turns_.reason.load(std::memory_order_relaxed)) {
+    throw std::runtime_error(reason);
+  }
 }
 
 py::object Stepper::given(int group) {
@@ -335,7 +381,7 @@ Hyperparameters Stepper::scheduled_values(int group) {
   }
   for (const Schedule& schedule : schedules) {
     const NumberField& field = *schedule.field;
-    values.*field.member = checked_number(field, schedule.name, schedule.function(t()));
+    values.*field.member = checked_number(field.range, schedule.name, schedule.function(t()));
   }
   return values;
 }
@@ -356,7 +402,7 @@ void Stepper::append(Parameter parameter) {
 
 std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
     const std::vector<NewGroup>& groups, const std::vector<NewParameters>& parameters) {
-  const Turn turn(*this);
+  const Turn turn(turns_);
   auto addition = std::make_unique<Addition>();
   addition->first = groups_.size();
   for (const auto& [label, rule, told, given] : groups) {
@@ -370,7 +416,7 @@ std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
   }
   for (const auto& [index, names, arrays] : parameters) {
     const std::size_t behind = static_cast<std::size_t>(index) - addition->first;
-    if (behind >= addition->groups.size()) refuse_turn();  // another's addition came between
+    if (behind >= addition->groups.size()) turns_.refuse();  // another's addition came between
     const int kinds = count_states(active_table().rules[addition->groups[behind].rule]);
     std::vector<py::array> written;
     for (std::size_t i = 0; i < names.size(); ++i) {
@@ -392,29 +438,50 @@ std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
   return addition;
 }
 
-void Stepper::add(Addition& addition, Expected expected, py::object layout) {
-  const Turn turn(*this);
-  if (addition.first != groups_.size()) refuse_turn();  // another's addition would be displaced
-  const std::size_t parameters = parameters_.size();
-  slots_.reserve(parameters + addition.parameters.size());
-  try {
-    {
-      const std::lock_guard<std::mutex> lock(groups_mutex_);
-      for (const Group& group : addition.groups) {
-        groups_.push_back(group);
-        groups_.back().start = t();  // steps may have been taken since it was prepared
-      }
+void Stepper::append(Addition& addition) {
+  if (addition.first != groups_.size()) turns_.refuse();  // another's addition would be displaced
+  slots_.reserve(parameters_.size() + addition.parameters.size());
+  judged_ = false;
+  {
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    for (const Group& group : addition.groups) {
+      groups_.push_back(group);
+      groups_.back().start = t();  // steps may have been taken since it was prepared
     }
-    for (const Parameter& parameter : addition.parameters) parameters_.push_back(parameter);
+  }
+  for (const Parameter& parameter : addition.parameters) parameters_.push_back(parameter);
+}
+
+void Stepper::drop_behind(std::size_t groups, std::size_t parameters) {
+  judged_ = false;
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  while (groups_.size() > groups) groups_.pop_back();
+  while (parameters_.size() > parameters) parameters_.pop_back();
+}
+
+void Stepper::add(Addition& addition, Expected expected, py::object layout, Addition* averages,
+                  py::object averages_layout) {
+  const Turn turn(turns_);
+  std::optional<Turn> averages_turn;
+  if (averages_) averages_turn.emplace(averages_->turns_);
+  const std::size_t groups = groups_.size(), parameters = parameters_.size();
+  try {
+    append(addition);
+    if (averages_) {
+      averages_->append(*averages);
+      averages_->judge();
+    }
     judge();
   } catch (...) {
-    judged_ = false;
-    const std::lock_guard<std::mutex> lock(groups_mutex_);
-    while (groups_.size() > addition.first) groups_.pop_back();
-    while (parameters_.size() > parameters) parameters_.pop_back();
+    if (averages_) averages_->drop_behind(groups, parameters);
+    drop_behind(groups, parameters);
     throw;
   }
   // What was kept goes with the arguments, and may run code, when all has changed.
+  if (averages_) {
+    const std::lock_guard<std::mutex> lock(averages_->groups_mutex_);
+    std::swap(averages_->layout_, averages_layout);
+  }
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   std::swap(expected_, expected);
   std::swap(layout_, layout);
@@ -427,7 +494,7 @@ py::object Stepper::layout() {
 
 void Stepper::add_parameter(int group, const std::string& name, py::handle w,
                             const py::sequence& given) {
-  const Turn turn(*this);
+  const Turn turn(turns_);
   const Rule& rule = active_table().rules[group_at(group).rule];
   const int count = count_states(rule);
   if (static_cast<int>(given.size()) != count) {
@@ -460,6 +527,7 @@ void Stepper::judge() {
     slot.w = parameter.w.ptr();
     slot.group = &groups_[static_cast<std::size_t>(parameter.group)];
     slot.dtype = w.dtype;
+    slot.item.dtype = w.dtype;
     slot.item.itemsize = itemsize_of[w.dtype];
     slot.item.count = w.size;
     elements_ += w.size;
@@ -477,6 +545,16 @@ void Stepper::judge() {
       written_.add(state, state_label, !parameter.keeps_states);
       slot.item.streams[slot.item.stream_count++] = state.geometry.data;
       orders &= dense_orders(state);
+    }
+    if (averages_) {
+      const Parameter& average = averages_->parameters_[slots_.size()];
+      const Label average_label{Label::state, &parameter.name, "average"};
+      const View view = view_of(average.w, average_label);
+      require_like(view, average_label, w);
+      slot.item.averaged = true;
+      slot.item.streams[slot.item.stream_count] = view.geometry.data;
+      slot.average_group = &averages_->groups_[static_cast<std::size_t>(average.group)];
+      orders &= dense_orders(view);
     }
     slot.orders = static_cast<Orders>(orders);
     slots_.push_back(slot);
@@ -544,10 +622,10 @@ bool Stepper::look_up(PyObject* gradients, const py::tuple& keys) {
   return true;
 }
 
-void Stepper::require_one_each(std::size_t gradients) const {
-  if (gradients != parameters_.size()) {
-    throw py::value_error("expected " + std::to_string(parameters_.size()) +
-                          " gradients, one for each parameter, got " + std::to_string(gradients));
+void Stepper::require_one_each(const char* what, std::size_t given) const {
+  if (given != parameters_.size()) {
+    throw py::value_error("expected " + std::to_string(parameters_.size()) + " " + what +
+                          ", one for each parameter, got " + std::to_string(given));
   }
 }
 
@@ -570,11 +648,11 @@ void Stepper::take(py::handle gradients) {
         as_is ? py::reinterpret_borrow<py::object>(gradients) : expected_.flatten(gradients);
     const auto sequence = py::cast<py::sequence>(flat);
     const std::size_t count = sequence.size();
-    require_one_each(count);
+    require_one_each("gradients", count);
     // Objects, not handles: what a subclass of list returns may be nobody else's.
     for (std::size_t i = 0; i < count; ++i) gradients_.push_back(py::object(sequence[i]));
   }
-  require_one_each(gradients_.size());
+  require_one_each("gradients", gradients_.size());
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     if (!is_exactly_ndarray(gradients_[i])) {
       gradients_[i] = as_array(gradients_[i], {Label::gradient, &parameters_[i].name});
@@ -582,18 +660,30 @@ void Stepper::take(py::handle gradients) {
   }
 }
 
-// The kernel and its constants, for the parameters of one dtype in a group.
+// The kernel for the parameters of one dtype in a group, and what its constants are made from.
 void Stepper::prepare(Group& group, DType dtype) {
   const Hyperparameters& values = group.values;
+  if (!group.kernels[float32] && !group.kernels[float64]) {
+    const DefaultFloatingPointMode mode;
+    group.corrected = values;
+    group.corrections.prepare(group.corrected, t() + 1 - group.start);
+  }
   const Decay decay = values.weight_decay == 0 ? no_decay
                       : values.decoupled       ? decoupled_decay
                                                : coupled_decay;
-  const Kernel& kernel = table_->rules[group.rule].kernels[dtype][decay];
+  group.kernels[dtype] = &table_->rules[group.rule].kernels[dtype][decay];
+}
+
+// Of all kernels that are prepared, with what gradients are multiplied by.
+void Stepper::make_constants(double scale) {
   const DefaultFloatingPointMode mode;
-  Hyperparameters h = values;
-  group.corrections.prepare(h, t() + 1 - group.start);
-  kernel.prepare(h, values.maximize ? -1.0 : 1.0, &group.constants[dtype]);
-  group.kernels[dtype] = &kernel;
+  for (Group& group : groups_) {
+    const double factor = group.corrected.maximize ? -scale : scale;
+    for (const DType dtype : {float32, float64}) {
+      const Kernel* kernel = group.kernels[dtype];
+      if (kernel) kernel->prepare(group.corrected, factor, &group.constants[dtype]);
+    }
+  }
 }
 
 // Appends one parameter's item, if its gradient is found right.
@@ -612,6 +702,12 @@ void Stepper::plan(std::size_t i) {
   if (!group.kernels[slot.dtype]) prepare(group, slot.dtype);
   item.kernel = group.kernels[slot.dtype];
   item.constants = &group.constants[slot.dtype];
+  if (item.averaged) {
+    Group& average = *slot.average_group;
+    if (!average.kernels[slot.dtype]) averages_->prepare(average, slot.dtype);
+    item.average = average.kernels[slot.dtype];
+    item.average_constants = &average.constants[slot.dtype];
+  }
 }
 
 void Stepper::plan_unusual(std::size_t i, Item& item) {
@@ -630,6 +726,7 @@ void Stepper::plan_unusual(std::size_t i, Item& item) {
     const Label state{Label::state, &parameter.name};
     geometries.push_back(view_of(parameter.states[s], state).geometry);
   }
+  if (averages_) geometries.push_back(view_of(averages_->parameters_[i].w, label).geometry);
   strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
   item.strided = strided_.back().get();
 }
@@ -647,8 +744,69 @@ void Stepper::pin() {
   }
 }
 
-void Stepper::step(py::handle gradients) {
-  const Turn turn(*this);
+void Stepper::call_schedules() {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (groups_[i].schedules.empty()) continue;
+    const Hyperparameters values = scheduled_values(static_cast<int>(i));
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    groups_[i].values = values;
+  }
+  if (!options_.scheduled()) return;
+  Options now = options_.at(t());
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  std::swap(options_, now);
+}
+
+// One that float32 cannot hold would turn every gradient into infinity, or zero.
+void Stepper::require_scale(double scale) const {
+  if (scale == 0) return;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].dtype != float32) continue;
+    const double magnitude = std::abs(scale);
+    if (magnitude >= Floor<float>::normal && magnitude <= Floor<float>::largest) return;
+    throw py::value_error("scale must be a number of float32, the dtype of parameter '" +
+                          parameters_[i].name + "', got " +
+                          py::cast<std::string>(py::repr(py::float_(scale))));
+  }
+}
+
+// What to say of the first gradient that is not finite, and where that is, in the order of its
+// indices.
+std::string Stepper::describe_not_finite(std::size_t i, double scale) const {
+  const Label label{Label::gradient, &parameters_[i].name};
+  const View g = view_of(gradients_[i], label);
+  std::vector<py::ssize_t> index(static_cast<std::size_t>(g.geometry.ndim));
+  double value = 0, product = 0;
+  for (std::int64_t n = 0; n < g.size; ++n) {
+    std::int64_t rest = n;
+    const char* at = g.geometry.data;
+    for (std::size_t axis = index.size(); axis-- > 0; rest /= g.geometry.shape[axis]) {
+      index[axis] = rest % g.geometry.shape[axis];
+      at += index[axis] * g.geometry.strides[axis];
+    }
+    if (g.dtype == float32) {
+      float x;
+      std::memcpy(&x, at, sizeof x);
+      value = x;
+      product = x * static_cast<float>(scale);
+    } else {
+      std::memcpy(&value, at, sizeof value);
+      product = value * scale;
+    }
+    if (!std::isfinite(product)) break;
+  }
+  const auto number = [](double x) { return py::cast<std::string>(py::repr(py::float_(x))); };
+  std::string text = label.text() + " is " + number(value);
+  if (std::isfinite(value)) text += ", times the scale " + number(scale) + " " + number(product);
+  std::string where;
+  for (const py::ssize_t at : index) where += (where.empty() ? "" : ", ") + std::to_string(at);
+  return where.empty() ? text : text + ", at [" + where + "]";
+}
+
+void Stepper::step(py::handle gradients, py::handle given_scale) {
+  const Turn turn(turns_);
+  std::optional<Turn> averages_turn;
+  if (averages_) averages_turn.emplace(averages_->turns_);
   // Gradients are let go when the step is over, also where it was refused.
   struct LetGo {
     Stepper& stepper;
@@ -659,33 +817,55 @@ void Stepper::step(py::handle gradients) {
   } const let_go{*this};
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
-  for (std::size_t i = 0; i < groups_.size(); ++i) {
-    if (!groups_[i].schedules.empty()) {
-      const Hyperparameters values = scheduled_values(static_cast<int>(i));
-      const std::lock_guard<std::mutex> lock(groups_mutex_);
-      groups_[i].values = values;
-    }
-    groups_[i].kernels[float32] = groups_[i].kernels[float64] = nullptr;
+  const double scale = checked_number(Range::factor, "scale", given_scale);
+  call_schedules();
+  for (Stepper* stepper : {this, averages_}) {
+    if (!stepper) continue;
+    for (Group& group : stepper->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;
   }
   take(gradients);
   if (!judged_) judge();
+  if (scale != 1.0) require_scale(scale);
   const bool releases_lock = elements_ >= worth_releasing;
   if (releases_lock || !interpreter_has_lock) pin();
 
   table_ = &active_table();
+  if (averages_) averages_->table_ = table_;
   if (!written_.unchanged()) judge();
   sweep_.clear();
   strided_.clear();
   for (std::size_t i = 0; i < slots_.size(); ++i) plan(i);
   const Team team(sweep_.written());
-  sweep_.prepare(team.size());
+  sweep_.prepare(team.size(), options_.measures());
 
-  // From here on nothing fails.
+  // From here on nothing fails, though a step may be refused for gradients that are not finite.
+  std::optional<std::size_t> refused_for;
   const auto take_step = [&] {
     const WholeForForks whole;
-    sweep_.run(team);
+    double factor = scale;
+    std::optional<double> norm;
+    if (options_.measures()) {
+      const Sweep::Measured measured = sweep_.measure(team, table_->gradients, scale);
+      if (measured.not_finite >= 0 && options_.nonfinite != Options::propagate) {
+        refused_for = static_cast<std::size_t>(measured.not_finite);
+      }
+      if (options_.max_norm.value) {
+        norm = measured.norm;
+        factor *= clipping_factor(measured.norm, *options_.max_norm.value);
+      }
+    }
+    if (norm != norm_) {
+      const std::lock_guard<std::mutex> lock(groups_mutex_);
+      norm_ = norm;
+    }
+    if (refused_for) return;
+    const std::optional<Limits> limits = limits_for(factor, options_.clip_value.value);
+    make_constants(limits ? 1.0 : factor);
+    if (averages_) averages_->make_constants(1.0);
+    sweep_.run(team, table_->gradients, limits ? &*limits : nullptr);
     take_products();
     t_.store(t() + 1, std::memory_order_relaxed);
+    if (averages_) averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
   };
   if (releases_lock) {
     const WithoutInterpreter unlocked;
@@ -693,6 +873,67 @@ void Stepper::step(py::handle gradients) {
   } else {
     take_step();
   }
+  if (refused_for) refuse_not_finite(*refused_for, scale);
+}
+
+void Stepper::refuse_not_finite(std::size_t i, double scale) {
+  const bool raises = options_.nonfinite == Options::raise;
+  std::optional<std::string> text = describe_not_finite(i, scale);
+  const std::string message =
+      *text + (raises ? "; nothing has changed. nonfinite='skip' would leave out such steps" : "");
+  {
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    std::swap(not_finite_, text);
+  }
+  skipped_.store(skipped() + 1, std::memory_order_relaxed);
+  if (raises) {
+    PyErr_SetString(PyExc_FloatingPointError, message.c_str());
+    throw py::error_already_set();
+  }
+}
+
+Stepper::Averaged::Averaged(Stepper& stepper) : keep_alive_(py::cast(&stepper)) {
+  turn_.emplace(stepper.turns_, reason);
+  averages_turn_.emplace(stepper.averages_->turns_, reason);
+  const Stepper& averages = *stepper.averages_;
+  for (const Parameter& parameter : stepper.parameters_) {
+    kept_.push_back(parameter.w);
+    pins_.add(parameter.w);
+  }
+  stepper.judge();
+  std::vector<const std::string*> names;
+  for (std::size_t i = 0; i < stepper.parameters_.size(); ++i) {
+    const Parameter& average = averages.parameters_[i];
+    const Group& group = averages.groups_[static_cast<std::size_t>(average.group)];
+    const std::int64_t steps = averages.t() - group.start;
+    if (steps == 0) continue;  // nothing has been averaged: the parameters stay
+    const Label label{Label::parameter, &average.name};
+    const View w = view_of(stepper.parameters_[i].w, label);
+    exchange_.add(w.geometry, view_of(average.w, label).geometry, w.dtype, w.size,
+                  correction(group, steps));
+    names.push_back(&average.name);
+  }
+  const int overflowing = exchange_.overflowing();
+  if (overflowing >= 0) {
+    const std::string message = "the average of '" + *names[static_cast<std::size_t>(overflowing)] +
+                                "' is so large that correcting its bias overflows";
+    PyErr_SetString(PyExc_OverflowError, message.c_str());
+    throw py::error_already_set();
+  }
+  const WholeForForks whole;
+  exchange_.put_in();
+}
+
+void Stepper::Averaged::put_back() noexcept {
+  if (!turn_) return;
+  const WholeForForks whole;
+  exchange_.take_out();
+  averages_turn_.reset();
+  turn_.reset();
+}
+
+std::unique_ptr<Stepper::Averaged> Stepper::put_averages_in() {
+  return std::make_unique<Averaged>(*this);
 }
 
 }  // namespace gradstep

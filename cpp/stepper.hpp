@@ -1,5 +1,6 @@
 // What an optimizer keeps in the core between steps: groups with their hyperparameters, parameters
-// with their state, and t. It turns gradients into a list of checked items and sweeps them.
+// with their state, t, and another stepper in which averages of the parameters are. It turns
+// gradients into a list of checked items and sweeps them.
 // Judging arrays is arrays.cpp's business, threads are the sweep's, formulas the rules'.
 #pragma once
 
@@ -18,8 +19,13 @@
 
 #include "arrays.hpp"
 #include "corrections.hpp"
+#include "exchange.hpp"
+#include "filling.hpp"
 #include "hyperparameters.hpp"
+#include "options.hpp"
+#include "prepared.hpp"
 #include "sweep.hpp"
+#include "turn.hpp"
 
 namespace gradstep {
 
@@ -39,7 +45,7 @@ class Stepper {
   // Arrays of state by parameter, in the order of `state_names(rule)`.
   using States = std::vector<std::vector<py::array>>;
 
-  explicit Stepper(std::int64_t t);
+  explicit Stepper(std::int64_t t, Options options = {});
 
   // Adds a group that steps by the rule of that name. `given` is whatever the caller wants to find
   // in `given(group)`: it changes with the group. Its corrections count the steps after `start`,
@@ -68,23 +74,56 @@ class Stepper {
     bool listed = true;
   };
   // Adds it, and replaces what gradients are expected and `layout()`: all of it, or nothing where a
-  // step would not be possible.
-  void add(Addition& addition, Expected expected, py::object layout);
+  // step would not be possible. Where averages are kept, theirs as well, with an average for each
+  // parameter.
+  void add(Addition& addition, Expected expected, py::object layout, Addition* averages,
+           py::object averages_layout);
   // Whatever the caller wants to find with what was added.
   py::object layout();
 
-  // One step over all groups: everything is validated and allocated, then swept; t moves with it.
-  // `gradients` are a sequence where nothing else is expected.
-  void step(py::handle gradients);
+  // Each step folds the parameters into the averages that are the parameters of `averages`, a
+  // stepper. Before anything is added.
+  void follow(py::object averages);
+  // What the parameters are to be divided by, where they are averages: one number each.
+  std::vector<double> corrections();
+  // Whether another stepper folds into this one.
+  bool followed() const { return followed_; }
 
-  // Replaces hyperparameters and, where they are there, t and all state that was added with its
-  // parameters: all of it, or nothing where one is refused.
-  void change(const std::vector<Change>& changes, std::optional<std::int64_t> new_t,
-              const std::optional<States>& states);
+  // One step over all groups: everything is validated and allocated, then swept; t moves with it.
+  // `gradients` are a sequence where nothing else is expected; they are multiplied by `scale`.
+  void step(py::handle gradients, py::handle scale);
+
+  // Replaces hyperparameters and, where they are there, t, options, the number of skipped steps,
+  // all state that was added with its parameters, and what is in the parameters: all of it, or
+  // nothing where one is refused. What is prepared holds the turn.
+  struct Replaced {
+    std::vector<Change> changes;
+    std::optional<std::int64_t> t;
+    std::optional<States> states;
+    std::optional<py::dict> options;
+    std::optional<std::int64_t> skipped;
+    std::optional<std::vector<py::array>> parameters;
+  };
+  class Replacement;
+  std::unique_ptr<Replacement> prepare_change(const Replaced& replaced);
 
   // t, for each group what was given, its start and its products, copies of all state that was
-  // added with its parameters, and the layout; all as of one moment.
+  // added with its parameters, the layout, options, skipped steps, and, where averages are kept,
+  // their t, groups and copies; all as of one moment.
   py::tuple snapshot();
+
+  // The averages in the parameters' place while it lives; nothing else can be done meanwhile.
+  class Averaged;
+  std::unique_ptr<Averaged> put_averages_in();
+  // RuntimeError while the parameters are in the place of these averages.
+  void require_own() const;
+
+  py::object options();
+  std::int64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
+  // Of the last step, where it was measured.
+  std::optional<double> norm();
+  // What was not finite in the last step that was refused for it.
+  std::optional<std::string> not_finite();
 
   // A number by name; a scheduled one as its value for the next step.
   double get(int group, const std::string& name);
@@ -113,7 +152,8 @@ class Stepper {
     Corrections corrections;
     py::object mu_product;  // none, or the array of the caller's that keeps it, and its memory
     char* mu_data = nullptr;
-    // Of the step under way; by dtype.
+    // Of the step under way.
+    Hyperparameters corrected;                // with corrections, where any kernel is there
     const Kernel* kernels[dtype_count] = {};  // null: not prepared yet
     Constants constants[dtype_count];
   };
@@ -130,38 +170,38 @@ class Stepper {
     Item item;               // without the gradient; no kernel yet
     PyObject* w = nullptr;   // the parameter
     Group* group = nullptr;  // its group
+    Group* average_group = nullptr;
     DType dtype = float32;
     Orders orders = no_order;  // in which parameter and state are dense
     Gap gap;                   // where its gradient lay
   };
-  class Turn;
-  // Saved state on its way to the state that a parameter keeps, laid out in advance: the copying
-  // itself cannot fail.
-  struct Restored {
-    StridedRun run;  // the state, then what was saved
-    std::int64_t count;
-    int itemsize;
-    void copy() const;
-  };
-
   Group& group_at(int group);  // to be called with `groups_mutex_` or in turn
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
                           const Told& told, py::object given);
-  std::vector<Restored> lay_out(const States& states) const;
+  void lay_out(const States& states, Filling& filling) const;
   Hyperparameters scheduled_values(int group);
   static Parameter make_parameter(int group, const std::string& name, py::handle w);
   void append(Parameter parameter);
+  void append(Addition& addition);
+  void drop_behind(std::size_t groups, std::size_t parameters);
   void judge();
-  void require_one_each(std::size_t gradients) const;
+  void require_one_each(const char* what, std::size_t given) const;
   void take(py::handle gradients);
   void drop_gradients();
   bool look_up(PyObject* gradients, const py::tuple& keys);
   void judge_product(Group& group);
   void take_products();
+  void call_schedules();
   void prepare(Group& group, DType dtype);
+  void make_constants(double scale);
   void plan(std::size_t i);
   void plan_unusual(std::size_t i, Item& item);
   void pin();
+  void require_scale(double scale) const;
+  static double correction(const Group& group, std::int64_t steps);
+  std::string describe_not_finite(std::size_t i, double scale) const;
+  void refuse_not_finite(std::size_t i, double scale);
+  py::list snapshot_of_groups() const;
 
   std::atomic<std::int64_t> t_{0};  // steps taken
   std::deque<Group> groups_;        // a deque, so that items may point at a group's constants
@@ -171,10 +211,15 @@ class Stepper {
   std::deque<Parameter> parameters_;
   Expected expected_;
   py::object layout_ = py::none();
-  // Whose turn it is: the generation of the process (threads.hpp), 0 where it is nobody's, and the
-  // thread.
-  std::atomic<int> busy_{0};
-  std::atomic<std::thread::id> holder_{};
+  Turns turns_;
+  Options options_;  // read and written as groups are
+  std::atomic<std::int64_t> skipped_{0};
+  std::optional<double> norm_;             // as groups are
+  std::optional<std::string> not_finite_;  // likewise
+  // Where averages are kept.
+  py::object averages_object_;
+  Stepper* averages_ = nullptr;
+  bool followed_ = false;
 
   // As of the last judgement, if there was one since anything was added.
   bool judged_ = false;
@@ -188,6 +233,42 @@ class Stepper {
   Sweep sweep_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
   Pins pins_;
+};
+
+class Stepper::Replacement : public Prepared {
+ public:
+  explicit Replacement(Stepper& stepper);
+  void prepare(const Replaced& replaced);
+  void commit() noexcept override;
+
+ private:
+  py::object keep_alive_;
+  Stepper& stepper_;
+  std::optional<Turn> turn_;  // until it is done
+  std::vector<std::pair<int, Group>> groups_;
+  std::int64_t t_ = 0;
+  std::int64_t skipped_ = 0;
+  Options options_;
+  Filling filling_;
+};
+
+class Stepper::Averaged {
+ public:
+  explicit Averaged(Stepper& stepper);
+  ~Averaged() { put_back(); }
+  Averaged(const Averaged&) = delete;
+  Averaged& operator=(const Averaged&) = delete;
+
+  void put_back() noexcept;
+
+ private:
+  static constexpr const char* reason =
+      "the averages are in the parameters' place; leave the block of averaged() first";
+  py::object keep_alive_;
+  std::optional<Turn> turn_, averages_turn_;  // until they are back
+  std::vector<py::array> kept_;
+  Pins pins_;
+  Exchange exchange_;
 };
 
 struct Stepper::Addition {

@@ -9,37 +9,20 @@
 namespace gradstep {
 namespace {
 
-void run_dense(const Item& item, std::int64_t begin, std::int64_t end) {
-  void* streams[max_streams];
-  for (int s = 0; s < item.stream_count; ++s) {
-    streams[s] = static_cast<char*>(item.streams[s]) + begin * item.itemsize;
-  }
-  item.kernel->run(item.constants, streams, end - begin);
+constexpr int gradient = 1;  // which stream it is
+
+// Where a stream's elements from `begin` on lie densely: in place, or copied to `buffer`.
+void* dense_tile(const Item& item, int stream, std::int64_t begin, std::int64_t count,
+                 char* buffer) {
+  char* data =
+      item.strided ? item.strided->dense(stream) : static_cast<char*>(item.streams[stream]);
+  if (data) return data + begin * item.itemsize;
+  item.strided->gather(stream, begin, count, buffer);
+  return buffer;
 }
 
-// Tile by tile: what is not dense goes through a buffer and, unless it is the gradient, back.
-void run_strided(const Item& item, std::int64_t begin, std::int64_t end) {
-  constexpr int widest = 8;
-  alignas(64) char buffers[max_streams][tile * widest];
-  const StridedRun& run = *item.strided;
-  for (; begin < end; begin += tile) {
-    const std::int64_t count = std::min(tile, end - begin);
-    void* streams[max_streams];
-    for (int s = 0; s < item.stream_count; ++s) {
-      if (char* data = run.dense(s)) {
-        streams[s] = data + begin * item.itemsize;
-      } else {
-        run.gather(s, begin, count, buffers[s]);
-        streams[s] = buffers[s];
-      }
-    }
-    item.kernel->run(item.constants, streams, count);
-    for (int s = 0; s < item.stream_count; ++s) {
-      constexpr int gradient = 1;
-      if (s != gradient && !run.dense(s)) run.scatter(s, begin, count, buffers[s]);
-    }
-  }
-}
+constexpr int widest = 8;  // bytes of an element
+using Buffer = char[tile * widest];
 
 }  // namespace
 
@@ -51,21 +34,47 @@ std::int64_t share_begin(std::int64_t total, int shares, int share) {
 
 void Sweep::clear() {
   items_.clear();
-  total_ = written_ = 0;
+  total_ = tiles_ = written_ = 0;
 }
 
-void Sweep::prepare(int members) {
+void Sweep::prepare(int members, bool measures) {
   members_ = members;
   if (members > static_cast<int>(shares_.size())) shares_ = std::vector<Share>(members);
+  if (measures) squares_.resize(static_cast<std::size_t>(tiles_));
 }
 
-void Sweep::run(const Team& team) {
+Sweep::Measured Sweep::measure(const Team& team, const GradientKernel* kernels, double scale) {
+  kernels_ = kernels;
+  scale_ = scale;
+  // The update follows at once, and finds helpers awake.
+  constexpr std::chrono::microseconds until_the_update{50};
+  pass(&Sweep::sum_tiles, std::max<std::chrono::nanoseconds>(team.linger(), until_the_update));
+
+  const auto bad = std::find_if(squares_.begin(), squares_.end(),
+                                [](const Squares& squares) { return !squares.finite(); });
+  int item = -1;
+  if (bad != squares_.end()) {
+    const auto after = std::upper_bound(items_.begin(), items_.end(), bad - squares_.begin(),
+                                        [](auto at, const Item& i) { return at < i.tiles; });
+    item = static_cast<int>(after - items_.begin()) - 1;
+  }
+  const DefaultFloatingPointMode mode;
+  return {norm_of(squares_), item};
+}
+
+void Sweep::run(const Team& team, const GradientKernel* kernels, const Limits* limits) {
+  kernels_ = kernels;
+  limits_ = limits;
+  pass(&Sweep::update, team.linger());
+}
+
+void Sweep::pass(Visit visit, std::chrono::nanoseconds linger) {
   // Large enough that taking one costs nothing, and small enough that nobody waits long for the
   // last.
   constexpr std::int64_t least = 4096, most = 65536;
   if (total_ <= least) {
     const DefaultFloatingPointMode mode;
-    run_range(0, total_);
+    visit_range(0, total_, visit);
     return;
   }
   part_ = std::clamp(total_ / members_ / 16, least, most);
@@ -77,11 +86,11 @@ void Sweep::run(const Team& team) {
     share.begun.store(false, std::memory_order_relaxed);
   }
   backwards_ = !backwards_;
-  auto work = [this](int member) { take_parts(member); };
-  run_together(members_, work, team.linger());
+  auto work = [this, visit](int member) { take_parts(member, visit); };
+  run_together(members_, work, linger);
 }
 
-void Sweep::take_parts(int member) {
+void Sweep::take_parts(int member, Visit visit) {
   const DefaultFloatingPointMode mode;
   shares_[static_cast<std::size_t>(member)].begun.store(true, std::memory_order_relaxed);
   for (int i = 0; i < members_; ++i) {
@@ -96,9 +105,9 @@ void Sweep::take_parts(int member) {
       const std::int64_t last = std::min(first + part_, share.count);
       if (backwards_) {
         const std::int64_t end = share.begin + share.count;
-        run_range(cut(end - last), cut(end - first));
+        visit_range(cut(end - last), cut(end - first), visit);
       } else {
-        run_range(cut(share.begin + first), cut(share.begin + last));
+        visit_range(cut(share.begin + first), cut(share.begin + last), visit);
       }
     }
   }
@@ -112,7 +121,7 @@ std::int64_t Sweep::cut(std::int64_t at) const {
   return at - (at - std::prev(after)->offset) % tile;
 }
 
-void Sweep::run_range(std::int64_t begin, std::int64_t end) const {
+void Sweep::visit_range(std::int64_t begin, std::int64_t end, Visit visit) {
   // The item that holds `begin`.
   auto item = std::upper_bound(items_.begin(), items_.end(), begin,
                                [](std::int64_t at, const Item& i) { return at < i.offset; });
@@ -120,7 +129,58 @@ void Sweep::run_range(std::int64_t begin, std::int64_t end) const {
   for (; item != items_.end() && item->offset < end; ++item) {
     const std::int64_t first = std::max<std::int64_t>(begin - item->offset, 0);
     const std::int64_t last = std::min(end - item->offset, item->count);
-    if (first < last) (item->strided ? run_strided : run_dense)(*item, first, last);
+    if (first < last) (this->*visit)(*item, first, last);
+  }
+}
+
+void Sweep::sum_tiles(const Item& item, std::int64_t begin, std::int64_t end) {
+  alignas(64) Buffer buffer;
+  for (; begin < end; begin += tile) {
+    const std::int64_t count = std::min(tile, end - begin);
+    const void* g = dense_tile(item, gradient, begin, count, buffer);
+    Squares& squares = squares_[static_cast<std::size_t>(item.tiles + begin / tile)];
+    squares = Squares::of(kernels_[item.dtype], g, count, scale_);
+  }
+}
+
+void Sweep::update(const Item& item, std::int64_t begin, std::int64_t end) {
+  const bool as_it_is = !item.strided && !item.averaged && !limits_;
+  as_it_is ? update_dense(item, begin, end) : update_tiles(item, begin, end);
+}
+
+void Sweep::update_dense(const Item& item, std::int64_t begin, std::int64_t end) const {
+  void* streams[max_streams];
+  for (int s = 0; s < item.stream_count; ++s) {
+    streams[s] = static_cast<char*>(item.streams[s]) + begin * item.itemsize;
+  }
+  item.kernel->run(item.constants, streams, end - begin);
+}
+
+// Tile by tile, all that is done to an element while it lies in the nearest cache.
+void Sweep::update_tiles(const Item& item, std::int64_t begin, std::int64_t end) const {
+  alignas(64) Buffer buffers[max_streams + 1];
+  const int stream_count = item.all_streams();
+  for (; begin < end; begin += tile) {
+    const std::int64_t count = std::min(tile, end - begin);
+    void* streams[max_streams + 1];
+    for (int s = 0; s < stream_count; ++s) {
+      streams[s] = dense_tile(item, s, begin, count, buffers[s]);
+    }
+    if (limits_) {
+      kernels_[item.dtype].limit(streams[gradient], buffers[gradient], count, limits_->first,
+                                 limits_->second, limits_->bound);
+      streams[gradient] = buffers[gradient];
+    }
+    item.kernel->run(item.constants, streams, count);
+    if (item.averaged) {
+      void* averaged[] = {streams[stream_count - 1], streams[0]};
+      item.average->run(item.average_constants, averaged, count);
+    }
+    for (int s = 0; s < stream_count; ++s) {
+      if (s != gradient && streams[s] == buffers[s]) {
+        item.strided->scatter(s, begin, count, buffers[s]);
+      }
+    }
   }
 }
 

@@ -272,7 +272,7 @@ KERAS = ["name", *gs.compat.keras._NEUTRAL]
 def arguments_of(call: Callable[..., Any]) -> list[str]:
     """Return the names of what may be given besides parameters."""
     parameters = inspect.signature(call).parameters
-    names = [name for name in parameters if name not in ("params", "d", "others")]
+    names = [name for name in parameters if name not in ("params", "d", "others", "options")]
     return names + (KERAS if "others" in parameters else [])
 
 
@@ -281,7 +281,7 @@ def arrays_of(function: Callable[..., None]) -> list[str]:
     """Return the names of the arrays that a function needs."""
     parameters = inspect.signature(function).parameters.values()
     needed = [each.name for each in parameters if each.default is each.empty]
-    return [name for name in needed if name not in ("lr", "t")]
+    return [name for name in needed if name not in ("lr", "t", "options")]
 
 
 def over(kind: Kind, params: Any, **options: Any) -> Any:

@@ -6,22 +6,22 @@ The formula is a rule of the core, like those of the optimizers.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstep import _core, checks
+from gradstep.groups import own
 from gradstep.structure import Structure
 
 
-class _Kept(NamedTuple):
-    """All that an average keeps, replaced as a whole: an interruption finds one or the other."""
+class Kept(NamedTuple):
+    """What is averaged. The core keeps it, with β, t, and the way to fold in."""
 
-    stepper: _core.Stepper  # β, t, and the way to fold in
-    structure: Structure | None = None  # None until something was folded in
-    averages: tuple[NDArray[Any], ...] = ()
+    structure: Structure
+    averages: tuple[NDArray[Any], ...]
     of_numbers: bool = False
 
 
@@ -61,25 +61,28 @@ class EWA:
     """
 
     def __init__(self, beta: float = 0.9, *, bias_correction: bool = False) -> None:
-        self._bias_correction = checks.flag("bias_correction", bias_correction)
+        flag = checks.flag("bias_correction", bias_correction)
         if callable(beta):
             raise TypeError(f"beta must be a number, got {checks.shown(beta)}")
-        self._kept = _Kept(_stepper(beta, 0))
+        stepper = _core.new_stepper()
+        stepper.add_group("ewa", told(beta, flag), (own(beta), flag))
+        # All that an average keeps, replaced as a whole: an interruption finds one or the other.
+        self._stepper = stepper
 
     @property
     def beta(self) -> float:
         """β, as it was given."""
-        return self._kept.stepper.get(0, "beta")
+        return self._stepper.get(0, "beta")
 
     @property
     def bias_correction(self) -> bool:
         """Whether the start at zero is corrected."""
-        return self._bias_correction
+        return bool(self._stepper.given(0)[1])
 
     @property
     def t(self) -> int:
         """The number of values folded in."""
-        return self._kept.stepper.t
+        return self._stepper.t
 
     def update(self, x: Any) -> Any:
         """Fold in a value and return the average.
@@ -99,20 +102,24 @@ class EWA:
         ------
         TypeError, ValueError
             If `x` is of another kind, shape or dtype than before; the average is as it was.
+        RuntimeError
+            If an optimizer keeps this average: its steps fold in.
 
         Notes
         -----
         After an interruption `t` says whether `x` has been folded in.
         """
-        kept = self._kept
+        stepper = self._own()
+        kept: Kept | None = stepper.layout
         is_number = _is_number(x)
-        if kept.structure is None:
+        if kept is None:
             structure = Structure(x)
             if not structure.names:
                 raise ValueError("there is nothing to average: the structure holds no arrays")
             values = _values(structure, x, is_number)
             zeros = tuple([np.zeros_like(v, subok=False) for v in values])
-            kept = _begun(self.beta, 0, structure, zeros, is_number)
+            kept = Kept(structure, zeros, is_number)
+            stepper = _begun(self.beta, self.bias_correction, kept)
         elif is_number != kept.of_numbers:
             expected = "a number" if kept.of_numbers else "arrays"
             raise TypeError(f"this average is of {expected}, got {type(x).__name__}")
@@ -120,51 +127,54 @@ class EWA:
             values = _values(kept.structure, x, is_number)
         # Memory first, so that there is enough when the value has been folded in.
         results = [np.empty_like(array) for array in kept.averages]
-        kept.stepper.step(values)
-        self._kept = kept
-        return self._value(kept, results)
+        stepper.step(values)
+        self._stepper = stepper
+        return _corrected(stepper, kept, results)
 
     @property
     def value(self) -> Any:
-        """The (corrected) average, as `update` returned it last; 0.0 before the first value."""
-        kept = self._kept
-        return self._value(kept, [np.empty_like(array) for array in kept.averages])
+        """The (corrected) average, as `update` returned it last; 0.0 before the first value.
 
-    def _value(self, kept: _Kept, results: list[NDArray[Any]]) -> Any:
-        """Return the (corrected) average, written to `results`."""
-        if kept.structure is None:
+        Where an optimizer keeps this average, it has the structure of the parameters.
+        """
+        stepper = self._stepper
+        stepper.require_own()
+        kept: Kept | None = stepper.layout
+        if kept is None:
             return 0.0
-        t = kept.stepper.t
-        if self.bias_correction and t > 0:
-            correction = _core.one_minus_power(kept.stepper.get(0, "beta"), t)
-            # One pass: copied first and then divided, each average would be written twice.
-            for average, result in zip(kept.averages, results, strict=True):
-                np.divide(average, average.dtype.type(correction), out=result)
-        else:
-            for average, result in zip(kept.averages, results, strict=True):
-                np.copyto(result, average)
-        return results[0].item() if kept.of_numbers else kept.structure.unflatten(results)
+        return _corrected(stepper, kept, [np.empty_like(array) for array in kept.averages])
+
+    def _own(self) -> _core.Stepper:
+        """Return what this average keeps, if nobody else folds into it."""
+        if self._stepper.followed:
+            raise RuntimeError(
+                "this average is kept by an optimizer: its steps fold the parameters in, and its "
+                "load_state_dict() restores it"
+            )
+        return self._stepper
 
     def __getstate__(self) -> dict[str, Any]:
         return self.state_dict()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.load_state_dict(state)
+        self._stepper = self._loaded(state)
 
     def __repr__(self) -> str:
         return f"EWA(beta={self.beta!r}, bias_correction={self.bias_correction!r})"
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot as plain values: copies of the uncorrected averages, β and `t`."""
-        kept = self._kept
+        stepper = self._stepper
+        stepper.require_own()
+        kept: Kept | None = stepper.layout
         average: Any = None
-        if kept.structure is not None:
+        if kept is not None:
             copies = [array.copy(order="K") for array in kept.averages]
             average = copies[0].item() if kept.of_numbers else kept.structure.unflatten(copies)
         return {
-            "beta": kept.stepper.get(0, "beta"),
-            "bias_correction": self.bias_correction,
-            "t": kept.stepper.t,
+            "beta": stepper.get(0, "beta"),
+            "bias_correction": bool(stepper.given(0)[1]),
+            "t": stepper.t,
             "average": average,
         }
 
@@ -181,6 +191,12 @@ class EWA:
         TypeError, ValueError
             If it is not the state of an average; nothing has changed.
         """
+        self._own()
+        self._stepper = self._loaded(d)
+
+    @staticmethod
+    def _loaded(d: Mapping[str, Any]) -> _core.Stepper:
+        """Check all of a state dict and return what an average of that state keeps."""
         keys = ("beta", "bias_correction", "t", "average")
         d = checks.mapping("the state", d)
         missing = [key for key in keys if key not in d]
@@ -191,28 +207,97 @@ class EWA:
         if (d["average"] is None) != (t == 0):
             average = checks.shown(d["average"])
             raise ValueError(f"the state of an average is damaged: t={t}, average={average}")
-        if d["average"] is not None:
-            of_numbers = _is_number(d["average"])
-            structure = Structure(d["average"])
-            values = _values(structure, d["average"], of_numbers, "average of the state")
-            copies = [v.copy(order="K") for v in values]
-            loaded._kept = _begun(loaded.beta, t, structure, tuple(copies), of_numbers)
-        self.__dict__ = loaded.__dict__  # at once
+        if d["average"] is None:
+            return loaded._stepper
+        of_numbers = _is_number(d["average"])
+        structure = Structure(d["average"])
+        values = _values(structure, d["average"], of_numbers, "average of the state")
+        copies = tuple([v.copy(order="K") for v in values])
+        return _begun(loaded.beta, loaded.bias_correction, Kept(structure, copies, of_numbers), t)
 
 
-def _stepper(beta: float, t: int) -> _core.Stepper:
-    stepper = _core.new_stepper(t)
-    stepper.add_group("ewa", [("beta", "beta", beta)])
+def told(beta: float, bias_correction: bool) -> list[tuple[str, str, Any]]:
+    """Return what the core is told of an average."""
+    return [("beta", "beta", beta), ("bias_correction", "bias_correction", bias_correction)]
+
+
+def _begun(beta: float, bias_correction: bool, kept: Kept, t: int = 0) -> _core.Stepper:
+    stepper = _core.new_stepper()
+    addition = stepper.prepare_addition(
+        [("", "ewa", told(beta, bias_correction), (beta, bias_correction))],
+        [(0, kept.structure.names, kept.averages)],
+    )
+    stepper.add(addition, list, [], True, kept)
+    if t > 0:  # behind it, so that the average counts from its start
+        _core.commit([stepper.prepare_change([], t)], [])
     return stepper
 
 
-def _begun(
-    beta: float, t: int, structure: Structure, averages: tuple[NDArray[Any], ...], of_numbers: bool
-) -> _Kept:
-    stepper = _stepper(beta, t)
-    for name, array in zip(structure.names, averages, strict=True):
-        stepper.add_parameter(0, name, array, [])
-    return _Kept(stepper, structure, averages, of_numbers)
+def grown(
+    average: EWA,
+    stepper: _core.Stepper,
+    tree: Any,
+    groups: int,
+    runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
+) -> tuple[_core.Addition, Kept]:
+    """Prepare averages for parameters that an optimizer adds, in new groups of their own.
+
+    Parameters
+    ----------
+    average : EWA
+        How to average, and from what to go on where nothing is kept in `stepper` yet.
+    stepper : Stepper
+        Keeps the averages of the optimizer.
+    tree
+        The structure of all parameters, the new ones among them.
+    groups : int
+        How many groups are new.
+    runs
+        As in `Optimizer`: the index of a group, names, arrays.
+    """
+    before: Kept | None = stepper.layout
+    structure = Structure(tree)
+    zeros = [
+        [
+            np.zeros_like(_core.as_array(w, name), subok=False)
+            for name, w in zip(names, arrays, strict=True)
+        ]
+        for _, names, arrays in runs
+    ]
+    averages = [*(before.averages if before else ()), *(array for some in zeros for array in some)]
+    going_on: Kept | None = None if before else average._stepper.layout
+    if going_on is not None:
+        saved = going_on.structure.unflatten(going_on.averages)
+        _fill(structure.names, averages, structure.flatten(saved, "the average"))
+    flag = average.bias_correction
+    addition = stepper.prepare_addition(
+        [("", "ewa", told(average.beta, flag), (average.beta, flag))] * groups,
+        [(index, names, some) for (index, names, _), some in zip(runs, zeros, strict=True)],
+    )
+    return addition, Kept(structure, tuple(averages))
+
+
+def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequence[Any]) -> None:
+    for name, array, value in zip(names, averages, saved, strict=True):
+        if (value.shape, value.dtype) != (array.shape, array.dtype):
+            raise ValueError(
+                f"the average of {name!r} is {value.dtype}{value.shape}, and the parameter is "
+                f"{array.dtype}{array.shape}; pass a new gs.EWA"
+            )
+        array[...] = value
+
+
+def _corrected(stepper: _core.Stepper, kept: Kept, results: list[NDArray[Any]]) -> Any:
+    """Return the (corrected) averages, written to `results`."""
+    # One pass: copied first and then divided, each average would be written twice.
+    for average, result, correction in zip(
+        kept.averages, results, stepper.corrections(), strict=True
+    ):
+        if correction == 1.0:
+            np.copyto(result, average)
+        else:
+            np.divide(average, average.dtype.type(correction), out=result)
+    return results[0].item() if kept.of_numbers else kept.structure.unflatten(results)
 
 
 def _is_number(x: object) -> bool:

@@ -1,16 +1,22 @@
 """One step over arrays whose state the caller keeps: the optimizers as functions.
 
 Each takes arrays, or equally long lists of arrays, updates them in place and returns None. Formulas,
-hyperparameters and errors are those of the class that its docstring names.
+hyperparameters and errors are those of the class that its docstring names. Each optimizer's function
+also takes ``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``;
+skipped, a step leaves everything as it was.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradstep import optimizers as _optimizers
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
+from gradstep.options import FunctionOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "adadelta",
@@ -28,7 +34,15 @@ __all__ = [
 ]
 
 
-def sgd(w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = False) -> None:
+def sgd(
+    w: Any,
+    g: Any,
+    *,
+    lr: Rate,
+    weight_decay: Rate = 0.0,
+    maximize: bool = False,
+    **options: Unpack[FunctionOptions],
+) -> None:
     """Take one step of gradient descent, ``w := w − α g``; see `gradstep.SGD`.
 
     Parameters
@@ -51,7 +65,9 @@ def sgd(w: Any, g: Any, *, lr: Rate, weight_decay: Rate = 0.0, maximize: bool = 
     >>> w
     array([ 0.8, -1.6])
     """
-    _optimizers.SGD._apply(w, g, {}, None, lr=lr, weight_decay=weight_decay, maximize=maximize)
+    _optimizers.SGD._apply(
+        w, g, {}, None, options, lr=lr, weight_decay=weight_decay, maximize=maximize
+    )
 
 
 def momentum(
@@ -67,6 +83,7 @@ def momentum(
     bias_correction: bool = False,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Momentum, ``m := β m + (1−d) g; w := w − α m``; see `gradstep.Momentum`.
 
@@ -98,6 +115,7 @@ def momentum(
         g,
         {"m": m},
         t,
+        options,
         lr=lr,
         beta=beta,
         dampening=dampening,
@@ -123,6 +141,7 @@ def rmsprop(
     momentum: Rate = 0.0,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of RMSprop, ``v := β v + (1−β) g²; w := w − α g/√(v+ε)``; see `gradstep.RMSprop`.
 
@@ -155,6 +174,7 @@ def rmsprop(
         g,
         {"v": v, "m": m, "b": b},
         None,
+        options,
         lr=lr,
         beta=beta,
         eps=eps,
@@ -182,6 +202,7 @@ def adam(
     amsgrad: bool = False,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Adam, ``w := w − α m̂ / (√(v̂ + eps_root) + eps)``; see `gradstep.Adam`.
 
@@ -229,6 +250,7 @@ def adamw(
     amsgrad: bool = False,
     weight_decay: Rate = 0.01,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of AdamW: ``w := w − α λ w``, then Adam's update; see `gradstep.AdamW`.
 
@@ -256,9 +278,18 @@ def adamw(
 
 
 def _adam(
-    cls: type[Optimizer], *, w: Any, g: Any, m: Any, v: Any, t: int, v_max: Any, **values: Any
+    cls: type[Optimizer],
+    *,
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    t: int,
+    v_max: Any,
+    options: FunctionOptions,
+    **values: Any,
 ) -> None:
-    cls._apply(w, g, {"m": m, "v": v, "v_max": v_max}, t, **values)
+    cls._apply(w, g, {"m": m, "v": v, "v_max": v_max}, t, options, **values)
 
 
 def nadam(
@@ -277,6 +308,7 @@ def nadam(
     weight_decay: Rate = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of NAdam; see `gradstep.NAdam` for the formula.
 
@@ -311,6 +343,7 @@ def nadam(
         g,
         {"m": m, "v": v},
         t,
+        options,
         mu_product,
         lr=lr,
         betas=betas,
@@ -338,6 +371,7 @@ def radam(
     weight_decay: Rate = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of RAdam; see `gradstep.RAdam` for the formula.
 
@@ -369,6 +403,7 @@ def radam(
         g,
         {"m": m, "v": v},
         t,
+        options,
         lr=lr,
         betas=betas,
         threshold=threshold,
@@ -393,6 +428,7 @@ def adamax(
     eps_root: Rate = 1e-8,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Adamax, ``u := max(β₂ u, |g| + ε); w := w − α m̂ / u``; see `gradstep.Adamax`.
 
@@ -424,6 +460,7 @@ def adamax(
         g,
         {"m": m, "u": u},
         t,
+        options,
         lr=lr,
         betas=betas,
         eps=eps,
@@ -445,6 +482,7 @@ def adagrad(
     eps_root: Rate = 1e-8,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Adagrad, ``v := v + g²; w := w − α g/√(v+ε)``; see `gradstep.Adagrad`.
 
@@ -476,6 +514,7 @@ def adagrad(
         g,
         {"v": v},
         t,
+        options,
         lr=lr,
         lr_decay=lr_decay,
         eps=eps,
@@ -496,6 +535,7 @@ def adadelta(
     eps_root: Rate = 1e-6,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Adadelta, ``w := w − α √(d+ε)/√(v+ε) g``; see `gradstep.Adadelta`.
 
@@ -525,6 +565,7 @@ def adadelta(
         g,
         {"v": v, "d": d},
         None,
+        options,
         lr=lr,
         rho=rho,
         eps_root=eps_root,
@@ -542,6 +583,7 @@ def lion(
     betas: tuple[Rate, Rate] = (0.9, 0.99),
     weight_decay: Rate = 0.0,
     maximize: bool = False,
+    **options: Unpack[FunctionOptions],
 ) -> None:
     """Take one step of Lion, ``w := w − α sign(β₁ m + (1−β₁) g)``; see `gradstep.Lion`.
 
@@ -567,7 +609,15 @@ def lion(
     array([ 0.75, -1.75])
     """
     _optimizers.Lion._apply(
-        w, g, {"m": m}, None, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize
+        w,
+        g,
+        {"m": m},
+        None,
+        options,
+        lr=lr,
+        betas=betas,
+        weight_decay=weight_decay,
+        maximize=maximize,
     )
 
 
@@ -598,7 +648,7 @@ def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
     >>> v
     array([0.25, 0.5 ])
     """
-    _Average._apply(v, x, {}, None, beta=beta)
+    _Average._apply(v, x, {}, None, {}, beta=beta)
 
 
 class _Average(Optimizer):

@@ -96,7 +96,7 @@ class Group(MutableMapping[str, Any]):
             )
         try:
             restored = {
-                name: values[name] if name in kept else _from_plain(saved[name]) for name in values
+                name: values[name] if name in kept else from_plain(saved[name]) for name in values
             }
         except RecursionError as error:
             raise ValueError(
@@ -198,20 +198,21 @@ class Change(NamedTuple):
     products: dict[str, tuple[float, float]] | None = None  # None: go on from those that are kept
 
 
-def change_all(
-    stepper: _core.Stepper,
-    changes: Sequence[Change],
-    t: int | None = None,
-    states: Sequence[Sequence[Any]] | None = None,
-) -> None:
-    """Change groups, and t and all state where given: all of it, or nothing where any is refused."""
-    planned = []
+def change_all(stepper: _core.Stepper, changes: Sequence[Change]) -> None:
+    """Change groups: all of them, or nothing where any is refused."""
+    _core.commit([stepper.prepare_change(planned(changes))], [])
+
+
+def planned(changes: Sequence[Change]) -> list[_core.Change]:
+    """Return changes as the core takes them.
+
+    It refuses what was thought of before another thread changed the same group.
+    """
+    plans: list[_core.Change] = []
     for group, before, values, start, products in changes:
         rule, told, taken = resolved(values, group._rule_of, group._told)
-        planned.append((group.index, rule, told, before, taken, start, products))
-    # One call, so that an interruption finds all of it done or nothing. The core refuses what was
-    # thought of before another thread changed the same group.
-    stepper.change(planned, t, states)
+        plans.append((group.index, rule, told, before, taken, start, products))
+    return plans
 
 
 def resolved(
@@ -275,7 +276,8 @@ def _to_plain(value: Any) -> Any:
     return schedules.to_config(value) if callable(value) else value
 
 
-def _from_plain(value: Any) -> Any:
+def from_plain(value: Any) -> Any:
+    """Return a value of a group from a plain one."""
     if isinstance(value, list | tuple):
-        return tuple(_from_plain(entry) for entry in value)
+        return tuple(from_plain(entry) for entry in value)
     return schedules.from_config(value) if isinstance(value, Mapping) else value

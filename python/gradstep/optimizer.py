@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gradstep import _core, checks
-from gradstep.groups import ByName, Change, Group, Masked, change_all, own, plain, resolved
+from gradstep import _core, averaging, checks
+from gradstep.groups import (
+    ByName,
+    Change,
+    Group,
+    Masked,
+    change_all,
+    from_plain,
+    own,
+    plain,
+    planned,
+    resolved,
+)
+from gradstep.options import DEFAULTS, Bound, checked_average, core_options, listed
 from gradstep.structure import Structure, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -75,9 +88,30 @@ class Optimizer:
     # What its function calls parameters and gradients.
     _arguments: ClassVar[tuple[str, str]] = ("w", "g")
 
-    def __init__(self, params: Any, **hyperparameters: Any) -> None:
+    def __init__(
+        self,
+        params: Any,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        **hyperparameters: Any,
+    ) -> None:
         self._defaults = hyperparameters
-        self._stepper = _core.new_stepper()
+        others = dict(options)
+        self._average = checked_average(others.pop("average", None))
+        self._stepper = _core.new_stepper(0, core_options(type(self).__name__, others))
+        self._averages: _core.Stepper | None = None
+        if self._average is None:
+            self._take(params)
+            return
+        self._average._own()  # not another optimizer's
+        self._averages = _core.new_stepper()
+        self._stepper.follow(self._averages)
+        self._take(params)
+        if self._average.t > 0:
+            _core.commit([self._averages.prepare_change([], self._average.t)], [])
+        self._average._stepper = self._averages
+
+    def _take(self, params: Any) -> None:
+        """Take the parameters that are given at construction."""
         if isinstance(params, ByName | Masked):
             if _is_list_of_groups(params.params):
                 raise ValueError("groups cannot be grouped by name; give the parameters alone")
@@ -224,6 +258,7 @@ class Optimizer:
                 state[name] = MappingProxyType(arrays)
         if not state:
             raise ValueError("params holds no arrays; pass at least one parameter")
+        averages = self._averages_of(layout, len(plans), runs)
         layout = layout._replace(
             groups=(
                 *layout.groups,
@@ -241,7 +276,19 @@ class Optimizer:
             ),
             state=MappingProxyType(state),
         )
-        self._stepper.add(addition, *_expected(layout), layout)
+        self._stepper.add(addition, *_expected(layout), layout, *averages)
+
+    def _averages_of(
+        self,
+        layout: _Layout,
+        groups: int,
+        runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
+    ) -> tuple[_core.Addition | None, averaging.Kept | None]:
+        """Prepare averages of what is added, where averages are kept."""
+        if self._average is None or self._averages is None:
+            return None, None
+        tree = [entry["params"] for entry in layout.params] if layout.listed else layout.params
+        return averaging.grown(self._average, self._averages, tree, groups, runs)
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -268,7 +315,7 @@ class Optimizer:
                 told.append((cls._names.get(name, name), name, value))
         return told
 
-    def step(self, grads: Any) -> None:
+    def step(self, grads: Any, scale: float = 1.0) -> None:
         """Take one step: update every parameter in place.
 
         Parameters
@@ -278,22 +325,29 @@ class Optimizer:
             innermost key with a leading ``d`` (``"dW1"`` for ``"W1"``); with groups, a list with
             one entry for each. Each has its parameter's shape and dtype and any memory layout, and
             is only read.
+        scale : float, default 1.0
+            Multiplies the gradients before anything else: one over the loss scale, or over the
+            number of gradients that were added up.
 
         Raises
         ------
         TypeError
             If something is not an array, or has a dtype that is not its parameter's.
         ValueError
-            If a key, a length or a shape differs, an array became read-only, or two of the arrays
-            share memory.
+            If a key, a length or a shape differs, an array became read-only, two of the arrays
+            share memory, or `scale` is not finite in a parameter's dtype.
+        FloatingPointError
+            With ``nonfinite="raise"``, if a gradient is not finite.
         RuntimeError
-            If another thread is stepping this optimizer.
+            If another thread is stepping this optimizer, or inside `averaged`.
 
         Notes
         -----
-        A step happens whole or not at all: every error comes before any byte has changed.
+        A step happens whole or not at all: every error comes before any byte has changed. In it,
+        gradients are scaled, checked, measured and clipped; then come weight decay, the update, and
+        the average.
         """
-        self._stepper.step(grads)
+        self._stepper.step(grads, scale)
 
     @property
     def lr(self) -> float:
@@ -313,12 +367,125 @@ class Optimizer:
         """The number of steps taken."""
         return self._stepper.t
 
+    @property
+    def max_norm(self) -> Any:
+        """The largest norm that all gradients together may have; None where they are not clipped.
+
+        Assigning this, `clip_value` or `nonfinite` changes it from the next step on.
+        """
+        return self._options["max_norm"]
+
+    @max_norm.setter
+    def max_norm(self, value: Bound) -> None:
+        self._set_option("max_norm", value)
+
+    @property
+    def clip_value(self) -> Any:
+        """The largest magnitude that an element of a gradient may have; None where any may."""
+        return self._options["clip_value"]
+
+    @clip_value.setter
+    def clip_value(self, value: Bound) -> None:
+        self._set_option("clip_value", value)
+
+    @property
+    def nonfinite(self) -> str:
+        """What is done about gradients that are not finite: "propagate", "skip" or "raise"."""
+        return self._options["nonfinite"]  # type: ignore[no-any-return]
+
+    @nonfinite.setter
+    def nonfinite(self, value: str) -> None:
+        self._set_option("nonfinite", value)
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        return self._stepper.options or DEFAULTS
+
+    def _set_option(self, name: str, value: Any) -> None:
+        options = {**self._options, name: own(value)}
+        _core.commit([self._stepper.prepare_change([], options=options)], [])
+
+    @property
+    def grad_norm(self) -> float | None:
+        """The norm of the scaled gradients of the last step, before clipping.
+
+        It is measured only where `max_norm` is set, else None; ``max_norm=math.inf`` measures and
+        never clips.
+        """
+        return self._stepper.norm
+
+    @property
+    def skipped(self) -> int:
+        """The number of steps that were refused for gradients that are not finite."""
+        return self._stepper.skipped
+
+    @property
+    def last_nonfinite(self) -> str | None:
+        """Which gradient was not finite, and where, in the last step that was refused for it."""
+        return self._stepper.not_finite
+
+    @property
+    def average(self) -> Any:
+        """The (corrected) average of the parameters, in their structure: new arrays.
+
+        None where no average is kept. With groups it is a list with one entry for each.
+        """
+        return None if self._average is None else self._average.value
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Put the averages in the place of the parameters inside a ``with`` block.
+
+        Returns
+        -------
+        context manager
+            It gives the parameters. Inside, their arrays hold the (corrected) averages, and the
+            optimizer can neither step nor be changed or saved; behind it, also after an exception,
+            both are as they were, bit by bit.
+
+        Raises
+        ------
+        ValueError
+            If no average is kept.
+        RuntimeError
+            On entering, if the block is inside another one, or another thread is stepping.
+        OverflowError
+            On entering, if an average is so large that correcting it overflows.
+
+        Notes
+        -----
+        Arrays change places in memory: no copy is made, only two bits an element are noted where
+        the bias is corrected. So parameters must not be written to inside: what is written there is
+        taken for the averages. Before the first step, and for a group that has not taken any, the
+        parameters stay as they are.
+
+        Examples
+        --------
+        >>> import numpy as np, gradstep as gs
+        >>> w = np.zeros(1)
+        >>> opt = gs.SGD(w, lr=1.0, average=gs.EWA(0.5))
+        >>> opt.step(-np.ones(1)); opt.step(-np.ones(1))
+        >>> with opt.averaged():
+        ...     print(w)
+        [1.25]
+        >>> w
+        array([2.])
+        """
+        if self._averages is None:
+            raise ValueError(
+                "this optimizer keeps no average of its parameters; make it with "
+                "average=gs.EWA(...)"
+            )
+        return _Averaged(self._stepper, self.params)
+
     def __repr__(self) -> str:
         groups = self.groups  # looked at once: another thread may add one
+        options = listed(self._options)
+        if self._average is not None:
+            options += f", average={self._average!r}"
         if len(groups) == 1:
-            return f"{type(self).__name__}({groups[0].listed()})"
+            return f"{type(self).__name__}({groups[0].listed()}{options})"
         lines = "".join(f"\n  {group.listed()}" for group in groups)
-        return f"{type(self).__name__}({len(groups)} groups:{lines}\n)"
+        return f"{type(self).__name__}({len(groups)} groups{options}:{lines}\n)"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -333,6 +500,9 @@ class Optimizer:
         taken before it came under ``"start"``, and what its corrections need of the steps since,
         such as products of a β that follows a schedule, under ``"products"``.
 
+        Options are under ``"options"``, skipped steps under ``"skipped"``, and the averages of the
+        parameters, uncorrected, under ``"average"``.
+
         A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
         kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.
 
@@ -345,7 +515,7 @@ class Optimizer:
         >>> saved["t"], saved["state"]["w"]["m"]
         (1, array([0.1, 0.1], dtype=float32))
         """
-        t, groups, states, layout = self._stepper.snapshot()
+        t, groups, states, layout, options, skipped, averages = self._stepper.snapshot()
         state: Mapping[str, Mapping[str, Array]] = layout.state
         return {
             "optimizer": type(self).__name__,
@@ -363,6 +533,9 @@ class Optimizer:
                 name: dict(zip(arrays, copies, strict=True))
                 for (name, arrays), copies in zip(state.items(), states, strict=True)
             },
+            "options": plain(options or DEFAULTS),
+            "skipped": skipped,
+            "average": None if averages is None else _plain_average(averages, list(state)),
         }
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
@@ -383,18 +556,16 @@ class Optimizer:
         UserWarning
             Where a hyperparameter was a callable that could not be saved; the own one is kept.
         """
-        t, changes, states, kept = self._plan_load(d)
+        prepared, kept = self._prepare_load(d)
         for name in kept:
             warnings.warn(
                 f"{name} was a callable that could not be saved; this optimizer's own is kept",
                 stacklevel=2,
             )
-        change_all(self._stepper, changes, t, states)
+        _core.commit(prepared, [])
 
-    def _plan_load(
-        self, d: Mapping[str, Any]
-    ) -> tuple[int, list[Change], list[list[Array]], list[str]]:
-        """Check all of a state dict and return what loading it sets and what it leaves alone."""
+    def _prepare_load(self, d: Mapping[str, Any]) -> tuple[list[_core.Prepared], list[str]]:
+        """Check all of a state dict and return what loading it does and what it leaves alone."""
         keys = ("optimizer", "t", "groups", "state")
         d = checks.mapping("the state", d)
         missing = [key for key in keys if key not in d]
@@ -409,7 +580,7 @@ class Optimizer:
                 f"groups of the state must be a list of {len(self.groups)}, got {checks.shown(d['groups'])}"
             )
         t = checks.count("t", d["t"])
-        states = self._saved_arrays(checks.mapping("state of the state", d["state"]))
+        states = _fitting(self.state, checks.mapping("state of the state", d["state"]))
         changes: list[Change] = []
         kept: list[str] = []
         for group, members, given in zip(
@@ -427,36 +598,76 @@ class Optimizer:
             change, left = group.restored(saved)
             changes.append(change)
             kept += left
-        return t, changes, states, kept
+        # States of old have neither options nor averages.
+        options, left = self._saved_options(d.get("options", {"own": list(DEFAULTS)}))
+        kept += left if "options" in d else []
+        skipped = checks.count("skipped", d.get("skipped", 0))
+        averages = self._saved_averages(d.get("average"))
+        return [
+            *averages,
+            self._stepper.prepare_change(planned(changes), t, states, options, skipped),
+        ], kept
 
-    def _saved_arrays(self, state: dict[Any, Any]) -> list[list[Array]]:
-        """Return the saved state of each parameter; ValueError unless all of it fits."""
-        states: list[list[Array]] = []
-        problems = [f"{name!r} is not a parameter here" for name in state if name not in self.state]
-        for name, arrays in self.state.items():
-            if name not in state:
-                problems.append(f"{name!r} is missing")
-                continue
-            saved_arrays = checks.mapping(f"{name!r} of the state", state[name])
-            if set(arrays) != set(saved_arrays):
-                problems.append(
-                    f"{name!r} has {checks.shown(list(saved_arrays))}, expected {list(arrays)}"
+    def _saved_options(self, given: object) -> tuple[dict[str, Any], list[str]]:
+        """Return saved options, and the names of those that are left as they are here."""
+        saved = checks.mapping("options of the state", given)
+        kept = saved.pop("own", [])
+        if not isinstance(kept, list) or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
+            raise ValueError(
+                f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
+            )
+        return {
+            name: self._options[name] if name in kept else from_plain(saved[name])
+            for name in DEFAULTS
+        }, kept
+
+    def _saved_averages(self, given: object) -> list[_core.Prepared]:
+        """Return what loading saved averages does; nothing where none are kept."""
+        if self._averages is None or given is None:
+            if self._averages is not None or given is not None:
+                raise ValueError(
+                    "the state has averages of the parameters, but this optimizer keeps none; make "
+                    "it with average=gs.EWA(...)"
+                    if self._averages is None
+                    else "this optimizer averages its parameters, but the state has no averages; "
+                    "make it without average="
                 )
-                continue
-            states.append([saved_arrays[key] for key in arrays])
-            for (key, array), saved in zip(arrays.items(), states[-1], strict=True):
-                if not isinstance(saved, np.ndarray):
-                    problems.append(f"{name}.{key} is no array")
-                elif not array.flags.writeable:
-                    problems.append(f"{name}.{key} has been made read-only here")
-                elif (saved.shape, saved.dtype) != (array.shape, array.dtype):
-                    problems.append(
-                        f"{name}.{key} is {saved.dtype}{saved.shape}, "
-                        f"expected {array.dtype}{array.shape}"
-                    )
-        if problems:
-            raise ValueError("the state does not fit: " + "; ".join(problems))
-        return states
+            return []
+        keys = ("beta", "bias_correction", "t", "starts", "arrays")
+        saved = checks.mapping("average of the state", given)
+        if set(saved) != set(keys):
+            raise ValueError(
+                f"average of the state must have {', '.join(keys)}, got {checks.shown(list(saved))}"
+            )
+        flag = checks.flag("bias_correction", saved["bias_correction"])
+        groups = len(self.groups)
+        if not isinstance(saved["starts"], list | tuple) or len(saved["starts"]) != groups:
+            raise ValueError(
+                f"starts of the average must be a list of {groups}, got "
+                f"{checks.shown(saved['starts'])}"
+            )
+        starts = [checks.count("start", start) for start in saved["starts"]]
+        changes: list[_core.Change] = [
+            (
+                i,
+                "ewa",
+                averaging.told(saved["beta"], flag),
+                self._averages.given(i),
+                (own(saved["beta"]), flag),
+                start,
+                {},
+            )
+            for i, start in enumerate(starts)
+        ]
+        arrays = checks.mapping("arrays of the average", saved["arrays"])
+        here: averaging.Kept = self._averages.layout
+        expected = {
+            name: {"average": array} for name, array in zip(self.state, here.averages, strict=True)
+        }
+        found = {name: {"average": array} for name, array in arrays.items()}
+        values = [value for (value,) in _fitting(expected, found)]
+        t = checks.count("t", saved["t"])
+        return [self._averages.prepare_change(changes, t, parameters=values)]
 
     @classmethod
     def _apply(
@@ -465,6 +676,7 @@ class Optimizer:
         g: object,
         state: Mapping[str, object],
         t: int | None,
+        options: Mapping[str, Any],
         mu_product: object = None,
         **values: Any,
     ) -> None:
@@ -484,7 +696,8 @@ class Optimizer:
                     raise ValueError(
                         f"{name}={values[name]!r} needs t, the number of this step, from 1 on"
                     )
-            scheduled = [name for name, value in values.items() if callable(value)]
+            given = {**values, **options}
+            scheduled = [name for name, value in given.items() if callable(value)]
             if scheduled:
                 raise TypeError(
                     f"{scheduled[0]} must be a number here, got a callable: this function does not "
@@ -510,11 +723,74 @@ class Optimizer:
                     "its values so far, which this function does not know; use the optimizer of "
                     "the same name"
                 )
-        stepper = _core.new_stepper(t - 1)
+        others = dict(options)
+        scale = others.pop("scale", 1.0)
+        stepper = _core.new_stepper(t - 1, core_options(f"{cls.__name__.lower()}()", others))
         index = stepper.add_group(rule, told, None, 0, mu_product)
         for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
             stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
-        stepper.step(columns[1])
+        stepper.step(columns[1], scale)
+
+
+def _fitting(here: Mapping[str, Mapping[str, Array]], state: dict[Any, Any]) -> list[list[Array]]:
+    """Return the saved arrays of each parameter; ValueError unless all of them fit."""
+    states: list[list[Array]] = []
+    problems = [f"{name!r} is not a parameter here" for name in state if name not in here]
+    for name, arrays in here.items():
+        if name not in state:
+            problems.append(f"{name!r} is missing")
+            continue
+        saved_arrays = checks.mapping(f"{name!r} of the state", state[name])
+        if set(arrays) != set(saved_arrays):
+            problems.append(
+                f"{name!r} has {checks.shown(list(saved_arrays))}, expected {list(arrays)}"
+            )
+            continue
+        states.append([saved_arrays[key] for key in arrays])
+        for (key, array), saved in zip(arrays.items(), states[-1], strict=True):
+            if not isinstance(saved, np.ndarray):
+                problems.append(f"{name}.{key} is no array")
+            elif not array.flags.writeable:
+                problems.append(f"{name}.{key} has been made read-only here")
+            elif (saved.shape, saved.dtype) != (array.shape, array.dtype):
+                problems.append(
+                    f"{name}.{key} is {saved.dtype}{saved.shape}, "
+                    f"expected {array.dtype}{array.shape}"
+                )
+    if problems:
+        raise ValueError("the state does not fit: " + "; ".join(problems))
+    return states
+
+
+def _plain_average(averages: _core.Averages, names: Sequence[str]) -> dict[str, Any]:
+    """Return the averages of a snapshot as plain values."""
+    t, groups, copies = averages
+    beta, flag = groups[0][0]
+    return {
+        "beta": beta,
+        "bias_correction": flag,
+        "t": t,
+        "starts": [start for _, start, _ in groups],
+        "arrays": dict(zip(names, copies, strict=True)),
+    }
+
+
+class _Averaged:
+    """The block in which averages are in the place of the parameters."""
+
+    def __init__(self, stepper: _core.Stepper, params: Any) -> None:
+        self._stepper = stepper
+        self._params = params
+        # Where this goes, the parameters come back: also after an interruption on the way in.
+        self._exchanged: _core.Averaged | None = None
+
+    def __enter__(self) -> Any:
+        self._exchanged = self._stepper.put_averages_in()
+        return self._params
+
+    def __exit__(self, *_: object) -> None:
+        if self._exchanged is not None:
+            self._exchanged.put_back()
 
 
 def _expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:

@@ -6,9 +6,13 @@ What they share is in optimizer.py; the formulas that run are in cpp/rules.hpp.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gradstep.optimizer import Optimizer
+from gradstep.options import StepOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Rate = float | Callable[[int], float]
 
@@ -54,9 +58,15 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params: Any, lr: Rate = 0.01, *, weight_decay: Rate = 0.0, maximize: bool = False
+        self,
+        params: Any,
+        lr: Rate = 0.01,
+        *,
+        weight_decay: Rate = 0.0,
+        maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(params, options, lr=lr, weight_decay=weight_decay, maximize=maximize)
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -131,9 +141,11 @@ class Momentum(Optimizer):
         bias_correction: bool = False,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             beta=beta,
             dampening=dampening,
@@ -218,9 +230,11 @@ class RMSprop(Optimizer):
         momentum: Rate = 0.0,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             beta=beta,
             eps=eps,
@@ -306,9 +320,11 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -370,6 +386,7 @@ class AdamW(Adam):
         amsgrad: bool = False,
         weight_decay: Rate = 0.01,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
@@ -381,6 +398,7 @@ class AdamW(Adam):
             amsgrad=amsgrad,
             weight_decay=weight_decay,
             maximize=maximize,
+            **options,
         )
 
 
@@ -455,9 +473,11 @@ class NAdam(Optimizer):
         weight_decay: Rate = 0.0,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             betas=betas,
             momentum_decay=momentum_decay,
@@ -548,9 +568,11 @@ class RAdam(Optimizer):
         weight_decay: Rate = 0.0,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             betas=betas,
             threshold=threshold,
@@ -627,9 +649,11 @@ class Adamax(Optimizer):
         eps_root: Rate = 1e-8,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -708,9 +732,11 @@ class Adagrad(Optimizer):
         eps_root: Rate = 1e-8,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             lr=lr,
             lr_decay=lr_decay,
             initial_accumulator=initial_accumulator,
@@ -783,9 +809,16 @@ class Adadelta(Optimizer):
         eps_root: Rate = 1e-6,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
-            params, lr=lr, rho=rho, eps_root=eps_root, weight_decay=weight_decay, maximize=maximize
+            params,
+            options,
+            lr=lr,
+            rho=rho,
+            eps_root=eps_root,
+            weight_decay=weight_decay,
+            maximize=maximize,
         )
 
     @classmethod
@@ -848,8 +881,11 @@ class Lion(Optimizer):
         *,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params, options, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize
+        )
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     }
     sweep.add(item);
   }
-  sweep.prepare(members);
+  sweep.prepare(members, false);
   const Team team(sweep.written());
   int backwards = 0;
   for (int turn = 0; turn < 2; ++turn) {
@@ -132,7 +132,7 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     kernel_runs = 0;
     begun_backwards = false;
     member_work = nullptr;
-    sweep.run(team);
+    sweep.run(team, nullptr, nullptr);
     backwards += begun_backwards;
     for (Array& array : arrays) {
       std::int64_t end = 0;

@@ -81,8 +81,8 @@ void sweep_steps(int steps, std::atomic<long>* wrong) {
       sweep.add(item);
     }
     const Team team(sweep.written());
-    sweep.prepare(team.size());
-    sweep.run(team);
+    sweep.prepare(team.size(), false);
+    sweep.run(team, nullptr, nullptr);
     for (const auto& array : arrays) {
       for (const std::int64_t count : array) *wrong += count != step;
     }

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from gradstep import checks, optimizers
 from gradstep.compat import _ByLearningRate
 from gradstep.optimizers import Rate
+from gradstep.options import StepOptions
 
 __all__ = [
     "SGD",
@@ -29,15 +30,16 @@ __all__ = [
 
 # What every optimizer of Keras takes, the values that change nothing, and what there is instead.
 _NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "clipnorm": ((None,), "clip each gradient before the step"),
-    "clipvalue": ((None,), "clip the gradients before the step, with numpy.clip"),
-    "global_clipnorm": ((None,), "scale the gradients before the step"),
-    "use_ema": ((False,), "average the parameters after each step, with gradstep.EWA"),
+    "clipnorm": ((None,), "clip each gradient before the step, or all together by global_clipnorm"),
+    "use_ema": ((False,), "pass average=gradstep.EWA(...)"),
     "ema_momentum": ((0.99,), "see use_ema"),
     "ema_overwrite_frequency": ((None,), "see use_ema"),
-    "loss_scale_factor": ((None,), "divide the gradients before the step"),
-    "gradient_accumulation_steps": ((None,), "add gradients up, and step when they are complete"),
+    "loss_scale_factor": ((None,), "call step(grads, scale=1/factor)"),
+    "gradient_accumulation_steps": ((None,), "wrap the optimizer in gradstep.Accumulator"),
 }
+
+# What the options of a step are called in Keras.
+_OPTIONS: Mapping[str, str] = {"global_clipnorm": "max_norm", "clipvalue": "clip_value"}
 
 
 class _Keras(_ByLearningRate):
@@ -55,15 +57,21 @@ class _Keras(_ByLearningRate):
         others: Mapping[str, Any],
         **hyperparameters: Any,
     ) -> None:
+        options = {}
         for argument, value in others.items():
             if argument == "name":  # it changes nothing, whatever it is
+                continue
+            if argument in StepOptions.__annotations__ or argument in _OPTIONS:
+                options[_OPTIONS.get(argument, argument)] = value
                 continue
             if argument not in _NEUTRAL:
                 raise TypeError(f"{type(self).__name__} has no argument {argument!r}")
             neutral, instead = _NEUTRAL[argument]
             if not isinstance(value, int | float | None) or value not in neutral:
                 raise ValueError(f"{argument}={checks.shown(value)} cannot be had here: {instead}")
-        super().__init__(params, **hyperparameters, weight_decay=weight_decay)
+        if {"global_clipnorm", "clipvalue"} <= {n for n, v in others.items() if v is not None}:
+            raise ValueError("only one of global_clipnorm and clipvalue can be set, as in Keras")
+        super().__init__(params, options, **hyperparameters, weight_decay=weight_decay)
 
 
 class SGD(_Keras):

@@ -9,12 +9,16 @@ keeps α inside of RMSprop's buffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gradstep import checks, optimizers
 from gradstep.compat import _ByLearningRate, require_unused
 from gradstep.groups import Masked
 from gradstep.optimizers import Rate
+from gradstep.options import StepOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "adadelta",
@@ -63,9 +67,12 @@ class sgd(_Optax):
         momentum: Rate | None = None,
         nesterov: bool = False,
         accumulator_dtype: None = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_own_dtype(accumulator_dtype=accumulator_dtype)
-        super().__init__(params, learning_rate=learning_rate, momentum=momentum, nesterov=nesterov)
+        super().__init__(
+            params, options, learning_rate=learning_rate, momentum=momentum, nesterov=nesterov
+        )
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -96,9 +103,11 @@ class rmsprop(_Optax):
         momentum: Rate | None = None,
         nesterov: bool = False,
         bias_correction: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             learning_rate=learning_rate,
             decay=decay,
             eps=eps,
@@ -140,10 +149,12 @@ class adam(_Optax):
         mu_dtype: None = None,
         *,
         nesterov: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(
             params,
+            options,
             learning_rate=learning_rate,
             b1=b1,
             b2=b2,
@@ -171,8 +182,11 @@ class nadam(adam):
         mu_dtype: None = None,
         *,
         nesterov: bool = True,
+        **options: Unpack[StepOptions],
     ) -> None:
-        super().__init__(params, learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+        super().__init__(
+            params, learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov, **options
+        )
 
 
 class adamw(_Optax):
@@ -198,10 +212,12 @@ class adamw(_Optax):
         mask: Mask = None,
         *,
         nesterov: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(
             _masked(params, mask),
+            options,
             learning_rate=learning_rate,
             b1=b1,
             b2=b2,
@@ -228,10 +244,12 @@ class amsgrad(_Optax):
         mu_dtype: None = None,
         bias_correction_mu: bool = True,
         bias_correction_nu: bool = True,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(
             params,
+            options,
             learning_rate=learning_rate,
             b1=b1,
             b2=b2,
@@ -270,9 +288,11 @@ class radam(_Optax):
         threshold: Rate = 5.0,
         *,
         nesterov: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             learning_rate=learning_rate,
             b1=b1,
             b2=b2,
@@ -301,8 +321,9 @@ class adamax(_Optax):
         b1: Rate = 0.9,
         b2: Rate = 0.999,
         eps: Rate = 1e-8,
+        **options: Unpack[StepOptions],
     ) -> None:
-        super().__init__(params, learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+        super().__init__(params, options, learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
 
 
 class adagrad(_Optax):
@@ -321,9 +342,11 @@ class adagrad(_Optax):
         learning_rate: Rate,
         initial_accumulator_value: float = 0.1,
         eps: Rate = 1e-7,
+        **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(
             params,
+            options,
             learning_rate=learning_rate,
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
@@ -347,6 +370,7 @@ class adadelta(_Optax):
         eps: Rate = 1e-6,
         weight_decay: Rate = 0.0,
         weight_decay_mask: Mask = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         if learning_rate is None:
             raise ValueError(
@@ -354,6 +378,7 @@ class adadelta(_Optax):
             )
         super().__init__(
             _masked(params, weight_decay_mask),
+            options,
             learning_rate=learning_rate,
             rho=rho,
             eps=eps,
@@ -376,10 +401,12 @@ class lion(_Optax):
         mu_dtype: None = None,
         weight_decay: Rate = 1e-3,
         mask: Mask = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(
             _masked(params, mask),
+            options,
             learning_rate=learning_rate,
             b1=b1,
             b2=b2,

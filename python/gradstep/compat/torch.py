@@ -8,12 +8,16 @@ implementations, are taken and make no difference; PyTorch itself is never impor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gradstep import optimizers
 from gradstep.compat import require_unused
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
+from gradstep.options import StepOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "SGD",
@@ -64,10 +68,12 @@ class SGD(Optimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(differentiable=differentiable)
         super().__init__(
             params,
+            options,
             lr=lr,
             momentum=momentum,
             dampening=dampening,
@@ -110,11 +116,13 @@ class RMSprop(optimizers.RMSprop):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             alpha=alpha,
             eps=eps,
@@ -146,11 +154,13 @@ class Adam(optimizers.Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -180,11 +190,13 @@ class AdamW(optimizers.Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -217,11 +229,13 @@ class NAdam(optimizers.NAdam):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -255,11 +269,13 @@ class RAdam(optimizers.RAdam):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -287,11 +303,13 @@ class Adamax(optimizers.Adamax):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -319,11 +337,13 @@ class Adagrad(optimizers.Adagrad):
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(differentiable=differentiable)
         Optimizer.__init__(
             self,
             params,
+            options,
             lr=lr,
             lr_decay=lr_decay,
             weight_decay=weight_decay,
@@ -350,8 +370,16 @@ class Adadelta(optimizers.Adadelta):
         capturable: bool = False,
         maximize: bool = False,
         differentiable: bool = False,
+        **options: Unpack[StepOptions],
     ) -> None:
         _require_eager(capturable=capturable, differentiable=differentiable)
         Optimizer.__init__(
-            self, params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize
+            self,
+            params,
+            options,
+            lr=lr,
+            rho=rho,
+            eps=eps,
+            weight_decay=weight_decay,
+            maximize=maximize,
         )
