@@ -5,6 +5,7 @@ functions, ``gradstep.schedules`` learning rates over time.
 """
 
 from gradstep import compat, functional, schedules
+from gradstep.accumulation import Accumulator
 from gradstep.averaging import EWA, ewa
 from gradstep.batches import MiniBatches
 from gradstep.groups import by_name
@@ -23,18 +24,21 @@ from gradstep.optimizers import (
     RMSprop,
 )
 from gradstep.parallel import cpu_info, get_num_threads, set_num_threads, threads
+from gradstep.scaling import LossScaler
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EWA",
     "SGD",
+    "Accumulator",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Lion",
+    "LossScaler",
     "MiniBatches",
     "Momentum",
     "NAdam",

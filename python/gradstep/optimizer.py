@@ -65,6 +65,10 @@ class _Layout(NamedTuple):
     members: tuple[tuple[str, ...], ...]  # of each group, the names of its parameters
     state: Mapping[str, Mapping[str, Array]]
 
+    def trees(self) -> list[Any]:
+        """Return the parameters by themselves, in their structures."""
+        return [entry["params"] for entry in self.params] if self.listed else [self.params]
+
 
 class Optimizer:
     """What all optimizers of this package have in common; use one of its subclasses.
@@ -276,7 +280,7 @@ class Optimizer:
             ),
             state=MappingProxyType(state),
         )
-        self._stepper.add(addition, *_expected(layout), layout, *averages)
+        self._stepper.add(addition, *expected(layout), layout, *averages)
 
     def _averages_of(
         self,
@@ -287,7 +291,8 @@ class Optimizer:
         """Prepare averages of what is added, where averages are kept."""
         if self._average is None or self._averages is None:
             return None, None
-        tree = [entry["params"] for entry in layout.params] if layout.listed else layout.params
+        trees = layout.trees()
+        tree = trees if layout.listed else trees[0]
         return averaging.grown(self._average, self._averages, tree, groups, runs)
 
     @classmethod
@@ -793,7 +798,7 @@ class _Averaged:
             self._exchanged.put_back()
 
 
-def _expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
+def expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
     """Return how gradients come, as the core takes it."""
     if not layout.listed:
         structure = layout.structures[0]

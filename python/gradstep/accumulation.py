@@ -1,0 +1,186 @@
+"""Gradients of several micro-batches, added up in place before one step.
+
+Adding is a step of the core like any other, and so is checked and shared out among threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradstep import _core, checks
+from gradstep.optimizer import Optimizer, expected
+
+# s := s + g, as ascent with a rate of 1.
+_ADDING = [("lr", "lr", 1.0), ("maximize", "maximize", True)]
+
+
+class Accumulator:
+    """One step of an optimizer by the mean gradient of several micro-batches.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Steps with every `every`-th call of `step`.
+    every : int
+        How many micro-batches make a batch, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `optimizer` is no optimizer of this package, or `every` no such number.
+
+    Notes
+    -----
+    Sums are kept in the dtypes of the parameters, as much memory as these, and added to in place.
+    A gradient that is not finite makes the whole batch so, for the optimizer's ``nonfinite``.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.zeros(1)
+    >>> steps = gs.Accumulator(gs.SGD(w, lr=1.0), every=2)
+    >>> steps.step(np.array([1.0])); w
+    array([0.])
+    >>> steps.step(np.array([3.0])); w
+    array([-2.])
+    """
+
+    def __init__(self, optimizer: Optimizer, every: int) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer must be an optimizer of this package, got {type(optimizer).__name__}"
+            )
+        self._optimizer = optimizer
+        self._every = checks.count("every", every, least=1)
+        layout = optimizer._layout
+        flat = [
+            leaf
+            for structure, tree in zip(layout.structures, layout.trees(), strict=True)
+            for leaf in structure.flatten(tree)
+        ]
+        self._names = tuple(name for structure in layout.structures for name in structure.names)
+        self._sums = [
+            np.zeros_like(_core.as_array(w, name), subok=False)
+            for name, w in zip(self._names, flat, strict=True)
+        ]
+        sums = iter(self._sums)
+        trees = [structure.unflatten(sums) for structure in layout.structures]
+        self._gradients = trees if layout.listed else trees[0]
+        # Keeps the count, and how many steps the optimizer had taken or refused before.
+        self._adder = _core.new_stepper()
+        addition = self._adder.prepare_addition(
+            [("", "sgd", _ADDING, self._done())], [(0, self._names, self._sums)]
+        )
+        self._adder.add(addition, *expected(layout), None)
+
+    @property
+    def every(self) -> int:
+        """How many micro-batches make a batch."""
+        return self._every
+
+    @property
+    def count(self) -> int:
+        """How many gradients have been added up since the last step."""
+        return self._adder.t
+
+    @property
+    def t(self) -> int:
+        """The number of steps that the optimizer has taken."""
+        return self._optimizer.t
+
+    @property
+    def skipped(self) -> int:
+        """The number of steps that the optimizer has refused."""
+        return self._optimizer.skipped
+
+    @property
+    def nonfinite(self) -> str:
+        """What the optimizer does about gradients that are not finite."""
+        return self._optimizer.nonfinite
+
+    def _done(self) -> int:
+        return self._optimizer.t + self._optimizer.skipped
+
+    def step(self, grads: Any, scale: float = 1.0) -> None:
+        """Add the gradients of a micro-batch, times `scale`; take a step where the batch is complete.
+
+        Parameters
+        ----------
+        grads
+            As in the optimizer's step.
+        scale : float, default 1.0
+            Multiplies these gradients: one over the loss scale, for one.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in the optimizer's step; nothing has been added.
+        FloatingPointError
+            By the step, with the optimizer's ``nonfinite="raise"``; the batch is left out.
+        """
+        self._finish()  # where an interruption came between adding and stepping
+        self._adder.step(grads, scale)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Take the step of a complete batch, unless it has been taken or refused, and begin anew."""
+        if self._adder.t < self._every:
+            return
+        if self._adder.given(0) == self._done():
+            self._optimizer.step(self._gradients, 1.0 / self._every)
+        zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
+        _core.commit([self._prepared(0, self._done(), zeros)], [])
+
+    def _prepared(self, count: int, done: int, sums: list[Any]) -> _core.Prepared:
+        given = self._adder.given(0)
+        change: _core.Change = (0, "sgd", _ADDING, given, done, 0, {})
+        return self._adder.prepare_change([change], count, parameters=sums)
+
+    def __repr__(self) -> str:
+        return f"Accumulator({self._optimizer!r}, every={self._every})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a snapshot: the count and copies of the sums; the optimizer is saved by itself."""
+        self._finish()
+        return {
+            "every": self._every,
+            "count": self.count,
+            "done": self._adder.given(0),
+            "sums": {
+                name: array.copy(order="K")
+                for name, array in zip(self._names, self._sums, strict=True)
+            },
+        }
+
+    def load_state_dict(self, d: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned. All or nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not the state of an accumulator over parameters like these; nothing has changed.
+        """
+        _core.commit([self._loading(d)], [])
+
+    def _loading(self, d: Mapping[str, Any]) -> _core.Prepared:
+        """Check all of a state dict and return what loading it does."""
+        d = checks.mapping("the state", d)
+        if set(d) != {"every", "count", "done", "sums"}:
+            raise ValueError(
+                "the state of an accumulator has every, count, done, sums, got "
+                f"{checks.shown(list(d))}"
+            )
+        if checks.count("every", d["every"], least=1) != self._every:
+            raise ValueError(f"the state is of every={d['every']}, here it is {self._every}")
+        count = checks.count("count", d["count"], below=self._every)
+        saved = checks.mapping("sums of the state", d["sums"])
+        if set(saved) != set(self._names):
+            raise ValueError(
+                f"sums of the state must be of {', '.join(self._names)}, got "
+                f"{checks.shown(list(saved))}"
+            )
+        sums = [_core.as_array(saved[name], name) for name in self._names]
+        return self._prepared(count, checks.count("done", d["done"]), sums)
