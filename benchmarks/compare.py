@@ -1,6 +1,6 @@
 """One command that measures all of it: prints the tables, writes figures as JSON and the picture.
 
-Each table is a section of its own: steps.py, loop.py, batches.py, averages.py, overhead.py,
+Each table is a section of its own: steps.py, around.py, loop.py, batches.py, averages.py, overhead.py,
 scaling.py.
 """
 
@@ -21,6 +21,7 @@ import torch_first  # noqa: F401  (ahead of everything that imports gradstep)
 # isort: split
 import numpy as np
 
+import around
 import averages
 import batches
 import gradstep as gs
@@ -34,6 +35,7 @@ from report import Options, Result, Section, line
 
 SECTIONS = {
     "steps": steps.SECTION,
+    "around": around.SECTION,
     "loop": loop.SECTION,
     "batches": batches.SECTION,
     "averages": averages.SECTION,
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = json.dumps({"machine": about, **results}, indent=1, ensure_ascii=False)
         Path(parsed.json).write_text(text + "\n", encoding="utf-8")
     if parsed.picture:
-        picture.draw(results["steps"], about, parsed.picture)
+        picture.draw(results["steps"], results.get("around", []), about, parsed.picture)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a section of the comparison is made of, and how its numbers are written.
 
-The sections are steps.py, loop.py, batches.py, averages.py, overhead.py and scaling.py; compare.py
+The sections are steps.py, around.py, loop.py, batches.py, averages.py, overhead.py and scaling.py; compare.py
 joins them.
 """
 

@@ -48,7 +48,10 @@ def test_everything_is_printed_and_written(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "steps,lop"], "'lop' is not one of steps, loop, batches, averages, overhead"),
+        (
+            ["--only", "steps,lop"],
+            "'lop' is not one of steps, around, loop, batches, averages, overhead",
+        ),
         (["--only", "loop", "--picture", "x.png"], "add it to --only"),
     ],
 )
