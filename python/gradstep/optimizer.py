@@ -71,12 +71,55 @@ class _Layout(NamedTuple):
 
 
 class Optimizer:
-    """What all optimizers of this package have in common; use one of its subclasses.
+    r"""What all optimizers of this package have in common; use one of its subclasses.
+
+    A step multiplies the gradients by its `scale`, looks whether they are finite, measures their
+    norm and clips them; then come weight decay and the update, and the average of the parameters.
+    That takes at most two passes over memory, and one where neither the check nor the norm is
+    asked for.
+
+    Parameters
+    ----------
+    params
+        One array, a list or tuple of arrays, a dict (nesting allowed), or a list of groups.
+    max_norm : float or schedule, optional
+        Scales the gradients down where the norm of all of them together, over all groups, is above
+        this: by ``min(1, max_norm / ‖g‖₂)``. At least 0; ``math.inf`` measures the norm for
+        `grad_norm` and never clips. A norm that is not finite does not clip.
+    clip_value : float or schedule, optional
+        Brings each element of the gradients within ``±clip_value``, after `max_norm`. At least 0.
+    nonfinite : {"propagate", "skip", "raise"}, default "propagate"
+        What a step does where a scaled gradient is NaN or infinite: go on; leave out the step, so
+        that nothing changes but `skipped` and `last_nonfinite`; or leave it out and raise
+        FloatingPointError.
+    average : EWA, optional
+        Keeps the exponentially weighted average of the parameters, folded in behind each step:
+        `average`, `averaged`. One that has averaged the same structure before goes on from that.
 
     Notes
     -----
     A subclass gives its ``__init__`` with the public signature and `_rule`, which says by what rule
     of the core a group with given hyperparameters steps.
+
+    The norm is summed in double precision, in an order that depends on the arrays alone: it has the
+    same bits for any number of threads, and is finite where it can be.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013,
+    algorithm 1 (clipping by the norm).
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.zeros(2)
+    >>> opt = gs.SGD(w, lr=1.0, max_norm=1.0, nonfinite="skip", average=gs.EWA(0.5))
+    >>> opt.step(np.array([3.0, 4.0]))
+    >>> w, opt.grad_norm, opt.average
+    (array([-0.6, -0.8]), 5.0, array([-0.3, -0.4]))
+    >>> opt.step(np.array([0.0, np.nan]))
+    >>> opt.skipped, opt.last_nonfinite
+    (1, "gradient of '0' is nan, at [1]")
     """
 
     # Hyperparameters that only select a rule and mean nothing to the core.

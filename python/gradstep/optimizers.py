@@ -34,6 +34,8 @@ class SGD(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -102,6 +104,8 @@ class Momentum(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -190,6 +194,8 @@ class RMSprop(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -283,6 +289,8 @@ class Adam(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient. For decoupled decay see `AdamW`.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -352,6 +360,8 @@ class AdamW(Adam):
     weight_decay : float, default 0.01
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update, and the moments
         never see it.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -433,6 +443,8 @@ class NAdam(Optimizer):
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -528,6 +540,8 @@ class RAdam(Optimizer):
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -613,6 +627,8 @@ class Adamax(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -694,6 +710,8 @@ class Adagrad(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -774,6 +792,8 @@ class Adadelta(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
@@ -847,6 +867,8 @@ class Lion(Optimizer):
         λ, at least 0, decoupled: the parameter is multiplied by ``1 − α λ`` before the update.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
 
     Raises
     ------
