@@ -1,0 +1,213 @@
+"""Files that are read whole, and written whole or not at all.
+
+What stands in them is the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two saves at once go unnoticed
+    fcntl = None  # type: ignore[assignment]
+
+StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+# What a temporary file is opened with, where the system knows it. A link in its place is refused:
+# somebody else's file would be written.
+_FLAGS = os.O_CREAT | os.O_RDWR
+for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+# Where locks are not to be had: file systems over a network, mostly.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_LONGEST = 200  # bytes of a name beside which there is room for what is added
+
+# Files that are being written: a forked child has to let go of them, or it would hold their locks
+# for as long as it lives.
+_open: set[BinaryIO] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: [file.close() for file in [*_open]])
+
+
+def read_whole(path: StrPath) -> memoryview:
+    """Return the bytes of a file, in memory that can be written to and aligned as arrays need it.
+
+    Raises
+    ------
+    OSError
+        If the system refuses, or `path` leads to no regular file.
+    """
+    path = _text(path)
+    # Before it is opened: a pipe would wait for somebody to write to it.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        _refuse_folder(path)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with open(path, "rb", buffering=0) as file:
+        data = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
+        done = 0
+        try:
+            while count := file.readinto(data[done:]):
+                done += count
+        except OSError as error:
+            raise _with_path(error, path) from error
+    return data[:done]
+
+
+def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], object]) -> None:
+    """Put a file in the place of what is at `path`, if there is something.
+
+    `write` is called with a function that takes the bytes, in order. Whatever is raised, by it or
+    by the system, the old file stays and nothing else is left. The new one goes to a temporary file
+    in the same folder first. Where a process is killed that file remains, and the next call takes
+    it over. A link at `path` goes on leading where it led.
+
+    Raises
+    ------
+    OSError
+        If the system refuses; BlockingIOError where another call is writing to the same path. Where
+        the folder alone could not be flushed, the new file is in place already, and the message
+        says so.
+    """
+    path = os.path.realpath(_checked(_text(path)))
+    with _folder_of(path) as folder:
+        with _temporary_beside(path) as (temporary, file):
+            try:
+                _fill(file, write, path)
+                if fcntl is None:
+                    file.close()  # Windows renames and removes no open file
+                os.replace(temporary, path)
+            except BaseException:
+                _remove(temporary, file)
+                raise
+        try:
+            if folder is not None:
+                os.fsync(folder)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                "the new file is in place and whole, but may not survive a power cut, because its "
+                f"folder could not be flushed: {error.strerror}",
+                path,
+            ) from error
+
+
+def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], path: str) -> None:
+    descriptor = file.fileno()
+
+    def write_all(data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except OSError as error:
+            raise _with_path(error, path) from error
+
+    try:
+        os.ftruncate(descriptor, 0)  # what a killed process had left
+    except OSError as error:
+        raise _with_path(error, path) from error
+    write(write_all)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise _with_path(error, path) from error
+
+
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[int | None]:
+    """Open the folder before anything is written, where the system can: to fail later is too late."""
+    if not hasattr(os, "O_DIRECTORY"):
+        yield None
+        return
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: str) -> Iterator[tuple[str, BinaryIO]]:
+    folder, name = os.path.split(path)
+    if len(os.fsencode(name)) > _LONGEST:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    temporary = os.path.join(folder, f".{name}.gradstep-tmp")
+    while True:
+        with open(temporary, "r+b", buffering=0, opener=_opener) as file:
+            _open.add(file)
+            try:
+                _lock(file, path)
+                # Whoever had the lock may have renamed or removed the file since it was opened.
+                if _leads_to(temporary, file):
+                    yield temporary, file
+                    return
+            finally:
+                _open.discard(file)
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, _FLAGS, 0o666)
+
+
+def _lock(file: BinaryIO, path: str) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            error.errno, "another save to the same path is under way; wait until it is done", path
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise _with_path(error, path) from error
+
+
+def _remove(temporary: str, file: BinaryIO) -> None:
+    """Remove the temporary file, if it is still this one: after the renaming it may be another's."""
+    with contextlib.suppress(OSError):
+        if fcntl is None:
+            file.close()
+            os.unlink(temporary)
+        elif _leads_to(temporary, file):
+            os.unlink(temporary)
+
+
+def _leads_to(path: str, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _text(path: StrPath) -> str:
+    return os.fsdecode(os.fspath(path))
+
+
+def _checked(path: str) -> str:
+    """Refuse at once what only the renaming would refuse, after all was written."""
+    if not path:
+        raise FileNotFoundError(errno.ENOENT, "the path is empty; name a file", path)
+    if not os.path.basename(path):
+        raise IsADirectoryError(errno.EISDIR, "this names a folder; name a file", path)
+    _refuse_folder(path)
+    return path
+
+
+def _refuse_folder(path: str) -> None:
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file", path)
+
+
+def _with_path(error: OSError, path: str) -> OSError:
+    """Return the same error with the path in it, which calls on open files do not know."""
+    return OSError(error.errno, error.strerror, path) if error.errno else error
