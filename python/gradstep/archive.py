@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,17 +87,19 @@ class _Member(NamedTuple):
     offset: int  # of its header
 
 
-def pack(parts: Mapping[str, Part], gradstep: str) -> Packed:
-    """Check parts and get them ready; TypeError or ValueError where something cannot be kept."""
+def pack(parts: Mapping[str, Part], gradstep: str, copied: Collection[str] = ()) -> Packed:
+    """Check parts and get them ready, with copies of the arrays of those named in `copied`.
+
+    TypeError or ValueError where something cannot be kept.
+    """
     encoder = tree.Encoder()
-    head = {
-        "format": FORMAT,
-        "version": VERSION,
-        "gradstep": gradstep,
-        "parts": {
-            name: {part.kind: encoder.encode(part.tree, name)} for name, part in parts.items()
-        },
-    }
+    packed = {}
+    for name, part in parts.items():
+        first = len(encoder.arrays)
+        packed[name] = {part.kind: encoder.encode(part.tree, name)}
+        for member in [*encoder.arrays][first:] if name in copied else ():
+            encoder.arrays[member] = encoder.arrays[member].copy(order="K")
+    head = {"format": FORMAT, "version": VERSION, "gradstep": gradstep, "parts": packed}
     return Packed(tree.to_text(head), encoder.arrays)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstep import _core, checks
+from gradstep.checkpoint import Prepared
 from gradstep.groups import own
 from gradstep.structure import Structure
 
@@ -193,6 +194,11 @@ class EWA:
         """
         self._own()
         self._stepper = self._loaded(d)
+
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
+        self._own()
+        return Prepared(swaps=[(self, "_stepper", self._loaded(state))])
 
     @staticmethod
     def _loaded(d: Mapping[str, Any]) -> _core.Stepper:

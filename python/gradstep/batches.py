@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstep import _core
+from gradstep.checkpoint import Prepared
 from gradstep.checks import is_whole, shown
 
 __all__ = ["MiniBatches"]
@@ -270,6 +271,12 @@ class MiniBatches:
         ValueError
             It does not fit this object or is damaged. Nothing has changed then.
         """
+        objects, names, values = zip(*self._prepare_load(state, True).swaps, strict=True)
+        # One call of C code again, and the one that may be refused first.
+        any(map(setattr, objects, names, values))
+
+    def _prepare_load(self, state: dict[str, Any], strict: bool) -> Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
         if not isinstance(state, dict):
             raise TypeError(
                 f"the state is {_named(state)}, expected the dict that state_dict() returned"
@@ -306,9 +313,9 @@ class MiniBatches:
             order_from = self._checked("order_from", order_from)
 
         place = _Place(epoch, position, order_from, loaded=True, turn=self._place.turn + 1)
-        # One call of C code again, and the one that may be refused first.
-        objects, names = (self._generator.bit_generator, self), ("state", "_place")
-        any(map(setattr, objects, names, (random, place)))
+        return Prepared(
+            swaps=[(self._generator.bit_generator, "state", random), (self, "_place", place)]
+        )
 
     def _settings(self) -> dict[str, Any]:
         """Return what a saved state must agree on."""

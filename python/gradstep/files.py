@@ -46,7 +46,7 @@ def read_whole(path: StrPath) -> memoryview:
     OSError
         If the system refuses, or `path` leads to no regular file.
     """
-    path = _text(path)
+    path = text(path)
     # Before it is opened: a pipe would wait for somebody to write to it.
     if not stat.S_ISREG(os.stat(path).st_mode):
         _refuse_folder(path)
@@ -77,7 +77,7 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
         the folder alone could not be flushed, the new file is in place already, and the message
         says so.
     """
-    path = os.path.realpath(_checked(_text(path)))
+    path = os.path.realpath(_checked(text(path)))
     with _folder_of(path) as folder:
         with _temporary_beside(path) as (temporary, file):
             try:
@@ -189,7 +189,8 @@ def _leads_to(path: str, file: BinaryIO) -> bool:
         return False
 
 
-def _text(path: StrPath) -> str:
+def text(path: StrPath) -> str:
+    """Return a path as text."""
     return os.fsdecode(os.fspath(path))
 
 

@@ -1,0 +1,357 @@
+"""Save and load a whole run: parameters, optimizers, batches, averages and plain values in one file.
+
+Here lives what a part is, and that a load happens whole or not at all. The format is in archive.py,
+the way to the disk in files.py, the thread that writes behind a training in background.py.
+"""
+
+from __future__ import annotations
+
+import array
+import copy
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstep import _core, archive, files
+from gradstep.archive import Part
+from gradstep.structure import Structure
+
+Array = NDArray[Any]
+
+_PLAIN = (type(None), bool, int, float, str, np.generic)
+_PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
+_KIND_NAMES = {"arrays": "arrays", "plain": "a plain value", "state": "a state"}
+
+
+class Prepared(NamedTuple):
+    """What a load will set, checked and allocated; nothing has changed yet.
+
+    A class offers ``_prepare_load(state, strict)``, which returns this or raises TypeError or
+    ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
+    """
+
+    # Objects of the core, for its commit.
+    core: Sequence[Any] = ()
+    # Attributes to set: object, name, value. Setting one must neither fail nor run Python code.
+    swaps: Sequence[tuple[object, str, Any]] = ()
+    # Where not strict: what was asked for and is not in the state or does not fit, and what is in
+    # the state alone. Each begins with a name within the part.
+    missing: Sequence[str] = ()
+    unexpected: Sequence[str] = ()
+
+
+class Loaded(dict[str, Any]):
+    """The plain parts of a checkpoint by name, whether they were asked for or not.
+
+    Attributes
+    ----------
+    missing : list of str
+        With ``strict=False``, what was asked for and is not in the file or did not fit.
+    unexpected : list of str
+        With ``strict=False``, what the file has and nothing took.
+    """
+
+    def __init__(
+        self, plain: Mapping[str, Any], missing: Sequence[str], unexpected: Sequence[str]
+    ) -> None:
+        super().__init__(plain)
+        self.missing = [*missing]
+        self.unexpected = [*unexpected]
+
+
+def save(path: files.StrPath, /, **parts: Any) -> None:
+    """Save a run to one file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+        The file, exactly there. What was there before is replaced when all is on the disk.
+    **parts
+        By names of your choice: objects with ``state_dict`` and ``load_state_dict``, such as
+        optimizers, `MiniBatches` and `EWA`; arrays, alone or nested in lists, tuples and dicts,
+        such as the parameters; plain values (None, bool, int, float, str, NumPy scalars, and lists,
+        tuples and dicts of these), such as the number of the epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no part, or one that cannot be kept; its place is named.
+    OSError
+        If the system refuses: a full disk, a folder that may not be written to, another save to the
+        same path that is under way (BlockingIOError). The old file is as it was, and no other is
+        left. One exception says so: the folder could not be flushed, and the new file is in place.
+
+    See Also
+    --------
+    load, inspect, save_in_background
+
+    Notes
+    -----
+    The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np, gradstep as gs
+    >>> params = {"W": np.ones((2, 3)), "b": np.zeros(3)}
+    >>> opt = gs.Adam(params)
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> gs.save(path, params=params, opt=opt, epoch=3)
+    >>> params["W"][:] = 7
+    >>> gs.load(path, params=params, opt=opt)["epoch"]
+    3
+    >>> params["W"]
+    array([[1., 1., 1.],
+           [1., 1., 1.]])
+    """
+    files.write_whole(path, partial(archive.write, pack(parts)))
+
+
+def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded:
+    """Take over what `save` wrote: all of what is asked for, or nothing.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+        The file.
+    strict : bool, default True
+        Raise unless every part that is asked for fits exactly. False loads what fits.
+    **parts
+        By the names that they were saved under: objects, whose ``load_state_dict`` is called or its
+        like; arrays, which are filled in place and have the names, shapes and dtypes of the saved
+        ones. A plain value only stands for the one in the file. Fewer than the file has is fine.
+
+    Returns
+    -------
+    Loaded
+        The file's plain parts by name, and with ``strict=False`` what did not fit on either side.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, is none of `save` or needs a newer version; or, in one error that
+        lists them all, where parts do not fit. Nothing has changed.
+    OSError
+        If the system refuses to read the file.
+
+    Notes
+    -----
+    The file is read as a whole and its checksum compared first. Reading takes as much memory as the
+    file is large. A ``load_state_dict`` of your own gets arrays that are windows on that memory and
+    keep all of it alive; copy what you keep.
+
+    Objects of your own are loaded first, one after another; should a later one raise, those before
+    it get back what their ``state_dict`` returned.
+    """
+    contents = archive.parse(files.read_whole(path), repr(files.text(path)))
+    plan = _Plan(strict)
+    for name, part in parts.items():
+        plan.add(name, part, contents.parts.get(name), contents.parts)
+    unasked = [
+        f"{name}: {_KIND_NAMES[part.kind]} in the file, not asked for here"
+        for name, part in contents.parts.items()
+        if name not in parts and part.kind != "plain"
+    ]
+    if strict and plan.problems:
+        listed = "".join(f"\n  {problem}" for problem in plan.problems)
+        raise ValueError(f"{files.text(path)!r} does not fit, and nothing was loaded:{listed}")
+    plan.commit()
+    plain = {name: part.tree for name, part in contents.parts.items() if part.kind == "plain"}
+    if strict:
+        return Loaded(plain, (), ())
+    return Loaded(plain, plan.missing, [*plan.unexpected, *unasked])
+
+
+def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed:
+    """Get parts ready to be written; with `copied`, nothing of the caller's is looked at later."""
+    from gradstep import __version__
+
+    if not parts:
+        raise ValueError("there is nothing to save; name parts: save(path, params=params, opt=opt)")
+    for name in parts:
+        if name == "strict" or not name.isidentifier():
+            raise ValueError(f"a part cannot be called {name!r}, as load could not ask for it")
+    packed = {name: _part(name, part) for name, part in parts.items()}
+    live = [name for name, part in parts.items() if not _prepares(part)]
+    return archive.pack(packed, __version__, live if copied else ())
+
+
+def _part(name: str, part: Any) -> Part:
+    kind = _kind(name, part)
+    if kind == "state":
+        return Part(kind, part.state_dict())
+    return Part(kind, _arrays(name, part) if kind == "arrays" else part)
+
+
+def _kind(name: str, part: Any) -> str:
+    """Return what a part of the caller's is."""
+    if not isinstance(part, type) and all(
+        callable(getattr(part, method, None)) for method in ("state_dict", "load_state_dict")
+    ):
+        return "state"
+    try:
+        return "arrays" if any(map(_is_array, _leaves(part))) else "plain"
+    except RecursionError:
+        raise ValueError(f"{name} holds itself, or is nested too deeply; flatten it") from None
+
+
+def _prepares(part: Any) -> bool:
+    """Whether a part can be checked before it is loaded: not where a subclass loads in its own way."""
+    for kind in type(part).__mro__:
+        if "_prepare_load" in vars(kind):
+            return True
+        if "state_dict" in vars(kind) or "load_state_dict" in vars(kind):
+            return False
+    return False
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        yield value
+        return
+    for child in value:
+        yield from _leaves(child)
+
+
+def _is_array(value: Any) -> bool:
+    if isinstance(value, _PLAIN):
+        return False
+    return isinstance(value, memoryview | array.array) or any(
+        hasattr(type(value), protocol) for protocol in _PROTOCOLS
+    )
+
+
+def _arrays(name: str, part: Any) -> dict[str, Array]:
+    """Return the arrays of a structure by their joined keys."""
+    try:
+        structure = Structure(part)
+    except (RecursionError, ValueError) as error:  # two arrays of one name, or without end
+        raise ValueError(f"{name}: {error}") from error
+    arrays = {}
+    for key, leaf in zip(structure.names, structure.flatten(part, name), strict=True):
+        if isinstance(leaf, _PLAIN):
+            raise TypeError(
+                f"{name}.{key} is of type {type(leaf).__name__} beside arrays; give plain values a "
+                "part of their own"
+            )
+        arrays[key] = _core.as_array(leaf, f"{name}.{key}")
+    return arrays
+
+
+class _Plan:
+    """All that a load will do, once all of it is known to fit."""
+
+    def __init__(self, strict: bool) -> None:
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
+        self._strict = strict
+        self._core: list[Any] = []
+        self._swaps: list[tuple[object, str, Any]] = []
+        self._foreign: list[tuple[str, Any, Any]] = []
+
+    @property
+    def problems(self) -> list[str]:
+        return self.missing + self.unexpected
+
+    def add(self, name: str, part: Any, saved: Part | None, known: Collection[str]) -> None:
+        """Plan to load one part, and note what of it does not fit."""
+        kind = _kind(name, part)
+        if saved is None:
+            listed = ", ".join(known) or "no parts"
+            self.missing.append(f"{name}: not in the file, which has {listed}")
+        elif saved.kind != kind:
+            there, here = _KIND_NAMES[saved.kind], _KIND_NAMES[kind]
+            self.missing.append(f"{name}: {there} in the file, {here} here")
+        elif kind == "arrays":
+            self._take(name, _prepare_arrays(_arrays(name, part), saved.tree))
+        elif _prepares(part):
+            try:
+                self._take(name, part._prepare_load(saved.tree, self._strict))
+            except (TypeError, ValueError) as error:
+                self.missing.append(f"{name}: {error}")
+        elif kind == "state":
+            self._foreign.append((name, part, saved.tree))
+
+    def _take(self, name: str, prepared: Prepared) -> None:
+        self._core += prepared.core
+        self._swaps += prepared.swaps
+        self.missing += [f"{name}.{entry}" for entry in prepared.missing]
+        self.unexpected += [f"{name}.{entry}" for entry in prepared.unexpected]
+
+    def commit(self) -> None:
+        """Do it all, or nothing."""
+        undo: list[Callable[[], object]] = []
+        done: list[bool] = []
+        try:
+            for name, part, state in self._foreign:
+                # A copy, as it may be what the object itself goes on with.
+                undo.append(partial(part.load_state_dict, copy.deepcopy(part.state_dict())))
+                try:
+                    part.load_state_dict(state)
+                except (TypeError, ValueError, LookupError) as error:
+                    self._refused(name, undo.pop(), error)
+            _commit(self._core, self._swaps, done)
+        except BaseException:
+            if not done:
+                for restore in reversed(undo):
+                    restore()
+            raise
+
+    def _refused(self, name: str, restore: Callable[[], object], error: Exception) -> None:
+        restore()  # it may have taken half
+        if self._strict:
+            raise ValueError(f"{name} does not fit, and nothing was loaded: {error}") from error
+        self.missing.append(f"{name}: {error}")
+
+
+def _prepare_arrays(targets: Mapping[str, Array], saved: Mapping[str, Array]) -> Prepared:
+    missing: list[str] = []
+    fitting: list[str] = []
+    for name, target in targets.items():
+        if name not in saved:
+            missing.append(f"{name}: not in the file, {_shown(target)} here")
+        elif (saved[name].shape, saved[name].dtype) != (target.shape, target.dtype):
+            missing.append(f"{name}: {_shown(saved[name])} in the file, {_shown(target)} here")
+        elif not target.flags.writeable:
+            missing.append(f"{name}: read-only here")
+        else:
+            fitting.append(name)
+    fill = _prepare_fill([targets[name] for name in fitting], [saved[name] for name in fitting])
+    unexpected = [
+        f"{name}: {_shown(array)} in the file, not here"
+        for name, array in saved.items()
+        if name not in targets
+    ]
+    return Prepared([fill], (), missing, unexpected)
+
+
+def _shown(array: Array) -> str:
+    return f"{array.dtype}{array.shape}"
+
+
+# --- to be the core's ----------------------------------------------------------------------------
+
+
+def _prepare_fill(targets: Sequence[Array], sources: Sequence[Array]) -> Any:
+    """Return what `_commit` takes to copy each source to its target, which it fits."""
+    # Plain arrays: a subclass may have Python code to set items.
+    return [np.asarray(target) for target in targets], sources
+
+
+def _commit(
+    core: Sequence[Any], swaps: Sequence[tuple[object, str, Any]], done: list[bool]
+) -> None:
+    """Fill and set everything, and note in `done` that it is."""
+    # One call of C code, in which no signal's handler runs, and nothing is left to be refused.
+    fills = [map(operator.setitem, to, repeat(...), of) for to, of in core]
+    objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
+    # What the system might refuse for want of memory, a random state, comes first.
+    steps = chain(map(setattr, objects, names, values), *fills, map(done.append, [True]))
+    any(steps)
