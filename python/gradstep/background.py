@@ -1,0 +1,167 @@
+"""Save a run while it goes on: a copy in memory first, and a thread that writes it behind.
+
+What is written, and how, is save's in checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from functools import partial
+from typing import Any
+
+from gradstep import archive, checkpoint, files
+
+# One save at a time, so that there is one copy in memory at most.
+_turn = threading.Lock()
+_latest: BackgroundSave | None = None
+
+
+class BackgroundSave:
+    """A save under way; `save_in_background` makes these."""
+
+    def __init__(self, path: str, packed: archive.Packed) -> None:
+        self.path = path
+        self._process = os.getpid()
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._told = False
+        # Not a daemon: at the interpreter's exit the write is finished.
+        self._thread = threading.Thread(
+            target=self._write, args=(packed,), name=f"saves {path}", daemon=False
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the file is on the disk, or the save has failed.
+
+        Raises
+        ------
+        RuntimeError
+            In a forked child, which has no such thread.
+        """
+        self._require_own()
+        return self._ended.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the file is on the disk, for at most `timeout` seconds.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+
+        Raises
+        ------
+        OSError
+            What the save has failed with; see `save`.
+        RuntimeError
+            In a forked child, which has no such thread: only the process that began a save can wait
+            for it.
+        """
+        self._require_own()
+        ended = self._ended.wait(timeout)
+        if ended and self._error is not None:
+            self._told = True
+            raise self._error
+        return ended
+
+    def __repr__(self) -> str:
+        if os.getpid() != self._process:
+            state = "of another process"
+        elif not self._ended.is_set():
+            state = "under way"
+        else:
+            state = "done" if self._error is None else f"failed: {self._error}"
+        return f"<BackgroundSave {self.path!r}: {state}>"
+
+    def _start(self) -> None:
+        self._thread.start()
+
+    def _write(self, packed: archive.Packed) -> None:
+        try:
+            files.write_whole(self.path, partial(archive.write, packed))
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+            traceback.clear_frames(error.__traceback__)
+            self._error = error
+        finally:
+            del packed  # an error would go on holding it, as it does the frames above
+            self._ended.set()
+
+    def _raise_untold(self) -> None:
+        """Wait to the end, and raise what nobody has been told of."""
+        self._ended.wait()
+        if self._error is not None and not self._told:
+            self._told = True
+            raise self._error
+
+    def _require_own(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"the save to {self.path!r} was begun by another process, which this one was forked "
+                "from; wait for it there"
+            )
+
+
+def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
+    """Save a run as `save` does, from a copy, while the training goes on.
+
+    Parameters
+    ----------
+    path, **parts
+        As for `save`.
+
+    Returns
+    -------
+    BackgroundSave
+        ``wait()`` returns when the file is on the disk, or raises what went wrong.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `save` does, before anything is begun.
+    OSError
+        What an earlier save in the background failed with, if nobody waited for that one. This save
+        has not been begun then.
+
+    Notes
+    -----
+    All is copied when this returns: steps that follow do not change what is written. That takes as
+    much memory as the file has bytes. A save that follows waits for the one before, wherever that
+    writes to. The interpreter waits at its end; what fails then is not heard of, so wait for the
+    last one yourself.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.ones(3)
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> saving = gs.save_in_background(path, w=w, step=1)
+    >>> w += 1
+    >>> saving.wait()
+    True
+    >>> gs.load(path, w=w)["step"], w
+    (1, array([1., 1., 1.]))
+    """
+    global _latest
+    with _turn:
+        if _latest is not None:
+            _latest._raise_untold()
+        # The folder one is in may change until it is written.
+        place = os.path.abspath(files.text(path)) if files.text(path) else ""
+        saving = BackgroundSave(place, checkpoint.pack(parts, copied=True))
+        saving._start()
+        _latest = saving
+    return saving
+
+
+def _forget() -> None:
+    """Begin anew in a forked child, which has neither the thread nor whoever held the lock."""
+    global _turn, _latest
+    _turn, _latest = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
