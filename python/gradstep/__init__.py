@@ -7,8 +7,11 @@ functions, ``gradstep.schedules`` learning rates over time.
 from gradstep import compat, functional, schedules
 from gradstep.accumulation import Accumulator
 from gradstep.averaging import EWA, ewa
+from gradstep.background import save_in_background
 from gradstep.batches import MiniBatches
+from gradstep.checkpoint import load, save
 from gradstep.groups import by_name
+from gradstep.inspection import inspect
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import (
     SGD,
@@ -51,6 +54,10 @@ __all__ = [
     "ewa",
     "functional",
     "get_num_threads",
+    "inspect",
+    "load",
+    "save",
+    "save_in_background",
     "schedules",
     "set_num_threads",
     "threads",
