@@ -1,0 +1,858 @@
+"""Whole runs in one file: what is saved comes back to the bit, all of it or nothing."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import runpy
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradstep as gs
+from effort import effort, endurance
+from forged import signed
+from gradstep import _core, archive, background, checkpoint, files
+from gradstep.__main__ import main
+from processes import output
+from teams import shared_out
+from test_resumption import DTYPES, HERE, RUNS, STEPS, Run
+from whole import plain
+
+Array = NDArray[Any]
+
+
+def ramp(*shape: int, dtype: Any = np.float32) -> Array:
+    return (np.arange(np.prod(shape), dtype=dtype) / 8 - 1).reshape(shape)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.ckpt"
+
+
+class Everything:
+    """One part of every kind."""
+
+    def __init__(self, value: float = 0) -> None:
+        self.params: dict[str, Any] = {
+            "W": ramp(4, 3),
+            "l": [ramp(3, dtype="f8"), ramp(2, 6)[:, ::2].T],
+        }
+        for w in (self.params["W"], *self.params["l"]):
+            w += value
+        self.opt = gs.Adam(self.params, lr=gs.schedules.Linear(0.5, 0.25, steps=9))
+        self.batches = gs.MiniBatches(np.arange(10), batch_size=3, seed=int(value))
+        self.average = gs.EWA(0.5)
+        self.own = Own()
+        if value:
+            self.opt.step({"W": ramp(4, 3), "l": [ramp(3, dtype="f8"), ramp(3, 2)]})
+            next(iter(self.batches))
+            self.average.update(self.params)
+            self.own.values.append(value)
+
+    def parts(self) -> dict[str, Any]:
+        return {
+            "params": self.params,
+            "opt": self.opt,
+            "batches": self.batches,
+            "average": self.average,
+            "own": self.own,
+        }
+
+    def read(self) -> object:
+        states = [part.state_dict() for part in [*self.parts().values()][1:]]
+        return copy.deepcopy(plain([self.params, states]))
+
+
+class Own:
+    """A user's object with a state, as careless as they come."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = [ramp(3)]
+        self.refuses: BaseException | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"values": self.values}  # no copy
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.values.clear()  # at once, and in place
+        if self.refuses:
+            error, self.refuses = self.refuses, None
+            raise error
+        self.values += state["values"]
+
+
+# --- a run goes on --------------------------------------------------------------------------------
+
+
+def save_run(path: Path, run: Run) -> None:
+    gs.save(
+        path,
+        params=run.params,
+        opt=run.opt,
+        average=run.average,
+        batches=run.batches,
+        groups=len(run.opt.groups),
+    )
+
+
+def take_up(path: Path, run: Run) -> None:
+    if gs.load(path)["groups"] > len(run.opt.groups):
+        assert run.comes_later
+        run.opt.add_group(run.comes_later)
+    gs.load(path, params=run.params, opt=run.opt, average=run.average, batches=run.batches)
+
+
+def save_all(folder: Path) -> list[str]:
+    """Save every run after some steps, and return how each ended, by the names of the files."""
+    ends: dict[str, str] = {}
+    for number in range(len(RUNS)):
+        for k, dtype in enumerate(DTYPES):
+            run, points = Run(number, dtype), []
+            for t in run.steps():
+                if (t + number + 3 * k) % effort(8, 1) == 0:
+                    points.append(f"{number:03}-{dtype}-{t}")
+                    save_run(folder / points[-1], run)
+            ends |= dict.fromkeys(points, run.digest())
+    return [ends[name] for name in sorted(ends)]
+
+
+def finish(folder: str) -> None:
+    """Take up all runs of a folder, and print how each ended."""
+    with shared_out(gs.get_num_threads()):
+        for path in sorted(Path(folder).iterdir()):
+            number, dtype, _ = path.name.split("-")
+            run = Run(int(number), dtype)
+            take_up(path, run)
+            if run.opt.t < STEPS:
+                for _ in run.steps():
+                    pass
+            print(run.digest())
+
+
+@endurance
+def test_a_run_taken_up_by_another_process(tmp_path: Path) -> None:
+    ends = save_all(tmp_path)
+    assert len(ends) > len(RUNS)
+    for isa in _core.isas():
+        for threads in (1, 3):
+            found = output(
+                f"from test_checkpoint import finish; finish({str(tmp_path)!r})",
+                600,
+                PYTHONPATH=HERE,
+                GRADSTEP_ISA=isa,
+                GRADSTEP_NUM_THREADS=str(threads),
+            )
+            assert found.split() == ends
+
+
+@pytest.mark.parametrize(
+    "kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"], ids=lambda kind: kind
+)
+def test_any_generator_of_batches(path: Path, kind: str) -> None:
+    def batches(seed: int) -> gs.MiniBatches:
+        generator = np.random.Generator(getattr(np.random, kind)(seed))
+        return gs.MiniBatches(np.arange(100), batch_size=7, seed=generator)
+
+    first = batches(1)
+    epoch = iter(first)
+    next(epoch), next(epoch)
+    gs.save(path, batches=first)
+    second = batches(2)
+    gs.load(path, batches=second)
+    for one, other in zip([*epoch, *first, *first], [*second, *second, *second], strict=True):
+        assert one.tolist() == other.tolist()
+
+
+# --- every kind of part ---------------------------------------------------------------------------
+
+
+def test_everything_comes_back(path: Path) -> None:
+    saved, other = Everything(1), Everything(2)
+    gs.save(path, **saved.parts(), epoch=3, config={"layers": (3, 4), "name": "run"})
+    arrays = [other.params["W"], *other.params["l"]]
+    loaded = gs.load(path, **other.parts())
+    assert other.read() == saved.read()
+    assert loaded == {"epoch": 3, "config": {"layers": (3, 4), "name": "run"}}
+    assert loaded.missing == loaded.unexpected == []
+    # In place: nobody's array was replaced.
+    assert all(a is b for a, b in zip(arrays, [other.params["W"], *other.params["l"]], strict=True))
+    assert saved.batches.epoch == other.batches.epoch
+
+
+def test_only_what_is_asked_for(path: Path) -> None:
+    saved, other = Everything(1), Everything(2)
+    gs.save(path, **saved.parts(), epoch=3)
+    before = other.opt.state_dict()
+    loaded = gs.load(path, params=other.params, epoch=None)
+    np.testing.assert_equal(other.params, saved.params)
+    np.testing.assert_equal(other.opt.state_dict(), before)
+    assert loaded == {"epoch": 3}
+    assert gs.load(path) == {"epoch": 3}
+
+
+ARRAYS: list[tuple[str, Callable[[], Any]]] = [
+    ("alone", lambda: ramp(3)),
+    ("0-d", lambda: np.array(3.0)),
+    ("empty", lambda: np.zeros((0, 3))),
+    ("list", lambda: [ramp(3), ramp(2, 2)]),
+    ("tuple", lambda: (ramp(3), [ramp(2)])),
+    ("nested", lambda: {"a": {"W": ramp(2), "b": [ramp(1)]}, 3: ramp(4)}),
+    ("integers", lambda: {"i": np.arange(3), "b": np.array([True]), "c": np.ones(2, complex)}),
+    ("half", lambda: ramp(3).astype(np.float16)),
+    ("fortran", lambda: np.asfortranarray(ramp(3, 4))),
+    ("strided", lambda: ramp(6, 4)[::2, ::-1]),
+    ("odd keys", lambda: {"a/b": ramp(1), "..": ramp(2), "$x": ramp(3), "β": ramp(4), "\ud800": ramp(5)}),
+    ("views of memory", lambda: [memoryview(bytearray(8)), ramp(2)]),
+    ("with empty parts", lambda: {"a": ramp(2), "none": [], "more": {}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [row[1] for row in ARRAYS], ids=[row[0] for row in ARRAYS])
+def test_structures_of_arrays(path: Path, make: Callable[[], Any]) -> None:
+    def as_lists(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: as_lists(child) for key, child in value.items()}
+        if isinstance(value, list | tuple):
+            return [as_lists(child) for child in value]
+        return np.asarray(value).tolist()
+
+    gs.save(path, x=make())
+    target = make()
+    expected = as_lists(target)
+    for leaf in checkpoint._leaves(target):
+        np.asarray(leaf)[...] = 0
+    gs.load(path, x=target)
+    assert as_lists(target) == expected
+
+
+def test_nothing_around_an_array_is_touched(path: Path) -> None:
+    base = np.zeros((6, 6), np.float32)
+    gs.save(path, w=ramp(3, 3))
+    gs.load(path, w=base[::2, 1::2])
+    assert base[::2, 1::2].tolist() == ramp(3, 3).tolist()
+    base[::2, 1::2] = 0
+    assert not base.any()
+
+
+def test_other_structures_of_the_same_names(path: Path) -> None:
+    gs.save(path, x={"a": {"b": ramp(2)}, "c": [ramp(1)]})
+    target = {"c.0": np.zeros(1, "f4"), "a.b": np.zeros(2, "f4")}
+    gs.load(path, x=target)
+    assert target["a.b"].tolist() == ramp(2).tolist()
+
+
+def test_a_subclass_that_loads_in_its_own_way(path: Path) -> None:
+    class Counting(gs.EWA):
+        count = 0
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"count": self.count, **super().state_dict()}
+
+        def load_state_dict(self, d: Any) -> None:
+            super().load_state_dict(d)
+            self.count = d["count"]
+
+    saved = Counting()
+    saved.count = 5
+    gs.save(path, average=saved)
+    other = Counting()
+    gs.load(path, average=other)
+    assert other.count == 5
+
+
+PLAIN: list[Any] = [None, True, 3, 2**200, 0.1, "text", [1, (2, {"a": None})], {}, [], {1: 2}]
+
+
+@pytest.mark.parametrize("value", [*PLAIN, np.float32(0.1), np.int64(3)])
+def test_plain_parts(path: Path, value: Any) -> None:
+    gs.save(path, value=value)
+    loaded = gs.load(path, value=None)["value"]
+    assert loaded == value
+    assert type(loaded) is type(value)
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def holds_itself() -> Any:
+    inner: list[Any] = []
+    inner.append(inner)
+    return inner
+
+
+UNSAVED: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({}, ValueError, r"there is nothing to save; name parts"),
+    ({"strict": 1}, ValueError, r"a part cannot be called 'strict'"),
+    ({"a b": 1}, ValueError, r"a part cannot be called 'a b'"),
+    ({"": 1}, ValueError, r"a part cannot be called ''"),
+    ({"x": {1}}, TypeError, r"x is of type set, expected None"),
+    ({"x": {"a": b"b"}}, TypeError, r"x\.a is of type bytes"),
+    ({"x": {"W": ramp(1), "lr": 0.1}}, TypeError, r"x\.lr is of type float beside arrays; .* part of their own"),
+    ({"x": {"W": ramp(1), "s": np.float32(1)}}, TypeError, r"x\.s is of type float32 beside arrays"),
+    ({"x": [ramp(1), {"a": set()}]}, TypeError, r"'x\.1\.a' must be a NumPy array .* got set"),
+    ({"x": np.ones(2, object)}, TypeError, r"x\.0 has dtype object"),
+    ({"x": np.ma.masked_array([1.0])}, TypeError, r"'x\.0' .*mask"),
+    ({"x": {"1": ramp(1), 1: ramp(1)}}, ValueError, r"x: the name '1' stands for 2 arrays"),
+    ({"x": holds_itself()}, ValueError, r"x holds itself, or is nested too deeply"),
+    ({"x": [ramp(1), holds_itself()]}, ValueError, r"x: .* nested too deeply, or holds itself"),
+    ({"x": gs.Adam}, TypeError, r"x is of type type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "error", "message"), UNSAVED)
+@pytest.mark.parametrize("save", [gs.save, gs.save_in_background])
+def test_what_cannot_be_saved(
+    path: Path, save: Any, parts: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    path.write_bytes(b"old")
+    with pytest.raises(error, match=message):
+        save(path, **parts)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_all_that_does_not_fit_in_one_error(path: Path) -> None:
+    gs.save(path, **Everything(1).parts(), epoch=3, w=ramp(2))
+    other = Everything(2)
+    w = ramp(2)
+    w.flags.writeable = False
+    params = {"W": np.ones((3, 4), "f4"), "l": [np.ones(3, "f4")], "new": ramp(5)}
+    parts = other.parts() | {
+        "params": params,
+        "batches": gs.MiniBatches(np.arange(9), batch_size=3, seed=0),
+        "own": {"a": 1},
+        "average": params,
+        "epoch": other.average,
+        "w": w,
+        "unknown": other.opt,
+    }
+    before = [other.read(), plain(params), parts["batches"].state_dict()]
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        gs.load(path, **parts)
+    assert str(caught.value).split("\n") == [
+        f"{str(path)!r} does not fit, and nothing was loaded:",
+        "  params.W: float32(4, 3) in the file, float32(3, 4) here",
+        "  params.l.0: float64(3,) in the file, float32(3,) here",
+        "  params.new: not in the file, float32(5,) here",
+        "  batches: the state was saved with m=10, this object has m=9; "
+        + "build it with the arrays and arguments of the saved one",
+        "  average: a state in the file, arrays here",
+        "  own: a state in the file, a plain value here",
+        "  epoch: a plain value in the file, a state here",
+        "  w.0: read-only here",
+        "  unknown: not in the file, which has params, opt, batches, average, own, epoch, w",
+        "  params.l.1: float32(3, 2) in the file, not here",
+    ]
+    assert [other.read(), plain(params), parts["batches"].state_dict()] == before
+
+
+def test_what_fits_where_not_strict(path: Path) -> None:
+    saved, other = Everything(1), Everything(2)
+    gs.save(path, **saved.parts(), epoch=3)
+    params: dict[str, Any] = {"W": np.ones((4, 3), "f4"), "l": [np.ones(3, "f4")]}
+    before = other.opt.state_dict()
+    loaded = gs.load(
+        path,
+        strict=False,
+        params=params,
+        opt=gs.SGD(ramp(3)),
+        average=other.average,
+        own=other.own,
+        unknown=0,
+    )
+    assert loaded == {"epoch": 3}
+    assert loaded.missing == [
+        "params.l.0: float64(3,) in the file, float32(3,) here",
+        "unknown: not in the file, which has params, opt, batches, average, own, epoch",
+        "opt: the state is of 'Adam', but this optimizer is SGD",
+    ]
+    assert loaded.unexpected == [
+        "params.l.1: float32(3, 2) in the file, not here",
+        "batches: a state in the file, not asked for here",
+    ]
+    assert params["W"].tolist() == saved.params["W"].tolist()
+    assert params["l"][0].tolist() == [1, 1, 1]
+    np.testing.assert_equal(other.average.state_dict(), saved.average.state_dict())
+    np.testing.assert_equal(other.own.values, saved.own.values)
+    np.testing.assert_equal(other.opt.state_dict(), before)
+
+
+# --- files that are none --------------------------------------------------------------------------
+
+
+def test_every_truncation_and_some_flipped_bits_change_nothing(path: Path) -> None:
+    gs.save(path, **Everything(1).parts(), epoch=3)
+    data = path.read_bytes()
+    other = Everything(2)
+    before = other.read()
+    lengths = range(0, len(data), effort(29, 1))
+    broken = [data[:length] for length in lengths]
+    for place in range(0, len(data), effort(29, 1)):
+        broken.append(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+    for bad in broken:
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"run\.ckpt' is damaged: "):
+            gs.load(path, **other.parts())
+        with pytest.raises(ValueError, match=r"run\.ckpt' is damaged: "):
+            gs.inspect(path)
+    assert other.read() == before
+
+
+DAMAGE: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("average", lambda state: state.pop("t"), r"average: not the state of an average: it has no 't'"),
+    ("average", lambda state: state.update(t=-1), r"average: t must be an integer >= 0, got -1"),
+    ("batches", lambda state: state.update(position=99), r"batches: .* position=99.*damaged"),
+    ("batches", lambda state: state["random"].pop("state"), r"batches: random is not a state of PCG64"),
+    ("opt", lambda state: state.update(t="x"), r"opt does not fit.* t must be an integer"),
+    ("opt", lambda state: state["state"].pop("W"), r"opt does not fit.*'W' is missing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGE)
+def test_a_state_that_is_damaged_inside(
+    path: Path, name: str, damage: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    """Under the right checksum, as only another program could write it."""
+    saved, other = Everything(1), Everything(2)
+    parts = {part: checkpoint._part(part, value) for part, value in saved.parts().items()}
+    damage(parts[name].tree)
+    files.write_whole(path, lambda sink: archive.write(archive.pack(parts, "0"), sink))
+    before = other.read()
+    with pytest.raises(ValueError, match=message):
+        gs.load(path, **other.parts())
+    assert other.read() == before
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    for call in (gs.load, gs.inspect):
+        with pytest.raises(FileNotFoundError, match="none"):
+            call(tmp_path / "none")
+        with pytest.raises(IsADirectoryError, match="this is a folder"):
+            call(tmp_path)
+        with pytest.raises(TypeError):
+            call(3)  # type: ignore[arg-type]
+
+
+# --- objects of the user's own --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error", "message"),
+    [
+        (ValueError("too old"), ValueError, r"own does not fit, and nothing was loaded: too old"),
+        (KeyError("m"), ValueError, r"own does not fit, and nothing was loaded: 'm'"),
+        (TypeError("odd"), ValueError, r"own does not fit, and nothing was loaded: odd"),
+        (RuntimeError("busy"), RuntimeError, r"^busy$"),
+        (KeyboardInterrupt(), KeyboardInterrupt, r"^$"),
+    ],
+)
+def test_an_object_that_refuses(
+    path: Path, refusal: BaseException, error: type[BaseException], message: str
+) -> None:
+    gs.save(path, before=Own(), **Everything(1).parts())
+    other, first = Everything(2), Own()
+    first.values = [1, 2, 3]
+    before = other.read()
+    other.own.refuses = refusal
+    with pytest.raises(error, match=message):
+        gs.load(path, before=first, **other.parts())
+    assert other.read() == before
+    assert first.values == [1, 2, 3]
+
+
+def test_an_object_that_refuses_where_not_strict(path: Path) -> None:
+    saved, other = Everything(1), Everything(2)
+    gs.save(path, **saved.parts())
+    own = copy.deepcopy(other.own.values)
+    other.own.refuses = ValueError("too old")
+    loaded = gs.load(path, strict=False, **other.parts())
+    assert loaded.missing == ["own: too old"]
+    np.testing.assert_equal(other.own.values, own)
+    np.testing.assert_equal(other.params, saved.params)
+
+
+def test_own_objects_are_not_asked_where_something_else_does_not_fit(path: Path) -> None:
+    class Counting(Own):
+        loads = 0
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.loads += 1
+
+    own = Counting()
+    gs.save(path, own=own, w=ramp(3))
+    with pytest.raises(ValueError, match="does not fit"):
+        gs.load(path, own=own, w=ramp(4))
+    assert own.loads == 0
+    gs.load(path, own=own, w=ramp(3))
+    assert own.loads == 1
+
+
+def test_what_is_prepared_is_set_with_all_the_rest(path: Path) -> None:
+    class Ours:
+        value = 0
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"value": self.value}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            raise AssertionError
+
+        def _prepare_load(self, state: dict[str, Any], strict: bool) -> checkpoint.Prepared:
+            lists = ([], []) if strict else (["a: missing"], ["b: more"])
+            return checkpoint.Prepared([], [(self, "value", state["value"])], *lists)
+
+    ours = Ours()
+    ours.value = 3
+    gs.save(path, ours=ours, w=ramp(2))
+    ours.value = 0
+    with pytest.raises(ValueError, match="does not fit"):
+        gs.load(path, ours=ours, w=ramp(3))
+    assert ours.value == 0
+    loaded = gs.load(path, strict=False, ours=ours)
+    assert ours.value == 3
+    assert loaded.missing == ["ours.a: missing"]
+    assert loaded.unexpected == ["ours.b: more", "w: arrays in the file, not asked for here"]
+
+
+# --- in the background ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No save in the background begins to write until this is set."""
+    release = threading.Event()
+    write = files.write_whole
+
+    def wait(*given: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            assert release.wait(60)
+        write(*given)
+
+    monkeypatch.setattr(files, "write_whole", wait)
+    yield release
+    release.set()
+    if background._latest:
+        background._latest._ended.wait()
+
+
+def test_what_is_written_is_what_was_there_at_the_call(path: Path, held: threading.Event) -> None:
+    saved, same = Everything(1), Everything(1)
+    saving = gs.save_in_background(path, **saved.parts(), epoch=[1])
+    assert not saving.done
+    assert saving.wait(0.01) is False
+    assert "under way" in repr(saving)
+    saved.opt.step({"W": ramp(4, 3), "l": [ramp(3, dtype="f8"), ramp(3, 2)]})
+    saved.average.update(saved.params)
+    saved.own.values[0][...] = 9  # in what state_dict gave
+    saved.own.values.append(3)
+    held.set()
+    assert saving.wait()
+    assert saving.done
+    assert repr(saving) == f"<BackgroundSave {str(path)!r}: done>"
+    other = Everything(2)
+    gs.load(path, **other.parts())
+    assert other.read() == same.read()
+
+
+def test_a_second_one_waits_for_the_first(path: Path, held: threading.Event) -> None:
+    first = gs.save_in_background(path, epoch=1)
+    threading.Timer(0.05, held.set).start()
+    second = gs.save_in_background(path, epoch=2)
+    assert first.done
+    assert second.wait()
+    assert gs.load(path) == {"epoch": 2}
+
+
+def test_an_ordinary_save_to_the_same_path_is_refused_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+    write = archive.write
+
+    def slow(packed: archive.Packed, sink: Callable[[bytes], object]) -> None:
+        if b'"epoch": {"plain": 1}' in packed.text:
+            begun.set()
+            assert release.wait(60)
+        write(packed, sink)
+
+    monkeypatch.setattr(archive, "write", slow)
+    saving = gs.save_in_background(path, epoch=1)
+    assert begun.wait(60)
+    with pytest.raises(BlockingIOError, match="another save to the same path is under way"):
+        gs.save(path, epoch=2)
+    gs.save(path.with_suffix(".other"), epoch=2)
+    release.set()
+    saving.wait()
+    assert gs.load(path) == {"epoch": 1}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_fails_in_the_background(
+    path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    gs.save(path, epoch=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(5, "I/O error"))
+        )
+        saving = gs.save_in_background(path, epoch=1)
+        saving._ended.wait()
+        assert "failed" in repr(saving)
+        if asked:
+            for _ in range(2):
+                with pytest.raises(OSError, match=r"I/O error: .*run\.ckpt"):
+                    saving.wait()
+    if not asked:
+        with pytest.raises(OSError, match=r"I/O error: .*run\.ckpt"):
+            gs.save_in_background(path, epoch=2)
+    assert gs.load(path) == {"epoch": 0}
+    assert os.listdir(path.parent) == [path.name]
+    gs.save_in_background(path, epoch=3).wait()  # said once, and by nothing else
+    assert gs.load(path) == {"epoch": 3}
+
+
+def test_the_memory_of_a_failed_save_is_given_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gc
+    import weakref
+
+    kept: list[Any] = []
+    pack = checkpoint.pack
+
+    def noted(*given: Any, **more: Any) -> archive.Packed:
+        packed = pack(*given, **more)
+        kept.extend(weakref.ref(a) for a in packed.arrays.values())
+        return packed
+
+    monkeypatch.setattr(checkpoint, "pack", noted)
+    saving = gs.save_in_background(path / "none", w=ramp(3))
+    with pytest.raises(OSError, match="No such file"):
+        saving.wait()
+    saving._thread.join()
+    gc.collect()
+    assert all(reference() is None for reference in kept)
+    assert kept
+
+
+def test_a_relative_path_is_that_of_the_call(
+    path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    saving = gs.save_in_background("run.ckpt", epoch=1)
+    monkeypatch.chdir("/")
+    held.set()
+    assert saving.wait()
+    assert gs.load(path) == {"epoch": 1}
+
+
+def test_the_interpreter_ends_when_all_is_written(path: Path) -> None:
+    code = (
+        "import sys, numpy as np, gradstep as gs\n"
+        "gs.save_in_background(sys.argv[1], w=np.ones(2**20))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+    w = np.zeros(2**20)
+    gs.load(path, w=w)
+    assert w.all()
+
+
+def test_a_forked_child_is_told_that_the_save_is_not_its_own(path: Path) -> None:
+    code = (
+        "import os, sys, threading, warnings, gradstep as gs\n"
+        "from gradstep import files\n"
+        "warnings.simplefilter('ignore')\n"  # of forks beside threads
+        "go, write = threading.Event(), files.write_whole\n"
+        "def late(*given):\n"
+        "    if os.getpid() == parent: go.wait()\n"
+        "    write(*given)\n"
+        "parent, files.write_whole = os.getpid(), late\n"
+        "saving = gs.save_in_background(sys.argv[1], epoch=1)\n"
+        "if not os.fork():\n"
+        "    for ask in (saving.wait, lambda: saving.done):\n"
+        "        try: ask()\n"
+        "        except RuntimeError as error: print(error)\n"
+        "    print(saving)\n"
+        "    gs.save_in_background(sys.argv[1] + '2', epoch=2).wait()\n"  # and has saves of its own
+        "    sys.exit()\n"
+        "os.wait(); go.set(); saving.wait()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.count("was begun by another process, which this one was forked from") == 2
+    assert "of another process>" in done.stdout
+    assert gs.load(path) == {"epoch": 1}
+    assert gs.load(str(path) + "2") == {"epoch": 2}
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+SAVER = """
+import os, sys, numpy as np, gradstep as gs
+path, kind = sys.argv[1:]
+w = np.zeros(30_000)
+opt = gs.Adam({"w": w})
+for step in range(1, 10**9):
+    w[:] = step
+    if kind == "save":
+        gs.save(path, w=w, opt=opt, step=step)
+    else:
+        gs.save_in_background(path, w=w, opt=opt, step=step)
+    os.write(1, b"%d\\n" % step)
+"""
+
+
+@endurance
+@pytest.mark.parametrize("kind", ["save", "in the background"])
+def test_a_killed_run_loses_nothing(path: Path, kind: str) -> None:
+    delays = np.random.default_rng(0)
+    for _ in range(effort(3, 100)):
+        saver = subprocess.Popen([sys.executable, "-c", SAVER, path, kind], stdout=subprocess.PIPE)
+        assert saver.stdout is not None
+        assert saver.stdout.readline()
+        assert saver.stdout.readline()  # so that the first is through
+        time.sleep(delays.uniform(0, 0.02))
+        saver.kill()
+        said = saver.stdout.read()
+        saver.wait()
+        saver.stdout.close()
+        last = int(said.split(b"\n")[-2]) if said.count(b"\n") else 2
+        w = np.zeros(30_000)
+        step = gs.load(path, w=w)["step"]
+        assert last - (kind != "save") <= step <= last + 1
+        assert (w == step).all()
+        assert {*os.listdir(path.parent)} <= {path.name, ".run.ckpt.gradstep-tmp"}
+
+
+# --- looking into a file --------------------------------------------------------------------------
+
+
+def test_inspect(path: Path) -> None:
+    gs.save(
+        path,
+        params={"W": ramp(4, 3), "b": [ramp(3)]},
+        average=gs.EWA(0.5),
+        config={"layers": [3, 4], "name": "\x1b[31m\ud800"},
+        text="x" * 100,
+        empty={},
+    )
+    found = gs.inspect(path)
+    assert found.path == str(path)
+    assert found.bytes == path.stat().st_size
+    assert found.gradstep == gs.__version__
+    assert found.parts["average"] == "state"
+    assert [tuple(entry) for entry in found.entries] == [
+        ("params", "W", "float32", (4, 3), 48, None),
+        ("params", "b.0", "float32", (3,), 12, None),
+        ("average", "", None, None, 0, {"beta": 0.5, "bias_correction": False, "t": 0, "average": None}),
+        ("config", "", None, None, 0, {"layers": [3, 4], "name": "\x1b[31m\ud800"}),
+        ("text", "", None, None, 0, "x" * 100),
+        ("empty", "", None, None, 0, {}),
+    ]  # fmt: skip
+    lines = str(found).split("\n")
+    assert repr(found) == str(found)
+    assert lines[0] == (
+        f"{path}: 5 parts, 2 arrays, {found.bytes:,} bytes, by gradstep {gs.__version__}, "
+        "checksum right"
+    )
+    assert [line.split() for line in lines[2:5]] == [
+        ["part", "name", "dtype", "shape", "bytes"],
+        ["params", "W", "float32", "(4,", "3)", "48"],
+        ["params", "b.0", "float32", "(3,)", "12"],
+    ]
+    assert str(found).isprintable() or "\n" in str(found)
+    assert "\x1b" not in str(found)
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gradstep", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_command_line(path: Path) -> None:
+    gs.save(path, params={"β": ramp(3)}, epoch=3)
+    shown = command("inspect", path, PYTHONIOENCODING="utf-8")
+    assert shown.returncode == 0
+    assert shown.stdout == f"{gs.inspect(path)}\n"
+    assert "\\u03b2" in command("inspect", path, PYTHONIOENCODING="ascii").stdout
+    path.write_bytes(path.read_bytes()[:-1])
+    table: list[tuple[list[str | Path], int, str]] = [
+        (["inspect", path], 1, f"{str(path)!r} is damaged: it does not end with its checksum"),
+        (["inspect", path.parent / "none"], 1, "No such file or directory"),
+        (["inspect"], 2, "required: FILE"),
+        ([], 2, "required: command"),
+        (["else"], 2, "invalid choice: 'else'"),
+    ]
+    for arguments, code, message in table:
+        done = command(*arguments)
+        assert done.returncode == code
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not done.stdout
+
+
+def test_the_command_line_in_this_process(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gs.save(path, epoch=3)
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: 1 part, 0 arrays, ")
+    assert main(["inspect", "none"]) == 1
+
+
+# --- the format, as it is documented --------------------------------------------------------------
+
+
+@pytest.fixture
+def documented(tmp_path: Path) -> Callable[[Path], Any]:
+    """The function that docs/checkpoints.md gives to read a file without this package."""
+    text = (Path(__file__).parents[1] / "docs/checkpoints.md").read_text()
+    code = text.split("```python\n")[2].split("```")[0]
+    assert "gradstep" not in code.replace("gradstep.json", "")
+    (tmp_path / "reader.py").write_text(code)
+    return runpy.run_path(str(tmp_path / "reader.py"))["read"]  # type: ignore[no-any-return]
+
+
+def test_the_documented_reader(path: Path, documented: Callable[[Path], Any]) -> None:
+    saved = Everything(1)
+    gs.save(path, **saved.parts(), epoch=3, odd={1: (2.5, float("inf")), "$": np.float32(3)})
+    parts = documented(path)
+    assert parts["epoch"] == 3
+    assert parts["odd"] == {1: (2.5, float("inf")), "$": np.float32(3)}
+    np.testing.assert_equal(parts["params"]["l.0"], saved.params["l"][0])
+    np.testing.assert_equal(parts["opt"], saved.opt.state_dict())
+    np.testing.assert_equal(parts["batches"], saved.batches.state_dict())
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="checksum"):
+        documented(path)
+
+
+def test_a_checkpoint_of_a_newer_version(path: Path) -> None:
+    gs.save(path, epoch=3)
+    data = path.read_bytes()
+    path.write_bytes(signed(data.replace(b"gradstep checkpoint 1 ", b"gradstep checkpoint 2 ")))
+    with pytest.raises(ValueError, match=r"run\.ckpt' was written by a newer gradstep.*upgrade"):
+        gs.load(path)
+
+
+def test_numpy_reads_it_as_any_npz(path: Path) -> None:
+    gs.save(path, params={"W": ramp(4, 3)})
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        assert arrays["params/W"].tolist() == ramp(4, 3).tolist()
