@@ -510,7 +510,7 @@ def test_what_is_prepared_is_set_with_all_the_rest(path: Path) -> None:
 
         def _prepare_load(self, state: dict[str, Any], strict: bool) -> checkpoint.Prepared:
             lists = ([], []) if strict else (["a: missing"], ["b: more"])
-            return checkpoint.Prepared([], [(self, "value", state["value"])], *lists)
+            return checkpoint.Prepared([], [(self, "value", state["value"])], [], *lists)
 
     ours = Ours()
     ours.value = 3

@@ -116,8 +116,8 @@ def storm(seconds: float) -> None:
         for _ in range(10):
             do()
             do_twin()
-        longest = (time.perf_counter() - begin) / 10
-        strikes = 0
+        longest = (time.perf_counter() - begin) / 20
+        begin, strikes = time.perf_counter(), 0
         while time.perf_counter() < begin + seconds / len(ACTS):
             try:
                 armed = True

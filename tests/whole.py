@@ -7,6 +7,8 @@ the act has left either that value or the next. How it is broken off is a test's
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -333,3 +335,51 @@ def loading_the_place_in_an_epoch() -> tuple[Do, Read]:
         lambda: batches.load_state_dict(saved[batches.state_dict()["position"] == 0]),
         batches.state_dict,
     )
+
+
+class Careless:
+    """A user's object whose state is what it goes on with, changed step by step."""
+
+    def __init__(self, value: int) -> None:
+        self.values: dict[str, Any] = {"a": value, "b": ramp(3) + value}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.values
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.values["a"] = state["a"]
+        self.values["b"][...] = state["b"]
+
+
+@_act
+def loading_a_checkpoint() -> tuple[Do, Read]:
+    opt, average, batches, own = _trained(2), gs.EWA(0.5), _batches(), Careless(1)
+    parts = {"w": opt.params, "opt": opt, "average": average, "batches": batches, "own": own}
+    folder = tempfile.TemporaryDirectory()
+    gs.save(f"{folder.name}/0", **parts)
+    other, later = _trained(4), _batches()
+    average.update(other.params)
+    next(iter(later))
+    parts |= {"w": other.params, "opt": other, "batches": later, "own": Careless(2)}
+    gs.save(f"{folder.name}/1", **parts)
+    parts |= {"w": opt.params, "opt": opt, "batches": batches, "own": own}
+
+    def read() -> object:
+        states = [part.state_dict() for part in (average, batches, own)]
+        return copy.deepcopy([everything(opt), plain(states)])
+
+    gs.load(f"{folder.name}/0", **parts)
+    return lambda: gs.load(f"{folder.name}/{int(average.t == 0)}", **parts), read
+
+
+@_act
+def saving_a_checkpoint() -> tuple[Do, Read]:
+    folder = tempfile.TemporaryDirectory()
+    path, w = f"{folder.name}/run", ramp(40, 30)
+    gs.save(path, w=w, turn=0)
+
+    def read() -> object:
+        folder  # noqa: B018 - is there for as long as this is
+        return gs.load(path)["turn"]
+
+    return lambda: gs.save(path, w=w, turn=gs.load(path)["turn"] + 1), read

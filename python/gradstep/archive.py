@@ -111,7 +111,7 @@ def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
     start = out.offset
     directory = b"".join(map(_entry, members))
     out.write(directory + _ends(len(members), len(directory), start))
-    sink(out.digest.hexdigest().encode())
+    sink(_digits(out.digest))
 
 
 def parse(data: memoryview, name: str) -> Contents:
@@ -139,6 +139,14 @@ class _Hashing:
         self.digest.update(data)
         self._sink(data)
         self.offset += len(data)
+
+
+def _digits(digest: Any) -> bytes:
+    """Return the digits of a checksum."""
+    try:
+        return digest.hexdigest().encode()  # type: ignore[no-any-return]
+    except ValueError as error:  # OpenSSL's way to say it
+        raise MemoryError("no memory for the checksum") from error
 
 
 def _write_member(out: _Hashing, name: str, chunks: Iterable[bytes]) -> _Member:
@@ -225,7 +233,7 @@ def _verify(data: memoryview, name: str) -> None:
             f"was changed ({len(data)} bytes are there)"
         )
     version, digest = ending.groups()
-    if hashlib.sha256(data[:-_DIGEST]).hexdigest() != digest.decode():
+    if _digits(hashlib.sha256(data[:-_DIGEST])) != digest:
         raise ValueError(
             f"{name} is damaged: its {len(data)} bytes do not have the checksum that it ends with"
         )

@@ -271,9 +271,11 @@ class MiniBatches:
         ValueError
             It does not fit this object or is damaged. Nothing has changed then.
         """
-        objects, names, values = zip(*self._prepare_load(state, True).swaps, strict=True)
+        prepared = self._prepare_load(state, True)
+        ((bits, random),) = prepared.random
+        ((_, _, place),) = prepared.swaps
         # One call of C code again, and the one that may be refused first.
-        any(map(setattr, objects, names, values))
+        any(map(setattr, (bits, self), ("state", "_place"), (random, place)))
 
     def _prepare_load(self, state: dict[str, Any], strict: bool) -> Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
@@ -314,7 +316,7 @@ class MiniBatches:
 
         place = _Place(epoch, position, order_from, loaded=True, turn=self._place.turn + 1)
         return Prepared(
-            swaps=[(self._generator.bit_generator, "state", random), (self, "_place", place)]
+            swaps=[(self, "_place", place)], random=[(self._generator.bit_generator, random)]
         )
 
     def _settings(self) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Prepared(NamedTuple):
     core: Sequence[Any] = ()
     # Attributes to set: object, name, value. Setting one must neither fail nor run Python code.
     swaps: Sequence[tuple[object, str, Any]] = ()
+    # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
+    random: Sequence[tuple[Any, Any]] = ()
     # Where not strict: what was asked for and is not in the state or does not fit, and what is in
     # the state alone. Each begins with a name within the part.
     missing: Sequence[str] = ()
@@ -254,6 +256,7 @@ class _Plan:
         self._strict = strict
         self._core: list[Any] = []
         self._swaps: list[tuple[object, str, Any]] = []
+        self._random: list[tuple[Any, Any]] = []
         self._foreign: list[tuple[str, Any, Any]] = []
 
     @property
@@ -282,13 +285,17 @@ class _Plan:
     def _take(self, name: str, prepared: Prepared) -> None:
         self._core += prepared.core
         self._swaps += prepared.swaps
+        self._random += prepared.random
+        for target, attribute, _ in prepared.swaps:
+            if attribute == "__dict__":
+                vars(target)  # which makes room for it: there may be none when all is set
         self.missing += [f"{name}.{entry}" for entry in prepared.missing]
         self.unexpected += [f"{name}.{entry}" for entry in prepared.unexpected]
 
     def commit(self) -> None:
         """Do it all, or nothing."""
         undo: list[Callable[[], object]] = []
-        done: list[bool] = []
+        done = [False]
         try:
             for name, part, state in self._foreign:
                 # A copy, as it may be what the object itself goes on with.
@@ -297,9 +304,11 @@ class _Plan:
                     part.load_state_dict(state)
                 except (TypeError, ValueError, LookupError) as error:
                     self._refused(name, undo.pop(), error)
-            _commit(self._core, self._swaps, done)
+            for bits, _ in self._random:
+                undo.append(partial(setattr, bits, "state", bits.state))
+            _commit(self._core, self._swaps, self._random, done)
         except BaseException:
-            if not done:
+            if not done[0]:
                 for restore in reversed(undo):
                     restore()
             raise
@@ -329,7 +338,7 @@ def _prepare_arrays(targets: Mapping[str, Array], saved: Mapping[str, Array]) ->
         for name, array in saved.items()
         if name not in targets
     ]
-    return Prepared([fill], (), missing, unexpected)
+    return Prepared([fill], missing=missing, unexpected=unexpected)
 
 
 def _shown(array: Array) -> str:
@@ -346,12 +355,16 @@ def _prepare_fill(targets: Sequence[Array], sources: Sequence[Array]) -> Any:
 
 
 def _commit(
-    core: Sequence[Any], swaps: Sequence[tuple[object, str, Any]], done: list[bool]
+    core: Sequence[Any],
+    swaps: Sequence[tuple[object, str, Any]],
+    random: Sequence[tuple[Any, Any]],
+    done: list[bool],
 ) -> None:
     """Fill and set everything, and note in `done` that it is."""
-    # One call of C code, in which no signal's handler runs, and nothing is left to be refused.
+    # One call of C code, in which no signal's handler runs. What may fail comes first.
+    bits, states = zip(*random, strict=True) if random else ((), ())
     fills = [map(operator.setitem, to, repeat(...), of) for to, of in core]
     objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
-    # What the system might refuse for want of memory, a random state, comes first.
-    steps = chain(map(setattr, objects, names, values), *fills, map(done.append, [True]))
-    any(steps)
+    drawn = map(setattr, bits, repeat("state"), states)
+    noted = map(operator.setitem, [done], [0], [True])
+    any(chain(drawn, *fills, map(setattr, objects, names, values), noted))
