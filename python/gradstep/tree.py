@@ -29,6 +29,7 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _DEPTH = 64
 # Where Python itself stops by default, because reading more takes quadratic time.
 _DIGITS = 4300
+_TOO_LONG = 10**_DIGITS
 # As Python objects values take up to 30 times as much as their text, so this bounds what reading
 # takes beyond the file's size.
 MOST_TEXT = 32 * 2**20
@@ -184,7 +185,7 @@ def _plain(value: object, path: tuple[str, ...]) -> Any:
     if value is None or type(value) is bool:
         return value
     if type(value) is int:
-        if not -(10**_DIGITS) < value < 10**_DIGITS:
+        if not -_TOO_LONG < value < _TOO_LONG:
             raise ValueError(f"{_where(path)} is an integer of more than {_DIGITS} digits")
         return value
     if type(value) is float:
