@@ -223,6 +223,19 @@ def test_the_folder_alone_cannot_be_flushed(path: Path, monkeypatch: pytest.Monk
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_folder_that_knows_no_flushing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    files.write_whole(path, in_pieces)
+    assert path.read_bytes() == NEW
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("own"), KeyboardInterrupt(), OSError("own"), MemoryError()]
 )

@@ -27,8 +27,10 @@ StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _FLAGS = os.O_CREAT | os.O_RDWR
 for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
-# Where locks are not to be had: file systems over a network, mostly.
+# Where locks are not to be had, and where folders cannot be flushed: file systems over a network,
+# mostly.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_FLUSHING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _LONGEST = 200  # bytes of a name beside which there is room for what is added
 
 # Files that are being written: a forked child has to let go of them, or it would hold their locks
@@ -54,11 +56,9 @@ def read_whole(path: StrPath) -> memoryview:
     with open(path, "rb", buffering=0) as file:
         data = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
         done = 0
-        try:
+        with _named(path):
             while count := file.readinto(data[done:]):
                 done += count
-        except OSError as error:
-            raise _with_path(error, path) from error
     return data[:done]
 
 
@@ -88,16 +88,8 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
             except BaseException:
                 _remove(temporary, file)
                 raise
-        try:
-            if folder is not None:
-                os.fsync(folder)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                "the new file is in place and whole, but may not survive a power cut, because its "
-                f"folder could not be flushed: {error.strerror}",
-                path,
-            ) from error
+        if folder is not None:
+            _flush_folder(folder, path)
 
 
 def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], path: str) -> None:
@@ -105,21 +97,15 @@ def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], 
 
     def write_all(data: bytes) -> None:
         view = memoryview(data)
-        try:
+        with _named(path):
             while view:
                 view = view[os.write(descriptor, view) :]
-        except OSError as error:
-            raise _with_path(error, path) from error
 
-    try:
+    with _named(path):
         os.ftruncate(descriptor, 0)  # what a killed process had left
-    except OSError as error:
-        raise _with_path(error, path) from error
     write(write_all)
-    try:
+    with _named(path):
         os.fsync(descriptor)
-    except OSError as error:
-        raise _with_path(error, path) from error
 
 
 @contextlib.contextmanager
@@ -133,6 +119,20 @@ def _folder_of(path: str) -> Iterator[int | None]:
         yield folder
     finally:
         os.close(folder)
+
+
+def _flush_folder(folder: int, path: str) -> None:
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno in _NO_FLUSHING:
+            return
+        raise OSError(
+            error.errno,
+            "the new file is in place and whole, but may not survive a power cut, because its "
+            f"folder could not be flushed: {error.strerror}",
+            path,
+        ) from error
 
 
 @contextlib.contextmanager
@@ -169,7 +169,7 @@ def _lock(file: BinaryIO, path: str) -> None:
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            raise _with_path(error, path) from error
+            raise OSError(error.errno, error.strerror, path) from error
 
 
 def _remove(temporary: str, file: BinaryIO) -> None:
@@ -209,6 +209,10 @@ def _refuse_folder(path: str) -> None:
         raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file", path)
 
 
-def _with_path(error: OSError, path: str) -> OSError:
-    """Return the same error with the path in it, which calls on open files do not know."""
-    return OSError(error.errno, error.strerror, path) if error.errno else error
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Put the path in errors of the system, as calls on open files do not know it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
