@@ -174,6 +174,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_checkpoints(session: nox.Session) -> None:
+    """Load changed and forged checkpoints; `-- --files 10000000 --seed 1` for long."""
+    session.install(".", STRICT)
+    session.run("python", "tests/fuzz/checkpoints.py", *(session.posargs or ["--files=50000"]))
+
+
+@nox.session
 def without_openmp(session: nox.Session) -> None:
     """Build without OpenMP, with warnings as errors, and run what depends on threads."""
     session.install(
