@@ -20,7 +20,7 @@ void Filling::add(const py::array& target, const py::array& source, const Label&
   copies_.push_back({StridedRun({to.geometry, from.geometry}, itemsize), to.size, itemsize});
 }
 
-void Filling::commit() noexcept {
+void Filling::fill() const noexcept {
   constexpr int widest = 8;
   alignas(64) char buffer[tile * widest];
   for (const Copy& copy : copies_) {
@@ -30,19 +30,6 @@ void Filling::commit() noexcept {
       copy.run.scatter(0, begin, some, buffer);
     }
   }
-}
-
-std::unique_ptr<Filling> prepare_filling(const std::vector<std::string>& names,
-                                         const std::vector<py::array>& targets,
-                                         const std::vector<py::array>& sources) {
-  if (targets.size() != names.size() || sources.size() != names.size()) {
-    throw py::value_error("names, targets and sources must be equally many");
-  }
-  auto filling = std::make_unique<Filling>();
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    filling->add(targets[i], sources[i], {Label::parameter, &names[i]});
-  }
-  return filling;
 }
 
 }  // namespace gradstep

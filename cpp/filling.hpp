@@ -3,19 +3,18 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "arrays.hpp"
-#include "prepared.hpp"
 
 namespace gradstep {
 
-class Filling : public Prepared {
+class Filling {
  public:
   // ValueError or TypeError where `target` cannot be written to or `source` is not like it.
   void add(const py::array& target, const py::array& source, const Label& label);
-  void commit() noexcept override;
+  // Allocates nothing, cannot fail.
+  void fill() const noexcept;
 
  private:
   struct Copy {
@@ -27,10 +26,5 @@ class Filling : public Prepared {
   std::vector<py::array> kept_;
   Pins pins_;
 };
-
-// Parameters by name.
-std::unique_ptr<Filling> prepare_filling(const std::vector<std::string>& names,
-                                         const std::vector<py::array>& targets,
-                                         const std::vector<py::array>& sources);
 
 }  // namespace gradstep

@@ -11,7 +11,6 @@
 #include "hyperparameters.hpp"
 #include "pool.hpp"
 #include "powers.hpp"
-#include "prepared.hpp"
 #include "series.hpp"
 #include "stepper.hpp"
 #include "threads.hpp"
@@ -103,21 +102,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
-  py::class_<Prepared>(m, "Prepared", py::custom_type_setup(looked_at));
-  py::class_<Filling, Prepared>(m, "Filling", py::custom_type_setup(looked_at));
-  py::class_<Stepper::Replacement, Prepared>(m, "Replacement", py::custom_type_setup(looked_at));
+  py::class_<Stepper::Replacement>(m, "Replacement", py::custom_type_setup(looked_at))
+      .def("drop", &Stepper::Replacement::drop);
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
       .def("put_back", &Stepper::Averaged::put_back);
-  m.def(
-      "prepare_filling",
-      [](const std::vector<std::string>& names, const std::vector<py::array>& targets,
-         const std::vector<py::array>& sources) {
-        return prepare_filling(names, targets, sources).release();
-      },
-      py::return_value_policy::take_ownership, py::arg("names"), py::arg("targets"),
-      py::arg("sources"));
-  m.def("commit", &commit, py::arg("prepared"), py::arg("swaps"));
-
+  m.def("commit", &Stepper::commit, py::arg("replacements"));
   py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
       .def_readonly("states", &Stepper::Addition::states);
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))

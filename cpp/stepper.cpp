@@ -243,7 +243,7 @@ void Stepper::Replacement::prepare(const Replaced& replaced) {
 
 void Stepper::Replacement::commit() noexcept {
   if (!turn_) return;
-  filling_.commit();
+  filling_.fill();
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
   const std::lock_guard<std::mutex> lock(stepper_.groups_mutex_);
   for (auto& [index, group] : groups_) std::swap(stepper_.group_at(index), group);
@@ -257,6 +257,11 @@ std::unique_ptr<Stepper::Replacement> Stepper::prepare_change(const Replaced& re
   auto replacement = std::make_unique<Replacement>(*this);
   replacement->prepare(replaced);
   return replacement;
+}
+
+void Stepper::commit(const std::vector<Replacement*>& replacements) {
+  const WholeForForks whole;
+  for (Replacement* replacement : replacements) replacement->commit();
 }
 
 void Stepper::lay_out(const States& states, Filling& filling) const {

@@ -23,7 +23,6 @@
 #include "filling.hpp"
 #include "hyperparameters.hpp"
 #include "options.hpp"
-#include "prepared.hpp"
 #include "sweep.hpp"
 #include "turn.hpp"
 
@@ -106,6 +105,8 @@ class Stepper {
   };
   class Replacement;
   std::unique_ptr<Replacement> prepare_change(const Replaced& replaced);
+  // Several at once, of other steppers too.
+  static void commit(const std::vector<Replacement*>& replacements);
 
   // t, for each group what was given, its start and its products, copies of all state that was
   // added with its parameters, the layout, options, skipped steps, and, where averages are kept,
@@ -235,11 +236,14 @@ class Stepper {
   Pins pins_;
 };
 
-class Stepper::Replacement : public Prepared {
+class Stepper::Replacement {
  public:
   explicit Replacement(Stepper& stepper);
   void prepare(const Replaced& replaced);
-  void commit() noexcept override;
+  // Once. Allocates nothing, calls nothing of Python's, cannot fail.
+  void commit() noexcept;
+  // Gives the turn back with nothing done.
+  void drop() noexcept { turn_.reset(); }
 
  private:
   py::object keep_alive_;

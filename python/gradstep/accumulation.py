@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradstep import _core, checks
+from gradstep import _core, checks, loading
 from gradstep.optimizer import Optimizer, expected
 
 # s := s + g, as ascent with a rate of 1.
@@ -132,9 +132,9 @@ class Accumulator:
         if self._adder.given(0) == self._done():
             self._optimizer.step(self._gradients, 1.0 / self._every)
         zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
-        _core.commit([self._prepared(0, self._done(), zeros)], [])
+        _core.commit([self._replacement(0, self._done(), zeros)])
 
-    def _prepared(self, count: int, done: int, sums: list[Any]) -> _core.Prepared:
+    def _replacement(self, count: int, done: int, sums: list[Any]) -> _core.Replacement:
         given = self._adder.given(0)
         change: _core.Change = (0, "sgd", _ADDING, given, done, 0, {})
         return self._adder.prepare_change([change], count, parameters=sums)
@@ -163,11 +163,11 @@ class Accumulator:
         TypeError, ValueError
             If it is not the state of an accumulator over parameters like these; nothing has changed.
         """
-        _core.commit([self._loading(d)], [])
+        loading.take_over(self._prepare_load(d, True))
 
-    def _loading(self, d: Mapping[str, Any]) -> _core.Prepared:
-        """Check all of a state dict and return what loading it does."""
-        d = checks.mapping("the state", d)
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
+        d = checks.mapping("the state", state)
         if set(d) != {"every", "count", "done", "sums"}:
             raise ValueError(
                 "the state of an accumulator has every, count, done, sums, got "
@@ -183,4 +183,4 @@ class Accumulator:
                 f"{checks.shown(list(saved))}"
             )
         sums = [_core.as_array(saved[name], name) for name in self._names]
-        return self._prepared(count, checks.count("done", d["done"]), sums)
+        return loading.Prepared([self._replacement(count, checks.count("done", d["done"]), sums)])

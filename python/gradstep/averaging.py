@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstep import _core, checks
-from gradstep.checkpoint import Prepared
 from gradstep.groups import own
+from gradstep.loading import Prepared
 from gradstep.structure import Structure
 
 
@@ -235,7 +235,7 @@ def _begun(beta: float, bias_correction: bool, kept: Kept, t: int = 0) -> _core.
     )
     stepper.add(addition, list, [], True, kept)
     if t > 0:  # behind it, so that the average counts from its start
-        _core.commit([stepper.prepare_change([], t)], [])
+        _core.commit([stepper.prepare_change([], t)])
     return stepper
 
 

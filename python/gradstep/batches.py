@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstep import _core
-from gradstep.checkpoint import Prepared
+from gradstep import _core, loading
 from gradstep.checks import is_whole, shown
+from gradstep.loading import Prepared
 
 __all__ = ["MiniBatches"]
 
@@ -271,11 +271,7 @@ class MiniBatches:
         ValueError
             It does not fit this object or is damaged. Nothing has changed then.
         """
-        prepared = self._prepare_load(state, True)
-        ((bits, random),) = prepared.random
-        ((_, _, place),) = prepared.swaps
-        # One call of C code again, and the one that may be refused first.
-        any(map(setattr, (bits, self), ("state", "_place"), (random, place)))
+        loading.take_over(self._prepare_load(state, True))
 
     def _prepare_load(self, state: dict[str, Any], strict: bool) -> Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""

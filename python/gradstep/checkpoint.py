@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import array
 import copy
-import operator
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstep import _core, archive, files
+from gradstep import _core, archive, files, loading
 from gradstep.archive import Part
+from gradstep.loading import Prepared
 from gradstep.structure import Structure
 
 Array = NDArray[Any]
@@ -26,25 +26,6 @@ Array = NDArray[Any]
 _PLAIN = (type(None), bool, int, float, str, np.generic)
 _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
 _KIND_NAMES = {"arrays": "arrays", "plain": "a plain value", "state": "a state"}
-
-
-class Prepared(NamedTuple):
-    """What a load will set, checked and allocated; nothing has changed yet.
-
-    A class offers ``_prepare_load(state, strict)``, which returns this or raises TypeError or
-    ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
-    """
-
-    # Objects of the core, for its commit.
-    core: Sequence[Any] = ()
-    # Attributes to set: object, name, value. Setting one must neither fail nor run Python code.
-    swaps: Sequence[tuple[object, str, Any]] = ()
-    # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
-    random: Sequence[tuple[Any, Any]] = ()
-    # Where not strict: what was asked for and is not in the state or does not fit, and what is in
-    # the state alone. Each begins with a name within the part.
-    missing: Sequence[str] = ()
-    unexpected: Sequence[str] = ()
 
 
 class Loaded(dict[str, Any]):
@@ -254,9 +235,7 @@ class _Plan:
         self.missing: list[str] = []
         self.unexpected: list[str] = []
         self._strict = strict
-        self._core: list[Any] = []
-        self._swaps: list[tuple[object, str, Any]] = []
-        self._random: list[tuple[Any, Any]] = []
+        self._prepared: list[Prepared] = []
         self._foreign: list[tuple[str, Any, Any]] = []
 
     @property
@@ -283,9 +262,7 @@ class _Plan:
             self._foreign.append((name, part, saved.tree))
 
     def _take(self, name: str, prepared: Prepared) -> None:
-        self._core += prepared.core
-        self._swaps += prepared.swaps
-        self._random += prepared.random
+        self._prepared.append(prepared)
         for target, attribute, _ in prepared.swaps:
             if attribute == "__dict__":
                 vars(target)  # which makes room for it: there may be none when all is set
@@ -294,6 +271,9 @@ class _Plan:
 
     def commit(self) -> None:
         """Do it all, or nothing."""
+        for prepared in self._prepared:
+            for warning in prepared.warnings:
+                warnings.warn(warning, stacklevel=4)
         undo: list[Callable[[], object]] = []
         done = [False]
         try:
@@ -304,14 +284,19 @@ class _Plan:
                     part.load_state_dict(state)
                 except (TypeError, ValueError, LookupError) as error:
                     self._refused(name, undo.pop(), error)
-            for bits, _ in self._random:
-                undo.append(partial(setattr, bits, "state", bits.state))
-            _commit(self._core, self._swaps, self._random, done)
+            for prepared in self._prepared:
+                for bits, _ in prepared.random:
+                    undo.append(partial(setattr, bits, "state", bits.state))
+            loading.commit(self._prepared, done)
         except BaseException:
             if not done[0]:
                 for restore in reversed(undo):
                     restore()
             raise
+
+    def drop(self) -> None:
+        """Let others at what was prepared."""
+        loading.drop(self._prepared)
 
     def _refused(self, name: str, restore: Callable[[], object], error: Exception) -> None:
         restore()  # it may have taken half
@@ -332,39 +317,15 @@ def _prepare_arrays(targets: Mapping[str, Array], saved: Mapping[str, Array]) ->
             missing.append(f"{name}: read-only here")
         else:
             fitting.append(name)
-    fill = _prepare_fill([targets[name] for name in fitting], [saved[name] for name in fitting])
+    # Plain arrays: a subclass may have Python code to set items.
+    fills = [(np.asarray(targets[name]), saved[name]) for name in fitting]
     unexpected = [
         f"{name}: {_shown(array)} in the file, not here"
         for name, array in saved.items()
         if name not in targets
     ]
-    return Prepared([fill], missing=missing, unexpected=unexpected)
+    return Prepared(fills=fills, missing=missing, unexpected=unexpected)
 
 
 def _shown(array: Array) -> str:
     return f"{array.dtype}{array.shape}"
-
-
-# --- to be the core's ----------------------------------------------------------------------------
-
-
-def _prepare_fill(targets: Sequence[Array], sources: Sequence[Array]) -> Any:
-    """Return what `_commit` takes to copy each source to its target, which it fits."""
-    # Plain arrays: a subclass may have Python code to set items.
-    return [np.asarray(target) for target in targets], sources
-
-
-def _commit(
-    core: Sequence[Any],
-    swaps: Sequence[tuple[object, str, Any]],
-    random: Sequence[tuple[Any, Any]],
-    done: list[bool],
-) -> None:
-    """Fill and set everything, and note in `done` that it is."""
-    # One call of C code, in which no signal's handler runs. What may fail comes first.
-    bits, states = zip(*random, strict=True) if random else ((), ())
-    fills = [map(operator.setitem, to, repeat(...), of) for to, of in core]
-    objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
-    drawn = map(setattr, bits, repeat("state"), states)
-    noted = map(operator.setitem, [done], [0], [True])
-    any(chain(drawn, *fills, map(setattr, objects, names, values), noted))

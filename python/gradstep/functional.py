@@ -14,6 +14,7 @@ from gradstep import optimizers as _optimizers
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
 from gradstep.options import FunctionOptions
+from gradstep.single_step import apply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -65,8 +66,16 @@ def sgd(
     >>> w
     array([ 0.8, -1.6])
     """
-    _optimizers.SGD._apply(
-        w, g, {}, None, options, lr=lr, weight_decay=weight_decay, maximize=maximize
+    apply(
+        _optimizers.SGD,
+        w,
+        g,
+        {},
+        None,
+        options,
+        lr=lr,
+        weight_decay=weight_decay,
+        maximize=maximize,
     )
 
 
@@ -110,7 +119,8 @@ def momentum(
     >>> w, m
     (array([ 0.98, -1.96]), array([ 0.2, -0.4]))
     """
-    _optimizers.Momentum._apply(
+    apply(
+        _optimizers.Momentum,
         w,
         g,
         {"m": m},
@@ -169,7 +179,8 @@ def rmsprop(
     >>> w.round(6), v
     (array([ 0.98, -1.98]), array([1., 4.]))
     """
-    _optimizers.RMSprop._apply(
+    apply(
+        _optimizers.RMSprop,
         w,
         g,
         {"v": v, "m": m, "b": b},
@@ -289,7 +300,7 @@ def _adam(
     options: FunctionOptions,
     **values: Any,
 ) -> None:
-    cls._apply(w, g, {"m": m, "v": v, "v_max": v_max}, t, options, **values)
+    apply(cls, w, g, {"m": m, "v": v, "v_max": v_max}, t, options, **values)
 
 
 def nadam(
@@ -338,7 +349,8 @@ def nadam(
     >>> w.round(6), mu_product.round(6)
     (array([ 0.894355, -1.894355]), array([0.450073]))
     """
-    _optimizers.NAdam._apply(
+    apply(
+        _optimizers.NAdam,
         w,
         g,
         {"m": m, "v": v},
@@ -398,7 +410,8 @@ def radam(
     >>> w
     array([ 0.8, -1.6])
     """
-    _optimizers.RAdam._apply(
+    apply(
+        _optimizers.RAdam,
         w,
         g,
         {"m": m, "v": v},
@@ -455,7 +468,8 @@ def adamax(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
-    _optimizers.Adamax._apply(
+    apply(
+        _optimizers.Adamax,
         w,
         g,
         {"m": m, "u": u},
@@ -509,7 +523,8 @@ def adagrad(
     >>> w.round(6), v
     (array([ 0.9, -1.9]), array([ 4., 16.]))
     """
-    _optimizers.Adagrad._apply(
+    apply(
+        _optimizers.Adagrad,
         w,
         g,
         {"v": v},
@@ -560,7 +575,8 @@ def adadelta(
     >>> w.round(6)
     array([ 0.996838, -1.996838])
     """
-    _optimizers.Adadelta._apply(
+    apply(
+        _optimizers.Adadelta,
         w,
         g,
         {"v": v, "d": d},
@@ -608,7 +624,8 @@ def lion(
     >>> w
     array([ 0.75, -1.75])
     """
-    _optimizers.Lion._apply(
+    apply(
+        _optimizers.Lion,
         w,
         g,
         {"m": m},
@@ -648,7 +665,7 @@ def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
     >>> v
     array([0.25, 0.5 ])
     """
-    _Average._apply(v, x, {}, None, {}, beta=beta)
+    apply(_Average, v, x, {}, None, {}, beta=beta)
 
 
 class _Average(Optimizer):

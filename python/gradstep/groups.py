@@ -200,7 +200,7 @@ class Change(NamedTuple):
 
 def change_all(stepper: _core.Stepper, changes: Sequence[Change]) -> None:
     """Change groups: all of them, or nothing where any is refused."""
-    _core.commit([stepper.prepare_change(planned(changes))], [])
+    _core.commit([stepper.prepare_change(planned(changes))])
 
 
 def planned(changes: Sequence[Change]) -> list[_core.Change]:

@@ -6,7 +6,6 @@ hyperparameters are in groups.py.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
@@ -14,17 +13,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gradstep import _core, averaging, checks
+from gradstep import _core, averaging, checks, loading, saving
 from gradstep.groups import (
     ByName,
-    Change,
     Group,
     Masked,
     change_all,
-    from_plain,
     own,
-    plain,
-    planned,
     resolved,
 )
 from gradstep.options import DEFAULTS, Bound, checked_average, core_options, listed
@@ -154,7 +149,7 @@ class Optimizer:
         self._stepper.follow(self._averages)
         self._take(params)
         if self._average.t > 0:
-            _core.commit([self._averages.prepare_change([], self._average.t)], [])
+            _core.commit([self._averages.prepare_change([], self._average.t)])
         self._average._stepper = self._averages
 
     def _take(self, params: Any) -> None:
@@ -451,7 +446,7 @@ class Optimizer:
 
     def _set_option(self, name: str, value: Any) -> None:
         options = {**self._options, name: own(value)}
-        _core.commit([self._stepper.prepare_change([], options=options)], [])
+        _core.commit([self._stepper.prepare_change([], options=options)])
 
     @property
     def grad_norm(self) -> float | None:
@@ -563,28 +558,7 @@ class Optimizer:
         >>> saved["t"], saved["state"]["w"]["m"]
         (1, array([0.1, 0.1], dtype=float32))
         """
-        t, groups, states, layout, options, skipped, averages = self._stepper.snapshot()
-        state: Mapping[str, Mapping[str, Array]] = layout.state
-        return {
-            "optimizer": type(self).__name__,
-            "t": t,
-            "groups": [
-                {
-                    **plain(values),
-                    "start": start,
-                    "products": {name: list(pair) for name, pair in products.items()},
-                    "params": list(members),
-                }
-                for (values, start, products), members in zip(groups, layout.members, strict=True)
-            ],
-            "state": {
-                name: dict(zip(arrays, copies, strict=True))
-                for (name, arrays), copies in zip(state.items(), states, strict=True)
-            },
-            "options": plain(options or DEFAULTS),
-            "skipped": skipped,
-            "average": None if averages is None else _plain_average(averages, list(state)),
-        }
+        return saving.plain_state(type(self).__name__, self._stepper.snapshot())
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned: state, hyperparameters and `t`. All or nothing.
@@ -604,223 +578,13 @@ class Optimizer:
         UserWarning
             Where a hyperparameter was a callable that could not be saved; the own one is kept.
         """
-        prepared, kept = self._prepare_load(d)
-        for name in kept:
-            warnings.warn(
-                f"{name} was a callable that could not be saved; this optimizer's own is kept",
-                stacklevel=2,
-            )
-        _core.commit(prepared, [])
+        loading.take_over(self._prepare_load(d, True))
 
-    def _prepare_load(self, d: Mapping[str, Any]) -> tuple[list[_core.Prepared], list[str]]:
-        """Check all of a state dict and return what loading it does and what it leaves alone."""
-        keys = ("optimizer", "t", "groups", "state")
-        d = checks.mapping("the state", d)
-        missing = [key for key in keys if key not in d]
-        if missing:
-            raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
-        if not isinstance(d["optimizer"], str) or d["optimizer"] != type(self).__name__:
-            raise ValueError(
-                f"the state is of {checks.shown(d['optimizer'])}, but this optimizer is {type(self).__name__}"
-            )
-        if not isinstance(d["groups"], list | tuple) or len(d["groups"]) != len(self.groups):
-            raise ValueError(
-                f"groups of the state must be a list of {len(self.groups)}, got {checks.shown(d['groups'])}"
-            )
-        t = checks.count("t", d["t"])
-        states = _fitting(self.state, checks.mapping("state of the state", d["state"]))
-        changes: list[Change] = []
-        kept: list[str] = []
-        for group, members, given in zip(
-            self.groups, self._layout.members, d["groups"], strict=True
-        ):
-            name = f"group {group.index} of the state"
-            saved = checks.mapping(name, given)
-            theirs = saved.pop("params", list(members))  # states of old have none
-            named = isinstance(theirs, list | tuple) and all(type(n) is str for n in theirs)
-            if not named or [*theirs] != [*members]:
-                raise ValueError(
-                    f"{name} has the parameters {checks.shown(theirs)}, and here it has "
-                    f"{[*members]}; group them here as they were there"
-                )
-            change, left = group.restored(saved)
-            changes.append(change)
-            kept += left
-        # States of old have neither options nor averages.
-        options, left = self._saved_options(d.get("options", {"own": list(DEFAULTS)}))
-        kept += left if "options" in d else []
-        skipped = checks.count("skipped", d.get("skipped", 0))
-        averages = self._saved_averages(d.get("average"))
-        return [
-            *averages,
-            self._stepper.prepare_change(planned(changes), t, states, options, skipped),
-        ], kept
-
-    def _saved_options(self, given: object) -> tuple[dict[str, Any], list[str]]:
-        """Return saved options, and the names of those that are left as they are here."""
-        saved = checks.mapping("options of the state", given)
-        kept = saved.pop("own", [])
-        if not isinstance(kept, list) or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
-            raise ValueError(
-                f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
-            )
-        return {
-            name: self._options[name] if name in kept else from_plain(saved[name])
-            for name in DEFAULTS
-        }, kept
-
-    def _saved_averages(self, given: object) -> list[_core.Prepared]:
-        """Return what loading saved averages does; nothing where none are kept."""
-        if self._averages is None or given is None:
-            if self._averages is not None or given is not None:
-                raise ValueError(
-                    "the state has averages of the parameters, but this optimizer keeps none; make "
-                    "it with average=gs.EWA(...)"
-                    if self._averages is None
-                    else "this optimizer averages its parameters, but the state has no averages; "
-                    "make it without average="
-                )
-            return []
-        keys = ("beta", "bias_correction", "t", "starts", "arrays")
-        saved = checks.mapping("average of the state", given)
-        if set(saved) != set(keys):
-            raise ValueError(
-                f"average of the state must have {', '.join(keys)}, got {checks.shown(list(saved))}"
-            )
-        flag = checks.flag("bias_correction", saved["bias_correction"])
-        groups = len(self.groups)
-        if not isinstance(saved["starts"], list | tuple) or len(saved["starts"]) != groups:
-            raise ValueError(
-                f"starts of the average must be a list of {groups}, got "
-                f"{checks.shown(saved['starts'])}"
-            )
-        starts = [checks.count("start", start) for start in saved["starts"]]
-        changes: list[_core.Change] = [
-            (
-                i,
-                "ewa",
-                averaging.told(saved["beta"], flag),
-                self._averages.given(i),
-                (own(saved["beta"]), flag),
-                start,
-                {},
-            )
-            for i, start in enumerate(starts)
-        ]
-        arrays = checks.mapping("arrays of the average", saved["arrays"])
-        here: averaging.Kept = self._averages.layout
-        expected = {
-            name: {"average": array} for name, array in zip(self.state, here.averages, strict=True)
-        }
-        found = {name: {"average": array} for name, array in arrays.items()}
-        values = [value for (value,) in _fitting(expected, found)]
-        t = checks.count("t", saved["t"])
-        return [self._averages.prepare_change(changes, t, parameters=values)]
-
-    @classmethod
-    def _apply(
-        cls,
-        w: object,
-        g: object,
-        state: Mapping[str, object],
-        t: int | None,
-        options: Mapping[str, Any],
-        mu_product: object = None,
-        **values: Any,
-    ) -> None:
-        """Take one step over arrays whose state the caller keeps; see functional.py."""
-        values = {name: own(value) for name, value in values.items()}
-        rule = cls._rule(values)
-        needed = _core.state_names(rule)
-        _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
-        told = cls._told(values)
-        corrected = any(name == "bias_correction" and value is True for name, _, value in told)
-        if t is None:
-            if corrected and "bias_correction" not in values:
-                raise ValueError("t is needed: the number of this step, from 1 on")
-            for name in ("bias_correction", "lr_decay"):
-                value = values.get(name, 0)
-                if isinstance(value, int | float) and value != 0:
-                    raise ValueError(
-                        f"{name}={values[name]!r} needs t, the number of this step, from 1 on"
-                    )
-            given = {**values, **options}
-            scheduled = [name for name, value in given.items() if callable(value)]
-            if scheduled:
-                raise TypeError(
-                    f"{scheduled[0]} must be a number here, got a callable: this function does not "
-                    f"know how many steps were taken; call it yourself, {scheduled[0]}=schedule(n)"
-                )
-            t = 1
-        t = checks.count("t", t, least=1)
-        several = isinstance(w, list | tuple)
-        parameter, gradient = cls._arguments
-        if several and not w:
-            raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
-        arguments = {parameter: w, gradient: g, **{name: state[name] for name in needed}}
-        columns = [
-            _listed_like(several, parameter, w, name, given) for name, given in arguments.items()
-        ]
-
-        if mu_product is None and "momentum_decay" in values:
-            raise ValueError("mu_product is needed: pass numpy.ones(1) before the first step")
-        for name, known_as, value in told:
-            if corrected and name.startswith(("beta", "dampening")) and callable(value):
-                raise TypeError(
-                    f"{known_as} must be a number here, got a callable: bias correction needs all "
-                    "its values so far, which this function does not know; use the optimizer of "
-                    "the same name"
-                )
-        others = dict(options)
-        scale = others.pop("scale", 1.0)
-        stepper = _core.new_stepper(t - 1, core_options(f"{cls.__name__.lower()}()", others))
-        index = stepper.add_group(rule, told, None, 0, mu_product)
-        for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
-            stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
-        stepper.step(columns[1], scale)
-
-
-def _fitting(here: Mapping[str, Mapping[str, Array]], state: dict[Any, Any]) -> list[list[Array]]:
-    """Return the saved arrays of each parameter; ValueError unless all of them fit."""
-    states: list[list[Array]] = []
-    problems = [f"{name!r} is not a parameter here" for name in state if name not in here]
-    for name, arrays in here.items():
-        if name not in state:
-            problems.append(f"{name!r} is missing")
-            continue
-        saved_arrays = checks.mapping(f"{name!r} of the state", state[name])
-        if set(arrays) != set(saved_arrays):
-            problems.append(
-                f"{name!r} has {checks.shown(list(saved_arrays))}, expected {list(arrays)}"
-            )
-            continue
-        states.append([saved_arrays[key] for key in arrays])
-        for (key, array), saved in zip(arrays.items(), states[-1], strict=True):
-            if not isinstance(saved, np.ndarray):
-                problems.append(f"{name}.{key} is no array")
-            elif not array.flags.writeable:
-                problems.append(f"{name}.{key} has been made read-only here")
-            elif (saved.shape, saved.dtype) != (array.shape, array.dtype):
-                problems.append(
-                    f"{name}.{key} is {saved.dtype}{saved.shape}, "
-                    f"expected {array.dtype}{array.shape}"
-                )
-    if problems:
-        raise ValueError("the state does not fit: " + "; ".join(problems))
-    return states
-
-
-def _plain_average(averages: _core.Averages, names: Sequence[str]) -> dict[str, Any]:
-    """Return the averages of a snapshot as plain values."""
-    t, groups, copies = averages
-    beta, flag = groups[0][0]
-    return {
-        "beta": beta,
-        "bias_correction": flag,
-        "t": t,
-        "starts": [start for _, start, _ in groups],
-        "arrays": dict(zip(names, copies, strict=True)),
-    }
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
+        return saving.Loader(
+            type(self).__name__, self._stepper, self._averages, self.groups, strict
+        ).prepare(state)
 
 
 class _Averaged:
@@ -876,27 +640,3 @@ def _is_list_of_groups(params: object) -> bool:
             "the key 'params', all have to be"
         )
     return all(groups)
-
-
-def _require_states(
-    state: Mapping[str, object], needed: Sequence[str], shapes: Mapping[str, Any]
-) -> None:
-    because = (
-        " with " + ", ".join(f"{k}={checks.shown(v)}" for k, v in shapes.items()) if shapes else ""
-    )
-    for name, given in state.items():
-        if given is None and name in needed:
-            raise ValueError(f"{name} is needed{because}: pass zeros in the shape of w at first")
-        if given is not None and name not in needed:
-            raise ValueError(f"{name} is not used{because}: leave it out")
-
-
-def _listed_like(several: bool, like: str, w: Any, name: str, given: Any) -> Sequence[Any]:
-    """Return `given` as a list as long as the parameters: functions take one array each, or lists of them."""
-    if not several:
-        return [given]
-    if not isinstance(given, list | tuple):
-        raise TypeError(f"{like} is a list, so {name} must be one too, got {type(given).__name__}")
-    if len(given) != len(w):
-        raise ValueError(f"{name} must have {len(w)} entries, like {like}, got {len(given)}")
-    return given

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from gradstep import _core, checks
+from gradstep import _core, checks, loading
 
 # One over the scale has to be a normal number in float32.
 _LEAST, _MOST = 2.0**-100, 2.0**100
@@ -171,11 +171,11 @@ class LossScaler:
         TypeError, ValueError
             If it is not the state of a loss scaler; nothing has changed.
         """
-        _core.commit([], [(self, self._loaded(d))])
+        loading.take_over(self._prepare_load(d, True))
 
-    def _loaded(self, d: Mapping[str, Any]) -> dict[str, Any]:
-        """Check all of a state dict and return what this object becomes by it."""
-        d = checks.mapping("the state", d)
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
+        d = checks.mapping("the state", state)
         expected = {*_Kept._fields, "growth", "backoff", "interval"}
         if set(d) != expected:
             raise ValueError(
@@ -191,7 +191,7 @@ class LossScaler:
         )
         counts = {name: checks.count(name, d[name]) for name in ("good", "t", "skipped")}
         loaded._kept = loaded._kept._replace(**counts)
-        return loaded.__dict__
+        return loading.Prepared(swaps=[(self, "__dict__", loaded.__dict__)])
 
 
 def _number(name: str, value: object, least: float, most: float) -> float:

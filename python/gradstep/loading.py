@@ -1,0 +1,79 @@
+"""What a load will do, once all of it is checked, and doing it at once.
+
+Each class checks its own states; whole checkpoints are in checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from gradstep import _core
+
+
+class Prepared(NamedTuple):
+    """What a load will set, checked and allocated; nothing has changed yet.
+
+    A class offers ``_prepare_load(state, strict)``, which returns this or raises TypeError or
+    ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
+    """
+
+    # Objects of the core, which nobody else can change anything of until they are committed, or
+    # dropped.
+    core: Sequence[_core.Replacement] = ()
+    # Arrays to fill, each from another like it.
+    fills: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
+    # Attributes to set: object, name, value. Setting one must neither fail nor run Python code.
+    swaps: Sequence[tuple[object, str, Any]] = ()
+    # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
+    random: Sequence[tuple[Any, Any]] = ()
+    # Where not strict: what was asked for and is not in the state or does not fit, and what is in
+    # the state alone. Each begins with a name within the part.
+    missing: Sequence[str] = ()
+    unexpected: Sequence[str] = ()
+    # What the user is to be warned of.
+    warnings: Sequence[str] = ()
+
+
+def take_over(prepared: Prepared) -> None:
+    """Do what the `load_state_dict` of one object has prepared."""
+    try:
+        for warning in prepared.warnings:
+            warnings.warn(warning, stacklevel=3)
+        commit([prepared], [False])
+    finally:
+        drop([prepared])
+
+
+def drop(prepared: Iterable[Prepared]) -> None:
+    """Let others at what was prepared: an exception may hold it for long. Nothing that is done changes."""
+    for one in prepared:
+        for replacement in one.core:
+            replacement.drop()
+
+
+def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
+    """Do all that is prepared, and note in `done` that it is.
+
+    One call of C code, in which no signal's handler runs. What may fail comes first.
+    """
+    drawn = [draw for one in prepared for draw in one.random]
+    fills = [fill for one in prepared for fill in one.fills]
+    swaps = [swap for one in prepared for swap in one.swaps]
+    core = [replacement for one in prepared for replacement in one.core]
+    bits, states = zip(*drawn, strict=True) if drawn else ((), ())
+    targets, sources = zip(*fills, strict=True) if fills else ((), ())
+    objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
+    steps = [
+        map(setattr, bits, repeat("state"), states),
+        map(operator.setitem, targets, repeat(...), sources),
+        map(setattr, objects, names, values),
+        map(_core.commit, [core]),
+        map(operator.setitem, [done], [0], [True]),
+    ]
+    any(chain.from_iterable(steps))

@@ -1,0 +1,260 @@
+"""The state of an optimizer as plain values, and the way back: what is loaded, checked in advance.
+
+What is saved of a group is in groups.py; files are checkpoint.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradstep import _core, averaging, checks
+from gradstep.groups import Change, Group, from_plain, own, plain, planned
+from gradstep.loading import Prepared
+from gradstep.options import DEFAULTS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+States = Mapping[str, Mapping[str, Array]]
+
+
+def plain_state(optimizer: str, snapshot: _core.Snapshot) -> dict[str, Any]:
+    """Return a snapshot of the core as plain values, of the class of that name."""
+    t, groups, states, layout, options, skipped, averages = snapshot
+    state: States = layout.state
+    return {
+        "optimizer": optimizer,
+        "t": t,
+        "groups": [
+            {
+                **plain(values),
+                "start": start,
+                "products": {name: list(pair) for name, pair in products.items()},
+                "params": list(members),
+            }
+            for (values, start, products), members in zip(groups, layout.members, strict=True)
+        ],
+        "state": {
+            name: dict(zip(arrays, copies, strict=True))
+            for (name, arrays), copies in zip(state.items(), states, strict=True)
+        },
+        "options": plain(options or DEFAULTS),
+        "skipped": skipped,
+        "average": None if averages is None else _plain_average(averages, list(state)),
+    }
+
+
+def _plain_average(averages: _core.Averages, names: Sequence[str]) -> dict[str, Any]:
+    t, groups, copies = averages
+    beta, flag = groups[0][0]
+    return {
+        "beta": beta,
+        "bias_correction": flag,
+        "t": t,
+        "starts": [start for _, start, _ in groups],
+        "arrays": dict(zip(names, copies, strict=True)),
+    }
+
+
+class Loader:
+    """Checks a state for one optimizer, and prepares to take it over.
+
+    Parameters
+    ----------
+    optimizer : str
+        The name of its class.
+    stepper, averages : Stepper
+        What keeps its state, and its averages if there are any.
+    groups : list of Group
+        All of its groups.
+    strict : bool
+        Whether all has to fit. Else parameters that do not fit keep what they have.
+    """
+
+    def __init__(
+        self,
+        optimizer: str,
+        stepper: _core.Stepper,
+        averages: _core.Stepper | None,
+        groups: Sequence[Group],
+        strict: bool,
+    ) -> None:
+        self._optimizer = optimizer
+        self._stepper = stepper
+        self._averages = averages
+        self._groups = groups
+        self._strict = strict
+        self._layout = stepper.layout
+        self._kept: list[str] = []  # names of callables that were not saved
+        self._missing: list[str] = []
+        self._unexpected: list[str] = []
+
+    def prepare(self, given: Mapping[str, Any]) -> Prepared:
+        """Check all of a state and return what loading it does.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not of such an optimizer or, in one error that lists it all, does not fit.
+        """
+        state = checks.mapping("the state", given)
+        missing = [key for key in ("optimizer", "t", "groups", "state") if key not in state]
+        if missing:
+            raise ValueError(f"not the state of an optimizer: it has no {missing[0]!r}")
+        theirs, groups = state["optimizer"], state["groups"]
+        if not isinstance(theirs, str) or theirs != self._optimizer:
+            raise ValueError(
+                f"the state is of {checks.shown(theirs)}, but this optimizer is {self._optimizer}"
+            )
+        if not isinstance(groups, list | tuple) or len(groups) != len(self._groups):
+            raise ValueError(
+                f"groups of the state must be a list of {len(self._groups)}, got "
+                f"{checks.shown(groups)}"
+            )
+        t = checks.count("t", state["t"])
+        changes = [
+            self._group(group, members, saved)
+            for group, members, saved in zip(
+                self._groups, self._layout.members, groups, strict=True
+            )
+        ]
+        options = self._options(state["options"]) if "options" in state else None  # of old
+        skipped = checks.count("skipped", state.get("skipped", 0))
+        saved = checks.mapping("state of the state", state["state"])
+        states = self._fitting(self._layout.state, saved)
+        averages = self._average(state.get("average"))
+        if self._strict and (self._missing or self._unexpected):
+            problems = "; ".join(self._missing + self._unexpected)
+            raise ValueError(f"the state does not fit: {problems}")
+        core = [self._stepper.prepare_change(planned(changes), t, states, options, skipped)]
+        if averages is not None and self._averages is not None:
+            try:
+                core.append(self._averages.prepare_change(*averages))
+            except BaseException:
+                core[0].drop()  # the exception holds it
+                raise
+        return Prepared(
+            core,
+            missing=self._missing,
+            unexpected=self._unexpected,
+            warnings=[
+                f"{name} was a callable that could not be saved; this optimizer's own is kept"
+                for name in self._kept
+            ],
+        )
+
+    def _group(self, group: Group, members: Sequence[str], given: object) -> Change:
+        name = f"group {group.index} of the state"
+        saved = checks.mapping(name, given)
+        theirs = saved.pop("params", list(members))  # states of old have none
+        named = isinstance(theirs, list | tuple) and all(type(n) is str for n in theirs)
+        if not named or (self._strict and [*theirs] != [*members]):
+            raise ValueError(
+                f"{name} has the parameters {checks.shown(theirs)}, and here it has "
+                f"{[*members]}; group them here as they were there"
+            )
+        change, kept = group.restored(saved)
+        self._kept += kept
+        return change
+
+    def _options(self, given: object) -> dict[str, Any]:
+        own: Mapping[str, Any] = self._stepper.options or DEFAULTS
+        saved = checks.mapping("options of the state", given)
+        kept = saved.pop("own", [])
+        if not isinstance(kept, list) or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
+            raise ValueError(
+                f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
+            )
+        self._kept += kept
+        return {name: own[name] if name in kept else from_plain(saved[name]) for name in DEFAULTS}
+
+    def _average(
+        self, given: object
+    ) -> tuple[list[_core.Change], int, None, None, None, list[Array]] | None:
+        """Return what the averages are to become, as `prepare_change` takes it."""
+        if given is None and self._averages is None:
+            return None
+        if given is None:
+            self._missing.append(
+                "the average: not in the state, and this optimizer averages its parameters; make it "
+                "without average="
+            )
+            return None
+        if self._averages is None:
+            self._unexpected.append(
+                "the average: in the state, and this optimizer keeps none; make it with "
+                "average=gs.EWA(...)"
+            )
+            return None
+        saved = checks.mapping("average of the state", given)
+        keys = ("beta", "bias_correction", "t", "starts", "arrays")
+        if set(saved) != set(keys):
+            raise ValueError(
+                f"average of the state must have {', '.join(keys)}, got {checks.shown(list(saved))}"
+            )
+        starts, groups = saved["starts"], len(self._groups)
+        if not isinstance(starts, list | tuple) or len(starts) != groups:
+            raise ValueError(
+                f"starts of the average must be a list of {groups}, got {checks.shown(starts)}"
+            )
+        flag = checks.flag("bias_correction", saved["bias_correction"])
+        beta = own(saved["beta"])
+        told = averaging.told(beta, flag)
+        changes: list[_core.Change] = [
+            (
+                i,
+                "ewa",
+                told,
+                self._averages.given(i),
+                (beta, flag),
+                checks.count("start", start),
+                {},
+            )
+            for i, start in enumerate(starts)
+        ]
+        kept: averaging.Kept = self._averages.layout
+        here = dict(zip(self._layout.state, kept.averages, strict=True))
+        values = self._fitting(
+            {name: {"average": array} for name, array in here.items()},
+            {
+                name: {"average": array}
+                for name, array in checks.mapping("arrays of the average", saved["arrays"]).items()
+            },
+        )
+        t = checks.count("t", saved["t"])
+        return changes, t, None, None, None, [value for (value,) in values]
+
+    def _fitting(self, here: States, state: Mapping[Any, Any]) -> list[list[Array]]:
+        """Return an array for each of `here`: the saved one where it fits, else the own one."""
+        self._unexpected += [
+            f"{name!r} is not a parameter here" for name in state if name not in here
+        ]
+        fitting = []
+        for name, arrays in here.items():
+            saved: Mapping[Any, Any] = {}
+            if name in state:
+                saved = checks.mapping(f"{name!r} of the state", state[name])
+                if set(arrays) != set(saved):
+                    self._missing.append(
+                        f"{name!r} has {checks.shown(list(saved))}, expected {list(arrays)}"
+                    )
+                    saved = {}
+            else:
+                self._missing.append(f"{name!r} is missing")
+            problems = {key: _problem(f"{name}.{key}", arrays[key], saved[key]) for key in saved}
+            self._missing += [problem for problem in problems.values() if problem]
+            # All of a parameter's state or none of it.
+            fits = bool(saved) and not any(problems.values())
+            fitting.append([saved[key] if fits else array for key, array in arrays.items()])
+        return fitting
+
+
+def _problem(name: str, here: Array, saved: object) -> str | None:
+    if not isinstance(saved, np.ndarray):
+        return f"{name} is no array"
+    if not here.flags.writeable:
+        return f"{name} has been made read-only here"
+    if (saved.shape, saved.dtype) != (here.shape, here.dtype):
+        return f"{name} is {saved.dtype}{saved.shape}, expected {here.dtype}{here.shape}"
+    return None
