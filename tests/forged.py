@@ -74,11 +74,12 @@ def with_member(*pieces: bytes) -> bytes:
     return members(("gradstep.json", head), ("x.npy", b"".join(pieces)))
 
 
-def members(*named: tuple[str, bytes]) -> bytes:
-    """Return a file of these members."""
+def members(*named: tuple[str, bytes], between: bytes = b"") -> bytes:
+    """Return a file of these members, with some bytes before its directory."""
     pieces: list[bytes] = []
     out = archive._Hashing(pieces.append)
     listed = [archive._write_member(out, name, [data]) for name, data in named]
+    out.write(between)
     start = out.offset
     directory = b"".join(map(archive._entry, listed))
     out.write(directory + archive._ends(len(listed), len(directory), start))

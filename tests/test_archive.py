@@ -560,6 +560,14 @@ def zips() -> dict[str, tuple[bytes, str]]:
         ),
         "more members": (patched(two, ends + 32, huge), r"the end of its directory"),
         "something between": (
+            members(("gradstep.json", GOOD_HEAD), between=b"between"),
+            r"its directory does not list all members",
+        ),
+        "a member that is not listed": (
+            members(("gradstep.json", GOOD_HEAD), between=two[two.index(b"PK\3\4", 4) : second]),
+            r"its directory does not list all members",
+        ),
+        "something before an entry": (
             signed(members(("gradstep.json", GOOD_HEAD)).replace(b"PK\1\2", b"PK\0\0PK\1\2", 1)),
             r"directory",
         ),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
-from effort import effort, endurance
+from effort import FULL, effort, endurance
 from forged import signed
 from gradstep import _core, archive, background, checkpoint, files
 from gradstep.__main__ import main
@@ -280,6 +281,23 @@ def test_plain_parts(path: Path, value: Any) -> None:
     loaded = gs.load(path, value=None)["value"]
     assert loaded == value
     assert type(loaded) is type(value)
+
+
+@endurance
+@pytest.mark.skipif(not FULL, reason="13 GB of disk and memory; nox -s endurance")
+def test_more_than_32_bits_can_count(path: Path) -> None:
+    """One array of more than 4 GiB, and another behind it."""
+    large = np.broadcast_to(np.arange(256, dtype=np.uint8), (2**24 + 1, 256))
+    gs.save(path, large=large, small=ramp(3))
+    target, small = np.zeros(large.shape, np.uint8), np.zeros(3, np.float32)
+    gs.load(path, large=target, small=small)
+    assert small.tolist() == ramp(3).tolist()
+    assert (target[:: 2**16] == large[0]).all()
+    assert (target[-1] == large[0]).all()
+    with np.load(path) as arrays:
+        assert arrays["small/0"].tolist() == ramp(3).tolist()
+    with zipfile.ZipFile(path) as file:
+        assert file.testzip() is None
 
 
 # --- what is refused ------------------------------------------------------------------------------

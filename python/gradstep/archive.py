@@ -306,13 +306,13 @@ def _places(data: memoryview) -> dict[bytes, tuple[int, int]]:
         end = begin + member.size
         if (
             member.offset != at
-            or end + len(descriptor) > start
             or data[at:begin].tobytes() != header
             or data[end : end + len(descriptor)].tobytes() != descriptor
         ):
             raise ValueError(f"the member {member.name[:200]!r} is not where or what it should be")
         places[member.name] = begin, end
         at = end + len(descriptor)
+    # The last might reach into the directory, too.
     if at != start or len(places) != len(members):
         raise ValueError("its directory does not list all members, or one of them twice")
     return places

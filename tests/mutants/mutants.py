@@ -2965,15 +2965,9 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: members may lie anywhere",
-            "            member.offset != at\n            or end",
-            "            end",
+            "            member.offset != at\n            or data[at",
+            "            data[at",
             "members that overlap",
-        ),
-        Mutant(
-            "checkpoints: members may be larger than the file",
-            "            or end + len(descriptor) > start\n",
-            "",
-            "nonsense is said of a forged file",
         ),
         Mutant(
             "checkpoints: local headers are not looked at",
@@ -3086,7 +3080,7 @@ MUTANTS = [
         Mutant(
             "checkpoints: a second copy in memory",
             "_CHUNK = 1 << 20",
-            "_CHUNK = 1 << 40",
+            "_CHUNK = 1 << 29",
             "saving needs as much memory again",
         ),
     ),
