@@ -454,6 +454,7 @@ TEXTS: list[tuple[str | bytes, str]] = [
     (state('{"$scalar": []}'), r"a scalar is no dtype and bytes"),
     (state('{"$scalar": ["|O8", "00"]}'), r"a scalar has the dtype '\|O8'"),
     (state('{"$scalar": ["<f4", "00"]}'), r"a scalar of dtype '<f4' has 1 bytes"),
+    (state('{"$scalar": ["<f4", "0000000000"]}'), r"a scalar of dtype '<f4' has 5 bytes"),
     (state('{"$scalar": ["<f4", "zz"]}'), r"hexadecimal"),
     (state('{"$scalar": ["|b1", "02"]}'), r"neither 0 nor 1"),
     (state('{"$text": "zz"}'), r"hexadecimal"),

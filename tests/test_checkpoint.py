@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -281,6 +282,23 @@ def test_plain_parts(path: Path, value: Any) -> None:
     loaded = gs.load(path, value=None)["value"]
     assert loaded == value
     assert type(loaded) is type(value)
+
+
+def test_memory(path: Path) -> None:
+    params = {"W": np.ones((1024, 1024)), "V": np.ones((1024, 2048), "f4").T}
+    size = 2**24
+    table: list[tuple[Callable[[], object], int]] = [
+        (lambda: gs.save(path, params=params), 0),
+        (lambda: gs.save_in_background(path, params=params).wait(), size),
+        (lambda: gs.load(path, params=params), size),
+        (lambda: gs.inspect(path), size),
+    ]
+    for call, taken in table:
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < taken + 2**22
 
 
 @endurance

@@ -39,12 +39,10 @@ class Loaded(dict[str, Any]):
         With ``strict=False``, what the file has and nothing took.
     """
 
-    def __init__(
-        self, plain: Mapping[str, Any], missing: Sequence[str], unexpected: Sequence[str]
-    ) -> None:
+    def __init__(self, plain: Mapping[str, Any]) -> None:
         super().__init__(plain)
-        self.missing = [*missing]
-        self.unexpected = [*unexpected]
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
 
 
 def save(path: files.StrPath, /, **parts: Any) -> None:
@@ -135,19 +133,21 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     plan = _Plan(strict)
     for name, part in parts.items():
         plan.add(name, part, contents.parts.get(name), contents.parts)
-    unasked = [
-        f"{name}: {_KIND_NAMES[part.kind]} in the file, not asked for here"
-        for name, part in contents.parts.items()
-        if name not in parts and part.kind != "plain"
-    ]
     if strict and plan.problems:
         listed = "".join(f"\n  {problem}" for problem in plan.problems)
         raise ValueError(f"{files.text(path)!r} does not fit, and nothing was loaded:{listed}")
-    plan.commit()
-    plain = {name: part.tree for name, part in contents.parts.items() if part.kind == "plain"}
-    if strict:
-        return Loaded(plain, (), ())
-    return Loaded(plain, plan.missing, [*plan.unexpected, *unasked])
+    loaded = Loaded(
+        {name: part.tree for name, part in contents.parts.items() if part.kind == "plain"}
+    )
+    if not strict:
+        loaded.missing, loaded.unexpected = plan.missing, plan.unexpected
+        loaded.unexpected += [
+            f"{name}: {_KIND_NAMES[part.kind]} in the file, not asked for here"
+            for name, part in contents.parts.items()
+            if name not in parts and part.kind != "plain"
+        ]
+    plan.commit()  # last, as whatever fails after it would come too late
+    return loaded
 
 
 def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed:
