@@ -162,7 +162,8 @@ class Loader:
         own: Mapping[str, Any] = self._stepper.options or DEFAULTS
         saved = checks.mapping("options of the state", given)
         kept = saved.pop("own", [])
-        if not isinstance(kept, list) or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
+        named = isinstance(kept, list) and all(type(name) is str for name in kept)
+        if not named or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
             raise ValueError(
                 f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
             )
