@@ -52,7 +52,7 @@ std::string shown(py::handle value) {
 
 namespace {
 
-double number_of(const std::string& known_as, py::handle value) {
+double number_of(Range range, const std::string& known_as, py::handle value) {
   if (is_number(value)) {
     const double number = PyFloat_AsDouble(value.ptr());
     if (number != -1.0 || !PyErr_Occurred()) return number;
@@ -64,13 +64,14 @@ double number_of(const std::string& known_as, py::handle value) {
     PyErr_Clear();
     if (too_large) return HUGE_VAL;  // and so not finite: an integer beyond any double
   }
-  throw py::type_error(known_as + " must be a number or a schedule, got " + shown(value));
+  const char* schedule = range == Range::factor ? "" : " or a schedule";
+  throw py::type_error(known_as + " must be a number" + schedule + ", got " + shown(value));
 }
 
 }  // namespace
 
 double checked_number(Range range, const std::string& known_as, py::handle value) {
-  const double number = number_of(known_as, value);
+  const double number = number_of(range, known_as, value);
   const auto require = [&](bool valid, const char* expected) {
     if (!valid) throw py::value_error(known_as + " must be " + expected + ", got " + shown(value));
   };
