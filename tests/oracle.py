@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,33 @@ import gradstep as gs
 
 Array = NDArray[np.float64]
 State = dict[str, Array]
+
+
+def norm(grads: Iterable[NDArray[Any]]) -> float:
+    """Return the L2 norm of all elements together, exact but for the last place or two."""
+    elements = [x for g in grads for x in g.astype(np.float64).ravel().tolist()]
+    if not all(map(math.isfinite, elements)):
+        return math.nan if any(map(math.isnan, elements)) else math.inf
+    _, exponent = math.frexp(max(map(abs, elements), default=0.0))
+    root = math.sqrt(math.fsum(math.ldexp(x, -exponent) ** 2 for x in elements))
+    try:
+        return math.ldexp(root, exponent)
+    except OverflowError:
+        return math.inf
+
+
+def limited(
+    grads: list[NDArray[Any]],
+    scale: float = 1.0,
+    max_norm: float | None = None,
+    clip_value: float | None = None,
+) -> list[Array]:
+    """Return what an update is given: scaled, clipped by the norm, and then each by its value."""
+    scaled = [scale * g.astype(np.float64) for g in grads]
+    total = norm(scaled)
+    if max_norm is not None and math.isfinite(total) and total > max_norm:
+        scaled = [g * (max_norm / total) for g in scaled]
+    return [g if clip_value is None else np.clip(g, -clip_value, clip_value) for g in scaled]
 
 
 def sgd(w: Array, g: Array, s: State, t: int, *, lr: float) -> Array:
