@@ -603,6 +603,7 @@ class _Averaged:
     def __exit__(self, *_: object) -> None:
         if self._exchanged is not None:
             self._exchanged.put_back()
+            self._exchanged = None  # with what it noted and held
 
 
 def expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
