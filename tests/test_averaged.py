@@ -208,7 +208,8 @@ def averaged_once(w: Array, average: Array, beta: float, steps: int, corrected: 
             },
         }
     )
-    before, value = w.tobytes(), opt.average["w"]
+    with np.errstate(all="ignore"):
+        before, value = w.tobytes(), opt.average["w"]
     with opt.averaged() as params:
         assert params["w"] is w
         inside = w.copy()
