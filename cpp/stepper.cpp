@@ -845,10 +845,10 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
 
   // From here on nothing fails, though a step may be refused for gradients that are not finite.
   std::optional<std::size_t> refused_for;
+  std::optional<double> norm;
   const auto take_step = [&] {
     const WholeForForks whole;
     double factor = scale;
-    std::optional<double> norm;
     if (options_.measures()) {
       const Sweep::Measured measured = sweep_.measure(team, table_->gradients, scale);
       if (measured.not_finite >= 0 && options_.nonfinite != Options::propagate) {
@@ -859,10 +859,6 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
         factor *= clipping_factor(measured.norm, *options_.max_norm.value);
       }
     }
-    if (norm != norm_) {
-      const std::lock_guard<std::mutex> lock(groups_mutex_);
-      norm_ = norm;
-    }
     if (refused_for) return;
     const std::optional<Limits> limits = limits_for(factor, options_.clip_value.value);
     make_constants(limits ? 1.0 : factor);
@@ -871,6 +867,7 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
     take_products();
     t_.store(t() + 1, std::memory_order_relaxed);
     if (averages_) averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
+    note_norm(norm);
   };
   if (releases_lock) {
     const WithoutInterpreter unlocked;
@@ -878,21 +875,31 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
   } else {
     take_step();
   }
-  if (refused_for) refuse_not_finite(*refused_for, scale);
+  if (refused_for) refuse_not_finite(*refused_for, scale, norm);
 }
 
-void Stepper::refuse_not_finite(std::size_t i, double scale) {
+void Stepper::note_norm(std::optional<double> norm) {
+  if (norm == norm_) return;
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  norm_ = norm;
+}
+
+// Whatever needs memory comes first: a step is refused with all that is said of it, or not at all.
+void Stepper::refuse_not_finite(std::size_t i, double scale, std::optional<double> norm) {
   const bool raises = options_.nonfinite == Options::raise;
   std::optional<std::string> text = describe_not_finite(i, scale);
   const std::string message =
       *text + (raises ? "; nothing has changed. nonfinite='skip' would leave out such steps" : "");
+  py::object error;
+  if (raises) error = py::reinterpret_borrow<py::object>(PyExc_FloatingPointError)(message);
+  note_norm(norm);
   {
     const std::lock_guard<std::mutex> lock(groups_mutex_);
     std::swap(not_finite_, text);
   }
   skipped_.store(skipped() + 1, std::memory_order_relaxed);
   if (raises) {
-    PyErr_SetString(PyExc_FloatingPointError, message.c_str());
+    PyErr_SetObject(PyExc_FloatingPointError, error.ptr());
     throw py::error_already_set();
   }
 }

@@ -201,7 +201,8 @@ class Stepper {
   void require_scale(double scale) const;
   static double correction(const Group& group, std::int64_t steps);
   std::string describe_not_finite(std::size_t i, double scale) const;
-  void refuse_not_finite(std::size_t i, double scale);
+  void note_norm(std::optional<double> norm);
+  void refuse_not_finite(std::size_t i, double scale, std::optional<double> norm);
   py::list snapshot_of_groups() const;
 
   std::atomic<std::int64_t> t_{0};  // steps taken
