@@ -102,8 +102,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
-  py::class_<Stepper::Replacement>(m, "Replacement", py::custom_type_setup(looked_at))
-      .def("drop", &Stepper::Replacement::drop);
+  py::class_<Stepper::Replacement>(m, "Replacement", py::custom_type_setup(looked_at));
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
       .def("put_back", &Stepper::Averaged::put_back);
   m.def("commit", &Stepper::commit, py::arg("replacements"));

@@ -193,9 +193,7 @@ Stepper::Group& Stepper::group_at(int group) {
 }
 
 Stepper::Replacement::Replacement(Stepper& stepper)
-    : keep_alive_(py::cast(&stepper)), stepper_(stepper) {
-  turn_.emplace(stepper.turns_);
-}
+    : keep_alive_(py::cast(&stepper)), stepper_(stepper), version_(stepper.version_) {}
 
 void Stepper::Replacement::prepare(const Replaced& replaced) {
   t_ = replaced.t.value_or(stepper_.t());
@@ -242,7 +240,6 @@ void Stepper::Replacement::prepare(const Replaced& replaced) {
 }
 
 void Stepper::Replacement::commit() noexcept {
-  if (!turn_) return;
   filling_.fill();
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
   const std::lock_guard<std::mutex> lock(stepper_.groups_mutex_);
@@ -250,16 +247,23 @@ void Stepper::Replacement::commit() noexcept {
   std::swap(stepper_.options_, options_);
   stepper_.t_ = t_;
   stepper_.skipped_ = skipped_;
-  turn_.reset();
+  ++stepper_.version_;
 }
 
 std::unique_ptr<Stepper::Replacement> Stepper::prepare_change(const Replaced& replaced) {
+  const Turn turn(turns_);
   auto replacement = std::make_unique<Replacement>(*this);
   replacement->prepare(replaced);
   return replacement;
 }
 
 void Stepper::commit(const std::vector<Replacement*>& replacements) {
+  std::deque<Turn> turns;
+  for (const Replacement* replacement : replacements) {
+    Stepper& stepper = replacement->stepper_;
+    turns.emplace_back(stepper.turns_);
+    if (replacement->version_ != stepper.version_) stepper.turns_.refuse();
+  }
   const WholeForForks whole;
   for (Replacement* replacement : replacements) replacement->commit();
 }
@@ -447,6 +451,7 @@ void Stepper::append(Addition& addition) {
   if (addition.first != groups_.size()) turns_.refuse();  // another's addition would be displaced
   slots_.reserve(parameters_.size() + addition.parameters.size());
   judged_ = false;
+  ++version_;
   {
     const std::lock_guard<std::mutex> lock(groups_mutex_);
     for (const Group& group : addition.groups) {
@@ -866,7 +871,11 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
     sweep_.run(team, table_->gradients, limits ? &*limits : nullptr);
     take_products();
     t_.store(t() + 1, std::memory_order_relaxed);
-    if (averages_) averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
+    ++version_;
+    if (averages_) {
+      averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
+      ++averages_->version_;
+    }
     note_norm(norm);
   };
   if (releases_lock) {
@@ -898,6 +907,7 @@ void Stepper::refuse_not_finite(std::size_t i, double scale, std::optional<doubl
     std::swap(not_finite_, text);
   }
   skipped_.store(skipped() + 1, std::memory_order_relaxed);
+  ++version_;
   if (raises) {
     PyErr_SetObject(PyExc_FloatingPointError, error.ptr());
     throw py::error_already_set();

@@ -94,7 +94,7 @@ class Stepper {
 
   // Replaces hyperparameters and, where they are there, t, options, the number of skipped steps,
   // all state that was added with its parameters, and what is in the parameters: all of it, or
-  // nothing where one is refused. What is prepared holds the turn.
+  // nothing where one is refused.
   struct Replaced {
     std::vector<Change> changes;
     std::optional<std::int64_t> t;
@@ -105,7 +105,7 @@ class Stepper {
   };
   class Replacement;
   std::unique_ptr<Replacement> prepare_change(const Replaced& replaced);
-  // Several at once, of other steppers too.
+  // Several at once, each of another stepper: all, or nothing where one of these has changed since.
   static void commit(const std::vector<Replacement*>& replacements);
 
   // t, for each group what was given, its start and its products, copies of all state that was
@@ -216,7 +216,8 @@ class Stepper {
   Turns turns_;
   Options options_;  // read and written as groups are
   std::atomic<std::int64_t> skipped_{0};
-  std::optional<double> norm_;             // as groups are
+  std::uint64_t version_ = 0;   // another one after each change; read and written in turn
+  std::optional<double> norm_;  // as groups are
   std::optional<std::string> not_finite_;  // likewise
   // Where averages are kept.
   py::object averages_object_;
@@ -241,15 +242,15 @@ class Stepper::Replacement {
  public:
   explicit Replacement(Stepper& stepper);
   void prepare(const Replaced& replaced);
-  // Once. Allocates nothing, calls nothing of Python's, cannot fail.
+  // To be called in turn, once. Allocates nothing, calls nothing of Python's, cannot fail.
   void commit() noexcept;
-  // Gives the turn back with nothing done.
-  void drop() noexcept { turn_.reset(); }
 
  private:
+  friend class Stepper;
+
   py::object keep_alive_;
   Stepper& stepper_;
-  std::optional<Turn> turn_;  // until it is done
+  std::uint64_t version_;
   std::vector<std::pair<int, Group>> groups_;
   std::int64_t t_ = 0;
   std::int64_t skipped_ = 0;

@@ -602,10 +602,18 @@ def test_states_with_and_without_averages() -> None:
         (
             plain,
             averaging.state_dict(),
-            r"has averages .* keeps none; make it with average=gs\.EWA",
+            r"the average: in the state, and this optimizer keeps none; make it with average=gs\.EWA",
         ),
-        (averaging, plain.state_dict(), r"averages its parameters, but the state has no averages"),
-        (averaging, old, r"averages its parameters, but the state has no averages"),
+        (
+            averaging,
+            plain.state_dict(),
+            r"the average: not in the state, and this optimizer averages its parameters",
+        ),
+        (
+            averaging,
+            old,
+            r"the average: not in the state, and this optimizer averages its parameters",
+        ),
     ):
         before = opt.state_dict()
         with pytest.raises(ValueError, match=message):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import gradstep as gs
 from effort import FULL, effort, endurance
 from forged import signed
-from gradstep import _core, archive, background, checkpoint, files
+from gradstep import _core, archive, background, checkpoint, files, loading
 from gradstep.__main__ import main
 from processes import output
 from teams import shared_out
@@ -410,8 +410,8 @@ def test_what_fits_where_not_strict(path: Path) -> None:
     assert loaded == {"epoch": 3}
     assert loaded.missing == [
         "params.l.0: float64(3,) in the file, float32(3,) here",
-        "unknown: not in the file, which has params, opt, batches, average, own, epoch",
         "opt: the state is of 'Adam', but this optimizer is SGD",
+        "unknown: not in the file, which has params, opt, batches, average, own, epoch",
     ]
     assert loaded.unexpected == [
         "params.l.1: float32(3, 2) in the file, not here",
@@ -422,6 +422,35 @@ def test_what_fits_where_not_strict(path: Path) -> None:
     np.testing.assert_equal(other.average.state_dict(), saved.average.state_dict())
     np.testing.assert_equal(other.own.values, saved.own.values)
     np.testing.assert_equal(other.opt.state_dict(), before)
+
+
+def test_an_optimizer_of_other_parameters_where_not_strict(path: Path) -> None:
+    def grads(**sizes: int) -> dict[str, Array]:
+        return {name: np.ones(size) for name, size in sizes.items()}
+
+    saved = gs.Adam(grads(W=3, b=2, old=1), lr=0.5, average=gs.EWA(0.5))
+    for _ in range(2):
+        saved.step(grads(W=3, b=2, old=1))
+    gs.save(path, opt=saved)
+    opt = gs.Adam(grads(W=3, b=4, new=1), average=gs.EWA(0.25))
+    with pytest.raises(ValueError, match="does not fit") as refusal:
+        gs.load(path, opt=opt)
+    problems = [
+        "b.m is float64(2,), expected float64(4,)",
+        "b.v is float64(2,), expected float64(4,)",
+        "'new' is missing",
+        "b.average is float64(2,), expected float64(4,)",
+        "'old' is not a parameter here",
+    ]
+    assert all(problem in str(refusal.value) for problem in problems)
+    opt.step(grads(W=3, b=4, new=1))  # although somebody holds the error
+    loaded = gs.load(path, strict=False, opt=opt)
+    assert {entry.removeprefix("opt.") for entry in loaded.missing + loaded.unexpected} == {
+        *problems
+    }
+    assert (opt.t, opt.lr) == (2, 0.5)
+    np.testing.assert_array_equal(opt.state["W"]["m"], saved.state["W"]["m"])
+    assert opt.state["b"]["m"].any()  # its own, of its one step
 
 
 # --- files that are none --------------------------------------------------------------------------
@@ -450,8 +479,8 @@ DAMAGE: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("average", lambda state: state.update(t=-1), r"average: t must be an integer >= 0, got -1"),
     ("batches", lambda state: state.update(position=99), r"batches: .* position=99.*damaged"),
     ("batches", lambda state: state["random"].pop("state"), r"batches: random is not a state of PCG64"),
-    ("opt", lambda state: state.update(t="x"), r"opt does not fit.* t must be an integer"),
-    ("opt", lambda state: state["state"].pop("W"), r"opt does not fit.*'W' is missing"),
+    ("opt", lambda state: state.update(t="x"), r"(?s)does not fit.*opt: t must be an integer"),
+    ("opt", lambda state: state["state"].pop("W"), r"(?s)does not fit.*opt: the state does not fit: 'W' is missing"),
 ]  # fmt: skip
 
 
@@ -534,6 +563,25 @@ def test_own_objects_are_not_asked_where_something_else_does_not_fit(path: Path)
     assert own.loads == 1
 
 
+def test_an_object_that_steps_the_optimizer_it_is_loaded_with(path: Path) -> None:
+    w = ramp(3)
+    opt = gs.Adam(w)
+
+    class Stepping:
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            opt.step(np.ones(3, w.dtype))
+
+    gs.save(path, own=Stepping(), opt=opt, other=w)
+    other = np.zeros(3, w.dtype)
+    with pytest.raises(RuntimeError, match="stepping or being saved"):
+        gs.load(path, own=Stepping(), opt=opt, other=other)
+    assert not other.any()
+    assert opt.t == 2  # its own step, and the one that put it back
+
+
 def test_what_is_prepared_is_set_with_all_the_rest(path: Path) -> None:
     class Ours:
         value = 0
@@ -544,9 +592,10 @@ def test_what_is_prepared_is_set_with_all_the_rest(path: Path) -> None:
         def load_state_dict(self, state: dict[str, Any]) -> None:
             raise AssertionError
 
-        def _prepare_load(self, state: dict[str, Any], strict: bool) -> checkpoint.Prepared:
-            lists = ([], []) if strict else (["a: missing"], ["b: more"])
-            return checkpoint.Prepared([], [(self, "value", state["value"])], [], *lists)
+        def _prepare_load(self, state: dict[str, Any], strict: bool) -> loading.Prepared:
+            missing, unexpected = ([], []) if strict else (["a: missing"], ["b: more"])
+            swaps = [(self, "value", state["value"])]
+            return loading.Prepared(swaps=swaps, missing=missing, unexpected=unexpected)
 
     ours = Ours()
     ours.value = 3

@@ -377,7 +377,7 @@ def test_a_group_that_cannot_be_added_changes_nothing(group: Any, error: Any, me
     opt.step(np.ones(4))  # gradients still come without groups
 
 
-@pytest.mark.parametrize("meets", ["Structure", "_expected"])
+@pytest.mark.parametrize("meets", ["Structure", "expected"])
 def test_a_group_that_comes_while_another_is_added(
     meets: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ class _Hashing:
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
-        self.digest = hashlib.sha256()
+        self.digest = _hash()
         self.offset = 0
 
     def write(self, data: bytes) -> None:
@@ -141,11 +141,18 @@ class _Hashing:
         self.offset += len(data)
 
 
+def _hash() -> Any:
+    try:
+        return hashlib.sha256()
+    except ValueError as error:  # OpenSSL's way to say it
+        raise MemoryError("no memory for the checksum") from error
+
+
 def _digits(digest: Any) -> bytes:
     """Return the digits of a checksum."""
     try:
         return digest.hexdigest().encode()  # type: ignore[no-any-return]
-    except ValueError as error:  # OpenSSL's way to say it
+    except ValueError as error:  # likewise
         raise MemoryError("no memory for the checksum") from error
 
 
@@ -233,7 +240,9 @@ def _verify(data: memoryview, name: str) -> None:
             f"was changed ({len(data)} bytes are there)"
         )
     version, digest = ending.groups()
-    if _digits(hashlib.sha256(data[:-_DIGEST])) != digest:
+    sha256 = _hash()
+    sha256.update(data[:-_DIGEST])
+    if _digits(sha256) != digest:
         raise ValueError(
             f"{name} is damaged: its {len(data)} bytes do not have the checksum that it ends with"
         )

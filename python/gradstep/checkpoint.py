@@ -9,7 +9,7 @@ from __future__ import annotations
 import array
 import copy
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -127,7 +127,20 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     keep all of it alive; copy what you keep.
 
     Objects of your own are loaded first, one after another; should a later one raise, those before
-    it get back what their ``state_dict`` returned.
+    it get back what their ``state_dict`` returned. They must not step or change optimizers that are
+    loaded with them: that is a RuntimeError.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.ones(3)
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> gs.save(path, w=w, epoch=3)
+    >>> w[:] = 7
+    >>> loaded = gs.load(path, w=w)
+    >>> w, loaded["epoch"]
+    (array([1., 1., 1.]), 3)
     """
     contents = archive.parse(files.read_whole(path), repr(files.text(path)))
     plan = _Plan(strict)
@@ -293,10 +306,6 @@ class _Plan:
                 for restore in reversed(undo):
                     restore()
             raise
-
-    def drop(self) -> None:
-        """Let others at what was prepared."""
-        loading.drop(self._prepared)
 
     def _refused(self, name: str, restore: Callable[[], object], error: Exception) -> None:
         restore()  # it may have taken half

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -23,8 +23,7 @@ class Prepared(NamedTuple):
     ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
     """
 
-    # Objects of the core, which nobody else can change anything of until they are committed, or
-    # dropped.
+    # Objects of the core, which refuses them where what they change has changed since.
     core: Sequence[_core.Replacement] = ()
     # Arrays to fill, each from another like it.
     fills: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
@@ -42,25 +41,17 @@ class Prepared(NamedTuple):
 
 def take_over(prepared: Prepared) -> None:
     """Do what the `load_state_dict` of one object has prepared."""
-    try:
-        for warning in prepared.warnings:
-            warnings.warn(warning, stacklevel=3)
-        commit([prepared], [False])
-    finally:
-        drop([prepared])
-
-
-def drop(prepared: Iterable[Prepared]) -> None:
-    """Let others at what was prepared: an exception may hold it for long. Nothing that is done changes."""
-    for one in prepared:
-        for replacement in one.core:
-            replacement.drop()
+    for warning in prepared.warnings:
+        warnings.warn(warning, stacklevel=3)
+    commit([prepared], [False])  # last, as whatever fails after it would come too late
 
 
 def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
     """Do all that is prepared, and note in `done` that it is.
 
-    One call of C code, in which no signal's handler runs. What may fail comes first.
+    One call of C code, in which no signal's handler runs. What may fail comes first: random states
+    for want of memory, and the core, which looks before it does anything. Who calls this puts the
+    random states back.
     """
     drawn = [draw for one in prepared for draw in one.random]
     fills = [fill for one in prepared for fill in one.fills]
@@ -71,9 +62,9 @@ def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
     objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
     steps = [
         map(setattr, bits, repeat("state"), states),
+        map(_core.commit, [core]),
         map(operator.setitem, targets, repeat(...), sources),
         map(setattr, objects, names, values),
-        map(_core.commit, [core]),
         map(operator.setitem, [done], [0], [True]),
     ]
     any(chain.from_iterable(steps))

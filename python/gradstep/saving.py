@@ -129,11 +129,7 @@ class Loader:
             raise ValueError(f"the state does not fit: {problems}")
         core = [self._stepper.prepare_change(planned(changes), t, states, options, skipped)]
         if averages is not None and self._averages is not None:
-            try:
-                core.append(self._averages.prepare_change(*averages))
-            except BaseException:
-                core[0].drop()  # the exception holds it
-                raise
+            core.append(self._averages.prepare_change(*averages))
         return Prepared(
             core,
             missing=self._missing,
@@ -150,9 +146,9 @@ class Loader:
         theirs = saved.pop("params", list(members))  # states of old have none
         named = isinstance(theirs, list | tuple) and all(type(n) is str for n in theirs)
         if not named or (self._strict and [*theirs] != [*members]):
-            raise ValueError(
+            self._missing.append(
                 f"{name} has the parameters {checks.shown(theirs)}, and here it has "
-                f"{[*members]}; group them here as they were there"
+                f"{[*members]}: group them here as they were there"
             )
         change, kept = group.restored(saved)
         self._kept += kept
