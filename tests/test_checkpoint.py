@@ -861,6 +861,14 @@ def test_inspect(path: Path) -> None:
     assert "\x1b" not in str(found)
 
 
+def test_a_table_does_nothing_to_a_terminal(path: Path) -> None:
+    gs.save(path, params={"\x1b[2J\n": ramp(1)}, opt={"\ud800\x07": ramp(1)}, config={"\x9b": "\r"})
+    shown = str(gs.inspect(path))
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert len(shown.split("\n")) == 6
+    assert "\\x1b[2J\\n" in shown
+
+
 def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gradstep", *map(str, arguments)],
