@@ -83,4 +83,5 @@ def members(*named: tuple[str, bytes], between: bytes = b"") -> bytes:
     start = out.offset
     directory = b"".join(map(archive._entry, listed))
     out.write(directory + archive._ends(len(listed), len(directory), start))
-    return signed(b"".join(pieces) + bytes(64))
+    out.finish()
+    return b"".join(pieces)

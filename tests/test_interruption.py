@@ -148,9 +148,15 @@ def test_a_storm_of_signals() -> None:
 NO_MEMORY = MemoryError, RuntimeError, SystemError
 
 
-# An average's value and an epoch's iterator are made when they have been folded in and begun, so that
-# an error may come then. Where anything else is refused, nothing has changed.
-TOLD_WHEN_DONE = {"an average of numbers", "an average of a model", "beginning an epoch"}
+# An average's value and an epoch's iterator are made when they have been folded in and begun, and a
+# folder is flushed when the new file is in it, so that an error may come then. Where anything else is
+# refused, nothing has changed.
+TOLD_WHEN_DONE = {
+    "an average of numbers",
+    "an average of a model",
+    "beginning an epoch",
+    "saving a checkpoint",
+}
 
 
 def fail_every_allocation(library: str, every: int) -> None:

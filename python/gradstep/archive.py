@@ -111,7 +111,7 @@ def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
     start = out.offset
     directory = b"".join(map(_entry, members))
     out.write(directory + _ends(len(members), len(directory), start))
-    sink(_digits(out.digest))
+    out.finish()
 
 
 def parse(data: memoryview, name: str) -> Contents:
@@ -128,17 +128,32 @@ def parse(data: memoryview, name: str) -> Contents:
 
 
 class _Hashing:
-    """A sink that counts and hashes what goes on to another."""
+    """A sink that counts and hashes what goes on to another, many small pieces at once."""
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
-        self.digest = _hash()
+        self._digest = _hash()
+        self._pieces: list[bytes] = []
+        self._gathered = 0
         self.offset = 0
 
     def write(self, data: bytes) -> None:
-        self.digest.update(data)
-        self._sink(data)
+        self._pieces.append(data)
+        self._gathered += len(data)
         self.offset += len(data)
+        if self._gathered >= _CHUNK:
+            self._pass_on()
+
+    def finish(self) -> None:
+        """Pass on what is left, and the checksum."""
+        self._pass_on()
+        self._sink(_digits(self._digest))
+
+    def _pass_on(self) -> None:
+        data = b"".join(self._pieces)
+        self._digest.update(data)
+        self._sink(data)
+        self._pieces, self._gathered = [], 0
 
 
 def _hash() -> Any:

@@ -2924,14 +2924,14 @@ MUTANTS = [
         ARCHIVE,
         Mutant(
             "checkpoints: the checksum is not compared",
-            "    if _digits(hashlib.sha256(data[:-_DIGEST])) != digest:",
+            "    if _digits(sha256) != digest:",
             "    if False:",
             "damaged weights are loaded",
         ),
         Mutant(
             "checkpoints: the checksum leaves the comment out",
-            "        self.digest.update(data)\n",
-            "        self.digest.update(data[:1000])\n",
+            "        self._digest.update(data)\n",
+            "        self._digest.update(data[:1000])\n",
             "no file can be read",
         ),
         Mutant(
