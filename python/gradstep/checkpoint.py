@@ -296,7 +296,9 @@ class _Plan:
                 try:
                     part.load_state_dict(state)
                 except (TypeError, ValueError, LookupError) as error:
-                    self._refused(name, undo.pop(), error)
+                    undo[-1]()  # it may have taken half
+                    undo.pop()
+                    self._refuse(name, error)
             for prepared in self._prepared:
                 for bits, _ in prepared.random:
                     undo.append(partial(setattr, bits, "state", bits.state))
@@ -307,8 +309,7 @@ class _Plan:
                     restore()
             raise
 
-    def _refused(self, name: str, restore: Callable[[], object], error: Exception) -> None:
-        restore()  # it may have taken half
+    def _refuse(self, name: str, error: Exception) -> None:
         if self._strict:
             raise ValueError(f"{name} does not fit, and nothing was loaded: {error}") from error
         self.missing.append(f"{name}: {error}")

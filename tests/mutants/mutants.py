@@ -3214,8 +3214,8 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: an object that refused is not put back",
-            "        restore()  # it may",
-            "        pass  # it may",
+            "                    undo[-1]()  # it may",
+            "                    pass  # it may",
             "half of an object is loaded",
         ),
         Mutant(
