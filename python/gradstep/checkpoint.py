@@ -134,13 +134,14 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     --------
     >>> import os, tempfile
     >>> import numpy as np, gradstep as gs
-    >>> w = np.ones(3)
     >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
-    >>> gs.save(path, w=w, epoch=3)
-    >>> w[:] = 7
-    >>> loaded = gs.load(path, w=w)
-    >>> w, loaded["epoch"]
-    (array([1., 1., 1.]), 3)
+    >>> gs.save(path, params={"W": np.ones(3), "b": np.ones(1)}, epoch=3)
+    >>> params = {"W": np.zeros(3), "b": np.zeros(2)}
+    >>> loaded = gs.load(path, strict=False, params=params)
+    >>> loaded, loaded.missing
+    ({'epoch': 3}, ['params.b: float64(1,) in the file, float64(2,) here'])
+    >>> params
+    {'W': array([1., 1., 1.]), 'b': array([0., 0.])}
     """
     contents = archive.parse(files.read_whole(path), repr(files.text(path)))
     plan = _Plan(strict)
