@@ -104,6 +104,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   };
   py::class_<Stepper::Replacement>(m, "Replacement", py::custom_type_setup(looked_at));
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
+      .def("put_in", &Stepper::Averaged::put_in)
       .def("put_back", &Stepper::Averaged::put_back);
   m.def("commit", &Stepper::commit, py::arg("replacements"));
   py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
@@ -142,18 +143,21 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
              std::optional<Stepper::States> states, std::optional<py::dict> options,
              std::optional<std::int64_t> skipped,
              std::optional<std::vector<py::array>> parameters) {
-            return stepper
-                .prepare_change({std::move(changes), t, std::move(states), std::move(options),
-                                 skipped, std::move(parameters)})
-                .release();
+            // Empty, so that nothing is lost with it where there is no memory to note it.
+            const py::object replacement =
+                py::cast(new Stepper::Replacement, py::return_value_policy::take_ownership);
+            py::cast<Stepper::Replacement&>(replacement)
+                .prepare(stepper, {std::move(changes), t, std::move(states), std::move(options),
+                                   skipped, std::move(parameters)});
+            return replacement;
           },
-          py::return_value_policy::take_ownership, py::arg("changes"), py::arg("t") = py::none(),
-          py::arg("states") = py::none(), py::arg("options") = py::none(),
-          py::arg("skipped") = py::none(), py::arg("parameters") = py::none())
+          py::arg("changes"), py::arg("t") = py::none(), py::arg("states") = py::none(),
+          py::arg("options") = py::none(), py::arg("skipped") = py::none(),
+          py::arg("parameters") = py::none())
       .def("snapshot", &Stepper::snapshot)
       .def(
-          "put_averages_in", [](Stepper& stepper) { return stepper.put_averages_in().release(); },
-          py::return_value_policy::take_ownership)
+          "averaged", [](Stepper& stepper) { return new Stepper::Averaged(stepper); },
+          py::return_value_policy::take_ownership, py::keep_alive<0, 1>())
       .def("require_own", &Stepper::require_own)
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))
       .def("given", &Stepper::given, py::arg("group"))

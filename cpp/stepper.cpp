@@ -192,17 +192,18 @@ Stepper::Group& Stepper::group_at(int group) {
   return groups_[static_cast<std::size_t>(group)];
 }
 
-Stepper::Replacement::Replacement(Stepper& stepper)
-    : keep_alive_(py::cast(&stepper)), stepper_(stepper), version_(stepper.version_) {}
-
-void Stepper::Replacement::prepare(const Replaced& replaced) {
-  t_ = replaced.t.value_or(stepper_.t());
+void Stepper::Replacement::prepare(Stepper& stepper, const Replaced& replaced) {
+  const Turn turn(stepper.turns_);
+  keep_alive_ = py::cast(&stepper);
+  stepper_ = &stepper;
+  version_ = stepper.version_;
+  t_ = replaced.t.value_or(stepper.t());
   require_count("t", t_);
-  skipped_ = replaced.skipped.value_or(stepper_.skipped());
+  skipped_ = replaced.skipped.value_or(stepper.skipped());
   require_count("skipped", skipped_);
   for (const auto& [index, rule, told, before, given, new_start, products] : replaced.changes) {
-    Group& old = stepper_.group_at(index);
-    if (!old.given.is(before)) stepper_.turns_.refuse();  // another's change would be lost
+    Group& old = stepper.group_at(index);
+    if (!old.given.is(before)) stepper.turns_.refuse();  // another's change would be lost
     const std::string own = active_table().rules[old.rule].name;
     const std::int64_t start = new_start.value_or(old.start);
     groups_.emplace_back(index, make_group(rule, start, t_, told, given));
@@ -219,21 +220,21 @@ void Stepper::Replacement::prepare(const Replaced& replaced) {
       throw py::value_error(message);
     }
   }
-  for (int i = 0; i < static_cast<int>(stepper_.groups_.size()); ++i) {
+  for (int i = 0; i < static_cast<int>(stepper.groups_.size()); ++i) {
     const bool changed = std::any_of(groups_.begin(), groups_.end(),
                                      [i](const auto& group) { return group.first == i; });
-    if (!changed && stepper_.group_at(i).start > t_) {
+    if (!changed && stepper.group_at(i).start > t_) {
       throw py::value_error("t must not be below the start of a group that stays as it is");
     }
   }
-  options_ = replaced.options ? Options(*replaced.options, t_) : stepper_.options_;
+  options_ = replaced.options ? Options(*replaced.options, t_) : stepper.options_;
   // Last, as the above may call the user's code.
-  if (replaced.states) stepper_.lay_out(*replaced.states, filling_);
+  if (replaced.states) stepper.lay_out(*replaced.states, filling_);
   if (replaced.parameters) {
     const std::vector<py::array>& saved = *replaced.parameters;
-    stepper_.require_one_each("arrays", saved.size());
+    stepper.require_one_each("arrays", saved.size());
     for (std::size_t i = 0; i < saved.size(); ++i) {
-      const Parameter& parameter = stepper_.parameters_[i];
+      const Parameter& parameter = stepper.parameters_[i];
       filling_.add(parameter.w, saved[i], {Label::parameter, &parameter.name});
     }
   }
@@ -242,25 +243,18 @@ void Stepper::Replacement::prepare(const Replaced& replaced) {
 void Stepper::Replacement::commit() noexcept {
   filling_.fill();
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
-  const std::lock_guard<std::mutex> lock(stepper_.groups_mutex_);
-  for (auto& [index, group] : groups_) std::swap(stepper_.group_at(index), group);
-  std::swap(stepper_.options_, options_);
-  stepper_.t_ = t_;
-  stepper_.skipped_ = skipped_;
-  ++stepper_.version_;
-}
-
-std::unique_ptr<Stepper::Replacement> Stepper::prepare_change(const Replaced& replaced) {
-  const Turn turn(turns_);
-  auto replacement = std::make_unique<Replacement>(*this);
-  replacement->prepare(replaced);
-  return replacement;
+  const std::lock_guard<std::mutex> lock(stepper_->groups_mutex_);
+  for (auto& [index, group] : groups_) std::swap(stepper_->group_at(index), group);
+  std::swap(stepper_->options_, options_);
+  stepper_->t_ = t_;
+  stepper_->skipped_ = skipped_;
+  ++stepper_->version_;
 }
 
 void Stepper::commit(const std::vector<Replacement*>& replacements) {
   std::deque<Turn> turns;
   for (const Replacement* replacement : replacements) {
-    Stepper& stepper = replacement->stepper_;
+    Stepper& stepper = *replacement->stepper_;
     turns.emplace_back(stepper.turns_);
     if (replacement->version_ != stepper.version_) stepper.turns_.refuse();
   }
@@ -914,13 +908,14 @@ void Stepper::refuse_not_finite(std::size_t i, double scale, std::optional<doubl
   }
 }
 
-Stepper::Averaged::Averaged(Stepper& stepper) : keep_alive_(py::cast(&stepper)) {
-  turn_.emplace(stepper.turns_, reason);
-  averages_turn_.emplace(stepper.averages_->turns_, reason);
+Stepper::Averaged::Held::Held(Stepper& stepper)
+    : keep_alive(py::cast(&stepper)),
+      turn(stepper.turns_, reason),
+      averages_turn(stepper.averages_->turns_, reason) {
   const Stepper& averages = *stepper.averages_;
   for (const Parameter& parameter : stepper.parameters_) {
-    kept_.push_back(parameter.w);
-    pins_.add(parameter.w);
+    kept.push_back(parameter.w);
+    pins.add(parameter.w);
   }
   stepper.judge();
   std::vector<const std::string*> names;
@@ -931,31 +926,33 @@ Stepper::Averaged::Averaged(Stepper& stepper) : keep_alive_(py::cast(&stepper)) 
     if (steps == 0) continue;  // nothing has been averaged: the parameters stay
     const Label label{Label::parameter, &average.name};
     const View w = view_of(stepper.parameters_[i].w, label);
-    exchange_.add(w.geometry, view_of(average.w, label).geometry, w.dtype, w.size,
-                  correction(group, steps));
+    exchange.add(w.geometry, view_of(average.w, label).geometry, w.dtype, w.size,
+                 correction(group, steps));
     names.push_back(&average.name);
   }
-  const int overflowing = exchange_.overflowing();
+  const int overflowing = exchange.overflowing();
   if (overflowing >= 0) {
     const std::string message = "the average of '" + *names[static_cast<std::size_t>(overflowing)] +
                                 "' is so large that correcting its bias overflows";
     PyErr_SetString(PyExc_OverflowError, message.c_str());
     throw py::error_already_set();
   }
+}
+
+void Stepper::Averaged::put_in() {
+  auto held = std::make_unique<Held>(stepper_);
   const WholeForForks whole;
-  exchange_.put_in();
+  held->exchange.put_in();
+  held_ = std::move(held);
 }
 
 void Stepper::Averaged::put_back() noexcept {
-  if (!turn_) return;
-  const WholeForForks whole;
-  exchange_.take_out();
-  averages_turn_.reset();
-  turn_.reset();
-}
-
-std::unique_ptr<Stepper::Averaged> Stepper::put_averages_in() {
-  return std::make_unique<Averaged>(*this);
+  if (!held_) return;
+  {
+    const WholeForForks whole;
+    held_->exchange.take_out();
+  }
+  held_.reset();
 }
 
 }  // namespace gradstep

@@ -104,7 +104,6 @@ class Stepper {
     std::optional<std::vector<py::array>> parameters;
   };
   class Replacement;
-  std::unique_ptr<Replacement> prepare_change(const Replaced& replaced);
   // Several at once, each of another stepper: all, or nothing where one of these has changed since.
   static void commit(const std::vector<Replacement*>& replacements);
 
@@ -113,9 +112,9 @@ class Stepper {
   // their t, groups and copies; all as of one moment.
   py::tuple snapshot();
 
-  // The averages in the parameters' place while it lives; nothing else can be done meanwhile.
+  // Puts the averages in the parameters' place, at most while it lives; nothing else can be done
+  // meanwhile.
   class Averaged;
-  std::unique_ptr<Averaged> put_averages_in();
   // RuntimeError while the parameters are in the place of these averages.
   void require_own() const;
 
@@ -240,8 +239,7 @@ class Stepper {
 
 class Stepper::Replacement {
  public:
-  explicit Replacement(Stepper& stepper);
-  void prepare(const Replaced& replaced);
+  void prepare(Stepper& stepper, const Replaced& replaced);  // once
   // To be called in turn, once. Allocates nothing, calls nothing of Python's, cannot fail.
   void commit() noexcept;
 
@@ -249,8 +247,8 @@ class Stepper::Replacement {
   friend class Stepper;
 
   py::object keep_alive_;
-  Stepper& stepper_;
-  std::uint64_t version_;
+  Stepper* stepper_ = nullptr;
+  std::uint64_t version_ = 0;  // of the stepper, when this was prepared
   std::vector<std::pair<int, Group>> groups_;
   std::int64_t t_ = 0;
   std::int64_t skipped_ = 0;
@@ -260,21 +258,32 @@ class Stepper::Replacement {
 
 class Stepper::Averaged {
  public:
-  explicit Averaged(Stepper& stepper);
+  explicit Averaged(Stepper& stepper) : stepper_(stepper) {}
   ~Averaged() { put_back(); }
   Averaged(const Averaged&) = delete;
   Averaged& operator=(const Averaged&) = delete;
 
+  // In turns, as often as one likes.
+  void put_in();
   void put_back() noexcept;
 
  private:
+  // What there is until they are back.
+  struct Held;
+  Stepper& stepper_;  // whoever owns this keeps it alive
+  std::unique_ptr<Held> held_;
+};
+
+struct Stepper::Averaged::Held {
+  explicit Held(Stepper& stepper);
+
   static constexpr const char* reason =
       "the averages are in the parameters' place; leave the block of averaged() first";
-  py::object keep_alive_;
-  std::optional<Turn> turn_, averages_turn_;  // until they are back
-  std::vector<py::array> kept_;
-  Pins pins_;
-  Exchange exchange_;
+  py::object keep_alive;
+  std::vector<py::array> kept;
+  Turn turn, averages_turn;
+  Pins pins;
+  Exchange exchange;
 };
 
 struct Stepper::Addition {

@@ -446,7 +446,8 @@ class Optimizer:
 
     def _set_option(self, name: str, value: Any) -> None:
         options = {**self._options, name: own(value)}
-        _core.commit([self._stepper.prepare_change([], options=options)])
+        # Without a keyword, on whose way pybind11 does not look whether there is memory.
+        _core.commit([self._stepper.prepare_change([], None, None, options)])
 
     @property
     def grad_norm(self) -> float | None:
@@ -591,19 +592,16 @@ class _Averaged:
     """The block in which averages are in the place of the parameters."""
 
     def __init__(self, stepper: _core.Stepper, params: Any) -> None:
-        self._stepper = stepper
-        self._params = params
         # Where this goes, the parameters come back: also after an interruption on the way in.
-        self._exchanged: _core.Averaged | None = None
+        self._exchanged = stepper.averaged()
+        self._params = params
 
     def __enter__(self) -> Any:
-        self._exchanged = self._stepper.put_averages_in()
+        self._exchanged.put_in()
         return self._params
 
     def __exit__(self, *_: object) -> None:
-        if self._exchanged is not None:
-            self._exchanged.put_back()
-            self._exchanged = None  # with what it noted and held
+        self._exchanged.put_back()
 
 
 def expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
