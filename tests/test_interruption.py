@@ -149,13 +149,15 @@ NO_MEMORY = MemoryError, RuntimeError, SystemError
 
 
 # An average's value and an epoch's iterator are made when they have been folded in and begun, and a
-# folder is flushed when the new file is in it, so that an error may come then. Where anything else is
-# refused, nothing has changed.
+# folder is flushed when the new file is in it, so that an error may come then. A step that is counted
+# as refused says so by an error, for which Python may have no memory on its way. Where anything else
+# is refused, nothing has changed.
 TOLD_WHEN_DONE = {
     "an average of numbers",
     "an average of a model",
     "beginning an epoch",
     "saving a checkpoint",
+    "a step that is refused by an error",
 }
 
 

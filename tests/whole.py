@@ -42,7 +42,8 @@ def plain(value: Any) -> object:
 def everything(opt: gs.Optimizer) -> object:
     """Return all that an optimizer is: what the core keeps, and what is seen of it from outside."""
     windows = {name: dict(arrays) for name, arrays in opt.state.items()}
-    return plain([opt.params, opt.t, opt.lr, repr(opt), windows, opt.state_dict()])
+    seen = repr(opt), repr(opt.grad_norm), opt.last_nonfinite, opt.average
+    return plain([opt.params, opt.t, opt.lr, seen, windows, opt.state_dict()])
 
 
 def ramp(*shape: int, dtype: Any = np.float32) -> Array:
@@ -161,6 +162,156 @@ def a_step_of_a_function_with_a_product() -> tuple[Do, Read]:
         )
 
     return step, lambda: plain([w, m, v, product])
+
+
+@_act
+def a_clipped_step() -> tuple[Do, Read]:
+    # Two passes, both of them shared out; one bound is told, the other follows a schedule.
+    params = {**_params(), "L": ramp(200, 100)}
+    clip_value = gs.schedules.Linear(0.5, 0.25, steps=100)
+    opt = gs.Adam(params, lr=0.25, max_norm=40.0, clip_value=clip_value, nonfinite="raise")
+    grads = {"W": np.asfortranarray(ramp(40, 30)), "b": ramp(90, dtype=np.float64)[::3]}
+    grads |= {"s": ramp(60, 4)[::2, ::2], "L": ramp(200, 100)}
+    return lambda: opt.step(grads, scale=0.75), lambda: everything(opt)
+
+
+@_act
+def a_skipped_step() -> tuple[Do, Read]:
+    # Its whole effect is that it was counted, and what is said of it.
+    opt = gs.NAdam(
+        {"W": ramp(40, 30), "b": ramp(5)},
+        betas=_betas(),
+        max_norm=np.inf,
+        nonfinite="skip",
+        average=gs.EWA(0.5),
+    )
+    grads = {"W": ramp(40, 30), "b": ramp(5)}
+    opt.step(grads)
+    bad = {"W": ramp(40, 30), "b": np.append(ramp(4), np.float32(np.nan))}
+    return lambda: opt.step(bad), lambda: [everything(opt), opt.skipped]
+
+
+@_act
+def a_step_that_is_refused_by_an_error() -> tuple[Do, Read]:
+    opt = gs.SGD([ramp(5), ramp(40, 500)], max_norm=1.0, nonfinite="raise")
+    opt.step([ramp(5), ramp(40, 500)])
+    bad = [ramp(5), np.full((40, 500), np.inf, np.float32)]
+
+    def step() -> None:
+        try:
+            opt.step(bad)
+        except FloatingPointError:
+            pass
+        else:
+            raise AssertionError("not refused")
+
+    return step, lambda: [everything(opt), opt.skipped]
+
+
+@_act
+def an_averaged_step() -> tuple[Do, Read]:
+    params = [{"params": {"W": ramp(200, 100)}}, {"params": [ramp(2, 60)[:, ::2].T], "lr": 0.5}]
+    average = gs.EWA(0.75, bias_correction=True)
+    opt = gs.Momentum(params, lr=0.25, average=average)
+    grads = [{"W": ramp(200, 100)}, [ramp(30, 2)]]
+    return lambda: opt.step(grads), lambda: plain([everything(opt), average.t, average.value])
+
+
+@_act
+def a_clipped_step_of_a_function() -> tuple[Do, Read]:
+    w, m, g = [ramp(50), ramp(7)], [ramp(50) * 0, ramp(7) * 0], [ramp(50), ramp(7)]
+
+    def step() -> None:
+        gs.functional.momentum(
+            w, g, m, lr=0.25, scale=2.0, max_norm=1.0, clip_value=0.125, nonfinite="skip"
+        )
+
+    return step, lambda: plain([w, m])
+
+
+def _averaging(steps: int) -> gs.Optimizer:
+    average = gs.EWA(0.75, bias_correction=True)
+    opt = gs.Adam(_params(), lr=0.25, average=average, max_norm=3.0 + steps)
+    for _ in range(steps):
+        opt.step({name: w / 2 for name, w in opt.params.items()})
+    return opt
+
+
+@_act
+def averages_in_and_out() -> tuple[Do, Read]:
+    # The parameters tell which of both was done last: nothing can be saved where they are in.
+    opt = _averaging(3)
+    outside, block = plain(opt.params), opt.averaged()
+
+    def change() -> None:
+        if plain(opt.params) == outside:
+            block.__enter__()
+        else:
+            block.__exit__(None, None, None)
+
+    return change, lambda: plain([opt.params, opt.t, repr(opt)])
+
+
+@_act
+def a_block_with_averages() -> tuple[Do, Read]:
+    opt = _averaging(2)
+
+    def look() -> None:
+        with opt.averaged() as params:
+            params["W"].sum()
+
+    return look, lambda: everything(opt)
+
+
+@_act
+def adding_a_group_that_is_averaged() -> tuple[Do, Read]:
+    opt = _averaging(1)
+
+    def add() -> None:
+        n = len(opt.groups)
+        opt.add_group({"params": {f"w{n}": ramp(4), f"v{n}": [ramp(3)]}})
+
+    return add, lambda: [everything(opt), _expected(opt)]
+
+
+@_act
+def assigning_an_option() -> tuple[Do, Read]:
+    opt = _averaging(1)
+    falling = gs.schedules.Linear(0.5, 0.25, steps=100)
+
+    def assign() -> None:
+        opt.max_norm = falling if opt.max_norm == 4.0 else 4.0
+
+    return assign, lambda: everything(opt)
+
+
+@_act
+def loading_averages_and_options() -> tuple[Do, Read]:
+    opt, other = _averaging(2), _averaging(4)
+    other.step({"W": ramp(40, 30), "b": ramp(30, dtype=np.float64), "s": ramp(30, 2)})
+    other.clip_value, other.nonfinite = gs.schedules.Linear(0.5, 0.25, steps=100), "skip"
+    other.step(
+        {
+            "W": np.full((40, 30), np.inf, np.float32),
+            "b": ramp(30, dtype=np.float64),
+            "s": ramp(30, 2),
+        }
+    )
+    saved = opt.state_dict(), other.state_dict()
+    return lambda: opt.load_state_dict(saved[opt.t == 2]), lambda: everything(opt)
+
+
+@_act
+def making_an_optimizer_that_averages() -> tuple[Do, Read]:
+    params, used = _params(), gs.EWA(0.5, bias_correction=True)
+    used.update(params)
+
+    def make() -> None:
+        average = gs.EWA()
+        average.load_state_dict(used.state_dict())
+        gs.Adam(params, max_norm=gs.schedules.Constant(1.0), average=average)
+
+    return make, lambda: plain([params, used.state_dict()])
 
 
 @_act

@@ -137,7 +137,7 @@ class Accumulator:
     def _replacement(self, count: int, done: int, sums: list[Any]) -> _core.Replacement:
         given = self._adder.given(0)
         change: _core.Change = (0, "sgd", _ADDING, given, done, 0, {})
-        return self._adder.prepare_change([change], count, parameters=sums)
+        return self._adder.prepare_change([change], count, None, None, None, sums)
 
     def __repr__(self) -> str:
         return f"Accumulator({self._optimizer!r}, every={self._every})"
