@@ -122,6 +122,78 @@ print("done")
     assert output(code) == "done"
 
 
+# Averages in the place of the parameters, of a step before.
+AVERAGED = """
+opt = gs.SGD(w, lr=0.5, average=gs.EWA(0.75, bias_correction=True), max_norm=float("inf"))
+opt.step(g)
+opt.step(g)
+average, outside = opt.average, w.copy()
+def whole():
+    assert np.array_equal(w, outside) and np.array_equal(opt.average, average)
+    opt.step(g)
+    assert opt.t == 3 and opt.grad_norm == np.sqrt(w.size)
+"""
+
+
+def test_a_fork_within_averaged_leaves_the_block_to_be_left_in_both() -> None:
+    code = (
+        QUIET
+        + STEP
+        + CHILD
+        + AVERAGED
+        + """
+def child():
+    assert np.array_equal(w, average)
+    block.__exit__(None, None, None)
+    whole()
+block = opt.averaged()
+block.__enter__()
+child_of(child)
+assert np.array_equal(w, average)
+block.__exit__(None, None, None)
+whole()
+print("done")
+"""
+    )
+    assert output(code) == "done"
+
+
+def test_a_child_of_another_threads_averaged_is_told_so() -> None:
+    # Nobody is there to bring the parameters back: a step would take the averages for them.
+    code = (
+        QUIET
+        + STEP
+        + CHILD
+        + AVERAGED
+        + """
+import threading
+inside, leave = threading.Event(), threading.Event()
+def evaluate():
+    with opt.averaged():
+        inside.set()
+        leave.wait()
+thread = threading.Thread(target=evaluate)
+thread.start()
+inside.wait()
+def child():
+    for act in (lambda: opt.step(g), opt.state_dict, lambda: opt.averaged().__enter__()):
+        try:
+            act()
+        except RuntimeError as error:
+            assert "the averages are in the parameters' place" in str(error)
+        else:
+            raise AssertionError("not refused")
+    assert np.array_equal(w, average)
+child_of(child)
+leave.set()
+thread.join()
+whole()
+print("done")
+"""
+    )
+    assert output(code) == "done"
+
+
 @endurance
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_step(method: str, tmp_path: object) -> None:

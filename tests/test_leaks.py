@@ -5,6 +5,7 @@ Each row is one turn of a loop; it runs until all is warm, and then as often aga
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
 import os
@@ -195,6 +196,57 @@ def refused(k: Kept) -> Turn:
     return lambda i: refuse(*rows[i % len(rows)])
 
 
+def clipped_and_averaged(k: Kept) -> Turn:
+    """Two passes; what is refused in the second; averages in and out; and all of it saved."""
+    average = gs.EWA(0.5, bias_correction=True)
+    opt = gs.Adam([k.w, k.X[:, 1]], max_norm=1.0, nonfinite="skip", average=average)
+    grads = [k.strided, np.ones((10, 2))[:, 0]]
+    bad = [k.strided, np.full((10, 2), np.nan)[:, 0]]
+
+    def turn(i: int) -> None:
+        opt.nonfinite = "skip" if i % 2 else "raise"
+        opt.max_norm, opt.clip_value = lambda n: 1.0 + opt.t, gs.schedules.Constant(0.5)
+        opt.step(grads, scale=0.5)
+        if i % 2:
+            opt.step(bad)
+        else:
+            refuse(lambda: opt.step(bad), FloatingPointError)
+        refuse(lambda: opt.step(grads, scale=1e-40), ValueError)
+        refuse(lambda: setattr(opt, "max_norm", k.key), TypeError)
+        refuse(lambda: setattr(opt, "nonfinite", k.key), ValueError)
+        refuse(lambda: average.update(k.g), RuntimeError)
+        with opt.averaged() as params:
+            assert params[0] is k.w
+            refuse(lambda: opt.step(grads), RuntimeError)
+            refuse(lambda: opt.averaged().__enter__(), RuntimeError)
+        opt.averaged().__enter__()  # and never left
+        opt.max_norm = 1.0
+        assert opt.skipped == opt.t or opt.average
+        state = opt.state_dict()
+        opt.load_state_dict(state)
+        refuse(lambda: opt.load_state_dict({**state, "average": {}}), ValueError)
+        refuse(lambda: opt.load_state_dict({**state, "options": {}}), ValueError)
+
+    return turn
+
+
+def averages_that_come_and_go(k: Kept) -> Turn:
+    def turn(i: int) -> None:
+        average = gs.EWA(0.5)
+        average.update(k.params)
+        opt = gs.SGD(k.params, average=average)
+        opt.max_norm = lambda n: opt.t + 1.0  # refers to the optimizer
+        opt.step(k.grads)
+        opt.add_group({"params": {"M": k.m}})
+        opt.step([k.grads, {"M": k.strided}])
+        refuse(lambda: gs.SGD(k.params, average=average), RuntimeError)
+        refuse(lambda: opt.add_group({"params": {"M": k.v}}), ValueError)
+        refuse(lambda: gs.SGD(k.w, average=copy.copy(average)), TypeError)
+        gs.functional.sgd(k.w, k.g, lr=1e-3, scale=0.5, max_norm=1.0, nonfinite="skip")
+
+    return turn
+
+
 def functions(k: Kept) -> Turn:
     def turn(i: int) -> None:
         call = FUNCTIONS[i % len(FUNCTIONS)]
@@ -280,7 +332,7 @@ def native_threads() -> int:
     [
         steps, strided, many_structures, own_schedule, scheduled, refused, functions, averages,
         epochs, made_and_dropped, saved_and_loaded, in_teams, every_optimizer, groups_that_come,
-        groups_by_name,
+        groups_by_name, clipped_and_averaged, averages_that_come_and_go,
     ],
 )  # fmt: skip
 def test_nothing_is_kept(row: Callable[[Kept], Turn]) -> None:

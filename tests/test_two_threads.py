@@ -209,6 +209,62 @@ def test_every_step_is_taken_and_counted_once(size: int) -> None:
     assert (w == -opt.t).all()
 
 
+IN_PLACE = "the averages are in the parameters' place"
+
+
+@endurance
+@pytest.mark.parametrize("size", SIZES)
+def test_steps_are_clipped_skipped_and_averaged_once(size: int) -> None:
+    # Clipped, every gradient is of one; each thread takes good steps and bad ones. In the averages'
+    # block nobody steps, and whoever comes is told so.
+    w, g, bad = np.zeros(size), np.full(size, 2.0), np.full(size, np.inf)
+    opt = gs.SGD(w, lr=1.0, average=gs.EWA(0.5, bias_correction=True), nonfinite="skip")
+    opt.max_norm, opt.clip_value = float("inf"), 1.0
+    steps = effort(200, 5000)
+    norms = {None, 2.0 * size**0.5, float("inf")}
+
+    def turn(act: Callable[..., object], *arguments: Any) -> bool:
+        try:
+            return had_turn(act, *arguments)
+        except RuntimeError as error:
+            if IN_PLACE not in str(error):
+                raise
+            return False
+
+    def work() -> None:
+        for gradient in [g, bad] * steps:
+            while not turn(opt.step, gradient):
+                time.sleep(0)
+
+    def look() -> None:
+        with opt.averaged():
+            t, inside = opt.t, w.copy()
+            assert (inside == inside[0]).all()
+            assert opt.t == t
+            assert (w == inside).all()
+
+    def ask() -> None:
+        norm = opt.grad_norm  # looked at once
+        assert any(norm == pytest.approx(known) for known in norms)
+        assert 0 <= opt.skipped <= 3 * steps
+        assert opt.last_nonfinite in (None, "gradient of '0' is inf, at [0]")
+        assert (opt.max_norm, opt.nonfinite) == (float("inf"), "skip")
+
+    with shared_out(2, together=False):
+        at_once(
+            work, work, work,
+            meanwhile=[
+                ask,
+                lambda: turn(look),
+                lambda: turn(setattr, opt, "clip_value", 1.0),
+                lambda: turn(opt.state_dict),
+            ],
+        )  # fmt: skip
+    assert (opt.t, opt.skipped) == (3 * steps, 3 * steps)
+    assert (w == -opt.t).all()
+    assert opt.average == pytest.approx(w + 1, abs=1e-6)
+
+
 @endurance
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_saved_and_loaded_is_of_one_moment(size: int) -> None:
