@@ -34,8 +34,10 @@ class Turn {
     const int here = process_generation();
     int busy = 0;
     bool taken = turns.busy.compare_exchange_strong(busy, here, std::memory_order_acquire);
-    // This process was forked while a thread had its turn that is not here to give it back.
-    if (!taken && busy != here && turns.holder.load() != std::this_thread::get_id()) {
+    // This process was forked while a thread had its turn that is not here to give it back. What
+    // that one has left in another state, for a reason that is told, stays refused.
+    const bool left = busy != here && turns.holder.load() != std::this_thread::get_id();
+    if (!taken && left && !turns.reason.load()) {
       taken = turns.busy.compare_exchange_strong(busy, here, std::memory_order_acquire);
     }
     if (!taken) turns.refuse();
