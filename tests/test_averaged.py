@@ -530,6 +530,17 @@ def test_averages_that_do_not_fit(
         average.load_state_dict(state)  # it is nobody's
 
 
+def test_an_average_of_several_does_not_fit_one() -> None:
+    for tree in ({"w": np.ones(3)}, [np.ones(3)], [{"w": np.ones(3)}, [np.ones(2)]]):
+        kind = type(tree).__name__
+        with pytest.raises(
+            TypeError, match=rf"^the average of '0' must be an array, .* got {kind};"
+        ):
+            gs.SGD(np.ones(3), average=used(tree))
+    with pytest.raises(ValueError, match=r"^the average of '0' is float64\(\), and the parameter"):
+        gs.SGD(np.ones(3), average=used(1.0))
+
+
 def test_an_average_is_one_optimizers() -> None:
     average = gs.EWA(0.5)
     w = np.ones(3)

@@ -285,6 +285,11 @@ def grown(
 
 def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequence[Any]) -> None:
     for name, array, value in zip(names, averages, saved, strict=True):
+        if not isinstance(value, np.ndarray):
+            raise TypeError(
+                f"the average of {name!r} must be an array, like the parameter, got "
+                f"{type(value).__name__}; pass a new gs.EWA"
+            )
         if (value.shape, value.dtype) != (array.shape, array.dtype):
             raise ValueError(
                 f"the average of {name!r} is {value.dtype}{value.shape}, and the parameter is "
