@@ -577,6 +577,23 @@ def test_a_copy_of_a_kept_average_is_its_own(copied: Callable[[gs.EWA], gs.EWA])
     np.testing.assert_equal(other.average, opt.average)
 
 
+def test_an_average_of_groups_that_came_later_is_saved_by_its_optimizer() -> None:
+    def of_two(corrected: bool) -> gs.EWA:
+        opt, _ = trained(corrected)
+        opt.add_group({"params": {"b": np.ones(2)}})
+        opt.step([{"w": np.ones(3)}, {"b": np.ones(2)}])
+        return kept_by(opt)
+
+    uncorrected = of_two(False)  # of which nothing is lost
+    np.testing.assert_equal(copy.copy(uncorrected).value, uncorrected.value)
+    average = of_two(True)
+    assert len(average.value) == 2
+    acts: tuple[Callable[[gs.EWA], Any], ...] = (gs.EWA.state_dict, pickle.dumps, copy.copy)
+    for act in acts:
+        with pytest.raises(RuntimeError, match=r"came at different times.*state_dict\(\) of the"):
+            act(average)
+
+
 # --- saving and loading ---------------------------------------------------------------------------
 
 

@@ -164,10 +164,22 @@ class EWA:
         return f"EWA(beta={self.beta!r}, bias_correction={self.bias_correction!r})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot as plain values: copies of the uncorrected averages, β and `t`."""
+        """Return a snapshot as plain values: copies of the uncorrected averages, β and `t`.
+
+        Raises
+        ------
+        RuntimeError
+            If an optimizer keeps this average, and groups that came later have a correction of
+            their own; the optimizer's ``state_dict()`` has it.
+        """
         stepper = self._stepper
         stepper.require_own()
         kept: Kept | None = stepper.layout
+        if len(set(stepper.corrections())) > 1:  # of which `t` here says nothing
+            raise RuntimeError(
+                "this average is of groups that came at different times, each with a correction of "
+                "its own; save the state_dict() of the optimizer that keeps it"
+            )
         average: Any = None
         if kept is not None:
             copies = [array.copy(order="K") for array in kept.averages]
