@@ -255,6 +255,9 @@ OPTIMIZERS = OWN + OTHERS
 FUNCTIONS: list[Callable[..., None]] = [
     getattr(gs.functional, name) for name in gs.functional.__all__
 ]
+# What all optimizers take besides hyperparameters, and what functions take.
+STEP_OPTIONS = ["max_norm", "clip_value", "nonfinite", "average"]
+FUNCTION_OPTIONS = ["scale", "max_norm", "clip_value", "nonfinite"]
 # What the core is told, by its own names.
 CORE_NUMBERS = [
     "lr", "beta", "beta1", "beta2", "dampening", "momentum", "eps", "eps_root", "weight_decay",

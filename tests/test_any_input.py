@@ -23,6 +23,7 @@ from anything import (
     CORE_FLAGS,
     CORE_NUMBERS,
     DEEP,
+    FUNCTION_OPTIONS,
     FUNCTIONS,
     HOSTILE,
     OPTIMIZERS,
@@ -30,6 +31,7 @@ from anything import (
     OWN,
     PLAIN,
     RULES,
+    STEP_OPTIONS,
     Kind,
     OwnError,
     SpeakingMapping,
@@ -158,6 +160,58 @@ def test_hyperparameters_by_the_names_of_others(
     optimizer: Kind, data: st.DataObject, value: Given, grouped: bool
 ) -> None:
     try_a_hyperparameter(optimizer, data, value, grouped)
+
+
+@many(100, 100_000)
+@given(optimizer=st.sampled_from(OPTIMIZERS), name=st.sampled_from(STEP_OPTIONS), value=ANYTHING)
+def test_options_of_a_step(optimizer: Kind, name: str, value: Given) -> None:
+    w, good = f32(3), {"max_norm": 2.0, "nonfinite": "skip"}
+    known_as = name
+    if optimizer.__module__.endswith("keras"):
+        del good["max_norm"]
+        known_as = {"max_norm": "global_clipnorm", "clip_value": "clipvalue"}.get(name, name)
+    refused(lambda: over(optimizer, w, **{known_as: value[0]}), value, name)
+    opt = over(optimizer, w, **good, average=gs.EWA(0.5))
+    opt.step(f32(3))
+    before, state = w.copy(), opt.state_dict()
+    if name == "average":
+        return
+    # What is assigned is taken or refused; what is taken may be refused by a step, as schedules are.
+    if refused(lambda: setattr(opt, name, value[0]), value, name):
+        np.testing.assert_equal(opt.state_dict(), state)
+    else:
+        refused(lambda: repr(opt), (value[0], False), "")
+    taken = kept(opt)
+    if refused(lambda: opt.step(f32(3)), value, name):
+        assert (w == before).all()
+        assert kept(opt) == taken
+
+
+@many(100, 50_000)
+@given(value=ANYTHING, scaled=ANYTHING, double=st.booleans(), nonfinite=st.booleans())
+def test_scales_and_gradients(value: Given, scaled: Given, double: bool, nonfinite: bool) -> None:
+    w = np.ones(3) if double else f32(3)
+    opt = gs.Momentum(w, nonfinite="raise" if nonfinite else "propagate", max_norm=1.0)
+    before, taken = w.copy(), kept(opt)
+    for grads, scale in ((w.copy(), value), (scaled[0], (1.0, True))):
+        behaves = value[1] and scaled[1]
+        if refused(
+            functools.partial(opt.step, grads, scale[0]), (None, behaves), f"scale|{STRUCTURE}"
+        ):
+            assert (w == before).all()
+            assert kept(opt) == taken
+        before, taken = w.copy(), kept(opt)
+
+
+@many(100, 50_000)
+@given(function=st.sampled_from(FUNCTIONS), name=st.sampled_from(FUNCTION_OPTIONS), value=ANYTHING)
+def test_options_of_functions(function: Callable[..., None], name: str, value: Given) -> None:
+    own = {n: np.ones(1) if n == "mu_product" else f32(3) for n in arrays_of(function)}
+    good = {} if function is gs.functional.ewa else {"lr": 0.1}
+    if "t" in inspect.signature(function).parameters:
+        good["t"] = 1
+    if refused(lambda: function(**own, **good, **{name: value[0]}), value, name):
+        assert all((array == 1).all() for array in own.values())
 
 
 def public_optimizers(kind: Kind = gs.Optimizer) -> set[Kind]:
@@ -525,19 +579,21 @@ def mutated(data: st.DataObject, tree: Any, value: Any) -> Any:
 
 @many(100, 100_000)
 @given(
-    data=st.data(), optimizer=st.sampled_from(OPTIMIZERS), value=ANYTHING, scheduled=st.booleans()
-)
+    data=st.data(), optimizer=st.sampled_from(OPTIMIZERS), value=ANYTHING, scheduled=st.booleans(),
+    averaged=st.booleans(),
+)  # fmt: skip
 def test_states_of_optimizers(
-    data: st.DataObject, optimizer: Kind, value: Given, scheduled: bool
+    data: st.DataObject, optimizer: Kind, value: Given, scheduled: bool, averaged: bool
 ) -> None:
     # Under schedules there are products over the steps taken besides.
     options = following(optimizer, gs.schedules.Linear(0.25, 0.5, steps=3)) if scheduled else {}
     w = f32(2)
-    opt = over(optimizer, {"w": w}, **options)
+    average = gs.EWA(0.5, bias_correction=True) if averaged else None
+    opt = over(optimizer, {"w": w}, **options, average=average, nonfinite="skip")
     opt.step({"w": f32(2)})
     saved = opt.state_dict()
     damaged = mutated(data, saved, value[0])
-    named = "state|group|t must|start|must be|schedule|product|"
+    named = "state|group|t must|start|must be|schedule|product|average|"
     named += "|".join(opt.groups[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
