@@ -7,6 +7,7 @@ may crash. The extension is built with Clang's sanitizers, whose coverage guides
 
 from __future__ import annotations
 
+import copy
 import itertools
 import sys
 import warnings
@@ -27,12 +28,14 @@ with atheris.instrument_imports(include=["gradstep"]):
     from anything import (
         CORE_FLAGS,
         CORE_NUMBERS,
+        FUNCTION_OPTIONS,
         FUNCTIONS,
         HOSTILE,
         OPTIMIZERS,
         OURS,
         PLAIN,
         RULES,
+        STEP_OPTIONS,
         OwnError,
         arguments_of,
         arrays_of,
@@ -44,7 +47,7 @@ with atheris.instrument_imports(include=["gradstep"]):
 Array = NDArray[Any]
 VALUES = PLAIN + HOSTILE
 # The core itself refuses a position with an IndexError.
-REFUSALS = (*OURS, OwnError, IndexError, UserWarning)
+REFUSALS = (*OURS, OwnError, IndexError, UserWarning, FloatingPointError)
 
 NAMES = sorted({"params", *(name for kind in OPTIMIZERS for name in arguments_of(kind))})
 # What products are kept of, and one that is none of it.
@@ -116,9 +119,13 @@ class Program:
 
     def like(self, array: Any) -> Any:
         """Return mostly a gradient that fits."""
-        if isinstance(array, np.ndarray) and self.byte() < 240:
-            return self.laid_out(np.ones(array.shape, array.dtype))
-        return self.value()
+        choice = self.byte()
+        if not isinstance(array, np.ndarray) or choice >= 240:
+            return self.value()
+        gradient = np.ones(array.shape, array.dtype)
+        if choice >= 200 and array.dtype.kind == "f" and array.size:  # large, or not finite
+            gradient.flat[choice % array.size] = self.pick([np.nan, np.inf, -np.inf, 1e4])
+        return self.laid_out(gradient)
 
     def tree(self, leaf: Callable[[], Any], depth: int = 0) -> Any:
         kind = self.byte() % 16
@@ -141,6 +148,20 @@ class Program:
             found[name] = self.pair() if name == "betas" else self.rate()
         return found
 
+    def step_options(self, names: list[str]) -> dict[str, Any]:
+        """Return some of the options that a step has, mostly such as may be."""
+        return {name: self.step_option(name) for name in self.several(names)}
+
+    def step_option(self, name: str) -> Any:
+        if name == "average" and self.byte() < 240:
+            average = gs.EWA(0.5, bias_correction=self.byte() % 2 == 0)
+            if self.byte() < 32:  # used before, perhaps on what does not fit
+                attempt(average.update, self.tree(self.array))
+            return average
+        if name == "nonfinite" and self.byte() < 240:
+            return self.pick(["skip", "raise", "propagate"])
+        return self.pick([1.0, 0.5, float("inf"), None]) if self.byte() < 64 else self.rate()
+
     def pair(self) -> Any:
         return (self.rate(), self.rate()) if self.byte() < 240 else self.value()
 
@@ -157,6 +178,13 @@ class Program:
         if self.byte() > 240:
             told.append((self.pick(NAMES), "odd", self.value()))
         return told if self.byte() < 250 else self.value()
+
+    def core_options(self) -> Any:
+        """Return what the core is told of a step."""
+        if self.byte() < 128:
+            return None
+        names = STEP_OPTIONS[:3]
+        return {name: self.step_option(name) for name in names}
 
     def rule(self) -> Any:
         return self.pick(RULES) if self.byte() < 240 else self.value()
@@ -246,6 +274,7 @@ def made(p: Program) -> tuple[Any, Any, bool]:
     params: Any = p.tree(p.array if p.byte() < 200 else p.value)
     kind = p.pick(OPTIMIZERS)
     options = p.options(arguments_of(kind))
+    beside = p.step_options(STEP_OPTIONS) if p.byte() < 160 else {}
     if p.byte() < 64:
         options = {**following(kind, p.pick(SCHEDULES)), **options}
     way, opt = p.byte() % 8, REFUSED
@@ -264,10 +293,11 @@ def made(p: Program) -> tuple[Any, Any, bool]:
             mask = mapped(tree, lambda leaf: p.byte() < 128) if p.byte() < 200 else p.value()
             masked = {name: mask for name in arguments_of(kind) if "mask" in name}
         if over_tree is not REFUSED:
-            opt = attempt(over, kind, over_tree, **{**({} if way == 1 else options), **masked})
+            options_here = {} if way == 1 else options
+            opt = attempt(over, kind, over_tree, **{**options_here, **masked, **beside})
         if opt is not REFUSED:
             return opt, tree, way == 1
-        options = {}
+        options, beside = {}, {}
     return over(kind, tree), tree, False
 
 
@@ -278,14 +308,21 @@ def optimize(p: Program) -> None:
     saved = opt.state_dict()
     while not p.over:
         before, t, stepped = [(w, w.tobytes()) for w in written], opt.t, False
-        kept = opt.state_dict()
-        action, refused = p.byte() % 10, False
+        kept, skipped = opt.state_dict(), opt.skipped
+        action, refused = p.byte() % 13, False
         if action < 4:
             grads = [mapped(tree, p.like) for tree in groups] if p.byte() < 200 else p.tree(p.array)
             single = not grouped and type(grads) is list and len(groups) == 1 and len(grads) == 1
-            stepped = attempt(opt.step, grads[0] if single else grads) is not REFUSED
-            require(opt.t == t + stepped, "t moves by one, or not at all")
+            scale = 1.0 if p.byte() < 128 else p.number()
+            stepped = attempt(opt.step, grads[0] if single else grads, scale) is not REFUSED
             refused = not stepped
+            # One that is left out for its gradients is counted, whether it is told by an error or not.
+            left_out = opt.skipped - skipped
+            require(left_out in (0, 1), "at most one is skipped")
+            stepped = stepped and not left_out
+            require(opt.t == t + stepped, "t moves by one, or not at all")
+            kept["skipped"] += left_out
+            refused = refused or left_out == 1
         elif action == 4:
             group = p.pick(opt.groups)
             refused = attempt(group.__setitem__, p.pick(list(group)), p.rate()) is REFUSED
@@ -302,12 +339,41 @@ def optimize(p: Program) -> None:
                 groups.append(tree)
                 written += arrays_in(tree)
                 saved = opt.state_dict()
+        elif action == 8:
+            name = p.pick(STEP_OPTIONS[:3])
+            refused = attempt(setattr, opt, name, p.step_option(name)) is REFUSED
+        elif action == 9:
+            in_place(p, opt)
+            refused = True  # it has changed as little
+        elif action == 10:
+            attempt(getattr, opt, "average")
+            attempt(getattr, opt, "grad_norm")
+            attempt(copy.copy, opt._average)
         else:
             saved = opt.state_dict()
         if not stepped:
             require(all(w.tobytes() == b for w, b in before), "what is refused changes nothing")
         if refused:
             require(same(opt.state_dict(), kept), "what is refused changes no state")
+
+
+def in_place(p: Program, opt: gs.Optimizer) -> None:
+    """Averages in the place of the parameters, and what is refused there."""
+    block = attempt(opt.averaged)
+    if block is REFUSED or attempt(block.__enter__) is REFUSED:
+        return
+    acts = [
+        lambda: opt.step([]),
+        opt.state_dict,
+        block.__enter__,
+        lambda: setattr(opt, "max_norm", 1.0),
+        lambda: opt.add_group({"params": np.ones(3)}),
+        lambda: opt.average,
+    ]
+    for _ in range(p.byte() % 4):
+        require(attempt(p.pick(acts)) is REFUSED, "nothing else is done inside")
+    if p.byte() < 200:  # or it is only let go of
+        block.__exit__(None, None, None)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -332,6 +398,8 @@ def functions(p: Program) -> None:
             given["mu_product"] = p.product(w)
         others = [name for name in arguments_of(call) if name not in (*names, "lr", "t")]
         options = {"lr": p.number(), **p.options(others)} if "lr" in arguments_of(call) else {}
+        if p.byte() < 100:
+            options |= p.step_options(FUNCTION_OPTIONS)
         if "t" in arguments_of(call) and p.byte() < 250:
             options["t"] = 1 + p.byte() % 8 if p.byte() < 200 else p.whole()
         # What the caller keeps is as it was where the call was refused.
@@ -425,7 +493,7 @@ def core(p: Program) -> None:
 
 def stepper(p: Program) -> None:
     """The core's stepper, called in any order."""
-    s = attempt(_core.new_stepper, p.whole())
+    s = attempt(_core.new_stepper, p.whole(), p.core_options())
     if s is REFUSED:
         s = _core.new_stepper()
     params: list[Any] = []
@@ -477,8 +545,9 @@ def stepper(p: Program) -> None:
             if p.byte() % 4 == 0 and type(grads) is list:
                 grads = dict(zip("abcdef", grads, strict=False))
             t = s.t
-            stepped = attempt(s.step, grads) is not REFUSED
-            require(s.t == t + stepped, "t moves by one, or not at all")
+            skipped, scale = s.skipped, 1.0 if p.byte() < 128 else p.number()
+            stepped = attempt(s.step, grads, scale) is not REFUSED
+            require(s.t == t + (stepped and s.skipped == skipped), "t moves by one, or not at all")
         elif action == 8:
             start, products = p.pick([None, 0, p.whole()]), p.pick([None, p.products()])
             given = attempt(s.given, group)
@@ -486,7 +555,18 @@ def stepper(p: Program) -> None:
             rule = rules[group] if 0 <= group < len(rules) and p.byte() < 200 else p.rule()
             change = (group, rule, p.told(), before, p.value(), start, products)
             states = p.pick([None, [[p.like(w)] * (p.byte() % 3) for w in params]])
-            attempt(s.change, [change] * (p.byte() % 3), p.pick([None, p.whole()]), states)
+            prepared = attempt(
+                s.prepare_change,
+                [change] * (p.byte() % 3),
+                p.pick([None, p.whole()]),
+                states,
+                p.core_options(),
+                p.pick([None, p.whole()]),
+                p.pick([None, [p.like(w) for w in params]]),
+            )
+            if prepared is not REFUSED and p.byte() < 200:
+                attempt(_core.commit, [prepared] * (1 + p.byte() % 2), [])
+            del prepared  # with its turn
         else:
             attempt(s.get, group, p.pick(CORE_NUMBERS))
             attempt(s.given, group)

@@ -288,6 +288,67 @@ class Table {
   bool write_;
 };
 
+// What is done to gradients before the update: sums of squares and limits, at every level, size and
+// alignment the bits of the baseline. A line of the table sums over what was found.
+template <class T>
+void compare_gradients(DType dtype, const Levels& levels, Table& table, Effort effort) {
+  struct Told {
+    const char* name;
+    double scale, unit, second, bound;
+  };
+  // In units of their own: numbers whose squares leave the range of double.
+  const Told all_told[] = {
+      {"plain", 1.0, 1.0, 1.0, 0.5},
+      {"scaled", -0.3, 1.0, 0.7, 1e-3},
+      {"large", 1.0, 0x1p-600, 1.0, Floor<double>::largest},
+      {"small", 0.7, 0x1p600, 0x1p-64, 0.0},
+  };
+  const GradientKernel& judge = baseline::table.gradients[dtype];
+  auto* gradients = static_cast<T*>(allocate((usual + 1) * sizeof(T)));
+  for (int i = 0; i < usual; ++i) gradients[i] = input<T>(1, i);
+  const Buffer buffer(usual * sizeof(T)), limited(usual * sizeof(T));
+  auto* expected = static_cast<T*>(allocate(usual * sizeof(T)));
+  auto* sums = static_cast<double*>(allocate(usual * sizeof(double)));
+  for (const Told& told : all_told) {
+    for (int size = 1; size <= usual; ++size) {
+      sums[size - 1] = judge.sum_of_squares(gradients, size, told.scale, told.unit);
+    }
+    judge.limit(gradients, expected, usual, told.scale, told.second, told.bound);
+    char text[256];
+    snprintf(text, sizeof text, "gradients %s %s %d sums=%08x limited=%08x\n", told.name,
+             dtype_names[dtype], usual, static_cast<unsigned>(crc32(sums, usual * sizeof(double))),
+             static_cast<unsigned>(crc32(expected, usual * sizeof(T))));
+    table.compare(text);
+    for (int level = 0; level < levels.count; ++level) {
+      const GradientKernel& kernel = levels.tables[level]->gradients[dtype];
+      const char* isa = levels.tables[level]->isa;
+      for (const int shift : {0, 1, 3, max_shift}) {
+        for (int size = 1; size <= usual; ++size) {
+          if (!is_tried(size, effort)) continue;
+          const size_t bytes = size * sizeof(T);
+          unsigned char* g = buffer.place(shift * sizeof(T), gradients, bytes);
+          const double sum = kernel.sum_of_squares(g, size, told.scale, told.unit);
+          CHECK(memcmp(&sum, &sums[size - 1], sizeof sum) == 0,
+                "sum of squares, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                dtype_names[dtype], isa, size, shift);
+          unsigned char* out = limited.place((shift * 3 % 8) * sizeof(T), gradients, bytes);
+          kernel.limit(g, out, size, told.scale, told.second, told.bound);
+          CHECK(memcmp(out, expected, bytes) == 0 && memcmp(g, gradients, bytes) == 0,
+                "limit, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                dtype_names[dtype], isa, size, shift);
+          kernel.limit(g, g, size, told.scale, told.second, told.bound);  // in place
+          CHECK(memcmp(g, expected, bytes) == 0 && untouched(g, bytes) && untouched(out, bytes),
+                "limit in place, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                dtype_names[dtype], isa, size, shift);
+        }
+      }
+    }
+  }
+  free(gradients);
+  free(expected);
+  free(sums);
+}
+
 template <class T>
 void compare_kernel(int rule, DType dtype, Decay decay, const Levels& levels, Table& table,
                     Effort effort) {
@@ -334,6 +395,8 @@ int main(int argc, char** argv) {
       compare_kernel<double>(rule, float64, decay, levels, table, effort);
     }
   }
+  compare_gradients<float>(float32, levels, table, effort);
+  compare_gradients<double>(float64, levels, table, effort);
   table.end();
   return native::verdict("bits");
 }
