@@ -1402,7 +1402,7 @@ MUTANTS = [
             "other bits where the caller rounds otherwise",
             NUMBERS,
         ),
-        Mutant("loading leaves t", "stepper_.t_ = t_;", "", "a resumed run corrects wrongly"),
+        Mutant("loading leaves t", "stepper_->t_ = t_;", "", "a resumed run corrects wrongly"),
         Mutant(
             "averages corrected by the next step",
             "correction(group, t() - group.start));",
@@ -1436,7 +1436,7 @@ MUTANTS = [
         ),
         Mutant(
             "a change that was overtaken",
-            "if (!old.given.is(before)) stepper_.turns_.refuse();",
+            "if (!old.given.is(before)) stepper.turns_.refuse();",
             "",
             "what another thread has set is lost",
             "tests/test_two_threads.py",
