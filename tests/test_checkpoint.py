@@ -176,6 +176,43 @@ def test_any_generator_of_batches(path: Path, kind: str) -> None:
         assert one.tolist() == other.tolist()
 
 
+@pytest.mark.parametrize("cut", range(10))
+def test_a_run_with_scaled_and_accumulated_gradients(path: Path, cut: int) -> None:
+    bad = 5  # the micro-batch of which the gradients overflow
+
+    class Scaled:
+        def __init__(self) -> None:
+            self.w = ramp(40, 30)
+            self.opt = gs.Adam(self.w, max_norm=1.0, nonfinite="skip", average=gs.EWA(0.5))
+            self.sums = gs.Accumulator(self.opt, every=3)
+            self.scaler = gs.LossScaler(self.sums, scale=8.0, interval=1)
+            self.parts: dict[str, Any] = {
+                "w": self.w,
+                "opt": self.opt,
+                "sums": self.sums,
+                "scaler": self.scaler,
+            }
+
+        def step(self, i: int) -> None:
+            g = self.w * np.float32(self.scaler.scale) + np.float32(i)
+            self.scaler.step(np.full_like(g, np.inf) if i == bad else g)
+
+        def read(self) -> object:
+            states = [part.state_dict() for part in (self.opt, self.sums, self.scaler)]
+            return plain([self.w, self.scaler.scale, states])
+
+    run, resumed = Scaled(), Scaled()
+    for i in range(10):
+        if i == cut:
+            gs.save(path, **run.parts)
+        run.step(i)
+    gs.load(path, **resumed.parts)
+    for i in range(cut, 10):
+        resumed.step(i)
+    assert resumed.read() == run.read()
+    assert (run.opt.t, run.opt.skipped, run.sums.count, run.scaler.scale) == (2, 1, 1, 16.0)
+
+
 # --- every kind of part ---------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """A run that is saved, and taken up by another process, ends with the bits of one that never stopped.
 
 After any step, with other threads, on another instruction-set level: the optimizer with its groups,
-schedules and products over its steps, the average of the model, and the place in the epoch.
+schedules and products over its steps, clipping and the average that it keeps itself, another average
+of the model, and the place in the epoch.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ class Run:
         elif self.comes_later:
             params = [{"params": first}]
         cosine = gs.schedules.warmup(gs.schedules.Cosine(0.25, steps=6), 3)
-        self.opt = over(kind, params, **{**options, rate: cosine})
+        around: dict[str, Any] = {}
+        if number % 2:
+            around = {"max_norm": 2.0, "clip_value": 0.5, "nonfinite": "skip"}
+            around["average"] = gs.EWA(0.5, bias_correction=True)
+        self.opt = over(kind, params, **{**options, rate: cosine, **around})
         self.average = gs.EWA(0.75, bias_correction=True)
         examples = rng.normal(size=(25, 3)).astype(dtype)
         self.batches = gs.MiniBatches(examples, batch_size=10, seed=number)
