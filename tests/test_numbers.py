@@ -311,6 +311,41 @@ def test_the_callers_mode_is_neither_used_nor_changed(mode: Mode, n: int, thread
     assert len(found) == 1
 
 
+def test_clipping_and_averages_in_the_callers_mode(mode: Mode, threads: int) -> None:
+    # The norm, its factor, the average and its correction; and averages that were put in the
+    # parameters' place come back bit by bit, denormals among them.
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=30_000)
+    gradient = rng.normal(size=30_000) * 1e-160  # whose squares are denormal
+    usual = mode.read()
+    odd = mode.FLUSH_TO_ZERO | mode.DENORMALS_ARE_ZERO | mode.TOWARDS_ZERO
+    found = set()
+    for control in (usual, usual | odd):
+        w = start.copy()
+        average = gs.EWA(0.7, bias_correction=True)
+        opt = gs.SGD(w, lr=0.1, max_norm=1e-160, clip_value=1e-162, average=average)
+        mode.write(control)
+        try:
+            opt.step(gradient)
+            opt.step(gradient, scale=0.1)
+        finally:
+            mode.write(usual)
+        state = opt.state_dict()
+        state["average"]["arrays"]["0"][:100] *= 1e-310
+        opt.load_state_dict(state)
+        mode.write(control)
+        try:
+            with opt.averaged():
+                inside = w.tobytes()
+            after = mode.read()
+        finally:
+            mode.write(usual)
+        assert after & odd == control & odd
+        np.testing.assert_equal(opt.state_dict(), state)
+        found.add((w.tobytes(), inside, opt.grad_norm))
+    assert len(found) == 1
+
+
 def test_threads_of_different_modes_find_the_same_bits_and_keep_theirs(mode: Mode) -> None:
     rng = np.random.default_rng(0)
     start = rng.normal(size=30_000).astype(np.float32)

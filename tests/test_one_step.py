@@ -5,6 +5,7 @@ Averages, the last thing that a step does, are in test_averaged.py.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import math
@@ -616,6 +617,18 @@ def test_a_run_goes_on_as_if_skipped_steps_had_not_been(case: Case) -> None:
     assert (opt.t, opt.skipped) == (6, 7)
 
 
+@pytest.mark.parametrize("nonfinite", ["skip", "raise"])
+def test_a_refused_step_was_measured_all_the_same(nonfinite: Any) -> None:
+    opt = gs.SGD(np.zeros(2), max_norm=1.0, nonfinite=nonfinite)
+    opt.step(np.array([3.0, 4.0]))
+    for bad in (INF, NAN):
+        with contextlib.suppress(FloatingPointError):
+            opt.step(np.array([3.0, bad]))
+        assert repr(opt.grad_norm) == repr(bad)
+    opt.step(np.array([3.0, 4.0]))
+    assert opt.grad_norm == 5.0
+
+
 def test_propagated_by_default() -> None:
     w = np.zeros(3)
     opt = gs.SGD(w, lr=1.0, max_norm=1.0)
@@ -671,6 +684,8 @@ def test_bounds_may_follow_schedules() -> None:
         np.testing.assert_allclose(before - w, expected, rtol=1e-15)
         assert opt.grad_norm == 5.0
     assert counts == [0, 0, 1, 2, 3]  # once when it was given
+    opt.max_norm = bound  # and again, of the next step
+    assert counts.pop() == 4
     # A skipped step does not count.
     opt.nonfinite = "skip"
     opt.step(np.array([NAN, 1.0]))
