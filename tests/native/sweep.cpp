@@ -100,6 +100,50 @@ void run(const Constants* constants, void* const* streams, std::int64_t count) {
 
 const Kernel fake_kernel{nullptr, run};
 
+// Of the pass before: a tile counts as one, and as infinite where a test says.
+std::int64_t summed = 0, tiles_summed = 0, infinite = -1;
+
+double sum_of_squares(const void*, std::int64_t count, double, double unit) {
+  CHECK(unit == 1.0 || tiles_summed == infinite + 1, "%s: summed in another unit", what.c_str());
+  if (unit != 1.0) return HUGE_VAL;
+  CHECK(count > 0 && count <= tile, "%s: %lld elements in a tile", what.c_str(), (long long)count);
+  summed += count;
+  ++kernel_runs;
+  let_arrive();
+  return tiles_summed++ == infinite ? HUGE_VAL : 1.0;
+}
+
+const GradientKernel fake_gradients[dtype_count] = {{sum_of_squares, nullptr},
+                                                    {sum_of_squares, nullptr}};
+
+// The pass that measures: every tile once, and the array whose gradient is not finite is found.
+void measure(Sweep& sweep, const Team& team, const std::vector<std::int64_t>& counts, bool alone,
+             const std::vector<Arrival>& who_comes) {
+  std::int64_t tiles = 0;
+  for (const std::int64_t count : counts) tiles += (count + tile - 1) / tile;
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{0}, tiles / 2, tiles - 1}) {
+    // Members take turns in the middle of tiles, so which is the n-th is known of one alone.
+    if (bad >= 0 && !alone) continue;
+    arrivals = who_comes;
+    next_arrival = 0;
+    kernel_runs = summed = tiles_summed = 0;
+    infinite = bad;
+    member_work = nullptr;
+    const Sweep::Measured found = sweep.measure(team, fake_gradients, 1.0);
+    CHECK(summed == sweep.total() && tiles_summed == tiles, "%s: %lld elements are summed",
+          what.c_str(), (long long)summed);
+    if (bad < 0 || bad >= tiles) {
+      CHECK(found.norm * found.norm > double(tiles) - 0.5 &&
+                found.norm * found.norm < double(tiles) + 0.5,
+            "%s: of %lld tiles the norm is %g", what.c_str(), (long long)tiles, found.norm);
+      CHECK(found.not_finite == -1, "%s: array %d is not finite", what.c_str(), found.not_finite);
+    } else {
+      CHECK(found.not_finite >= 0 && counts[std::size_t(found.not_finite)] > 0,
+            "%s: array %d is not finite", what.c_str(), found.not_finite);
+    }
+  }
+}
+
 // Two steps, one of them forwards and one backwards, of a team whose members come so.
 void step_twice(const std::vector<std::int64_t>& counts, int members,
                 const std::vector<Arrival>& who_comes, const std::string& called) {
@@ -122,7 +166,8 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     }
     sweep.add(item);
   }
-  sweep.prepare(members, false);
+  const bool measures = sweep.total() < (std::int64_t{1} << 22);  // else too many tiles to keep
+  sweep.prepare(members, measures);
   const Team team(sweep.written());
   int backwards = 0;
   for (int turn = 0; turn < 2; ++turn) {
@@ -149,6 +194,7 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
   if (members == 1 && sweep.total() >= parts) {
     CHECK(backwards == 1, "%s: the two steps went the same way", what.c_str());
   }
+  if (measures) measure(sweep, team, counts, members == 1, who_comes);
 }
 
 // The ways in which a team may come together.
