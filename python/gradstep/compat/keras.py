@@ -57,12 +57,15 @@ class _Keras(_ByLearningRate):
         others: Mapping[str, Any],
         **hyperparameters: Any,
     ) -> None:
-        options = {}
+        options: dict[str, Any] = {}
         for argument, value in others.items():
             if argument == "name":  # it changes nothing, whatever it is
                 continue
             if argument in StepOptions.__annotations__ or argument in _OPTIONS:
-                options[_OPTIONS.get(argument, argument)] = value
+                option = _OPTIONS.get(argument, argument)
+                if option in options:
+                    raise ValueError(f"{argument} has been given as well, by its other name")
+                options[option] = value
                 continue
             if argument not in _NEUTRAL:
                 raise TypeError(f"{type(self).__name__} has no argument {argument!r}")
