@@ -122,11 +122,13 @@ def crc32(array: NDArray[Any]) -> str:
     return f"{zlib.crc32(array.tobytes()):08x}"
 
 
-@pytest.mark.parametrize(
-    "rule", dict.fromkeys(s.split()[0] for s in TABLE.read_text().splitlines())
-)
+# What is done to gradients before the update has rows of another form: no rule, and nothing to step.
+ROWS = [line for line in TABLE.read_text().splitlines() if not line.startswith("gradients ")]
+
+
+@pytest.mark.parametrize("rule", dict.fromkeys(row.split()[0] for row in ROWS))
 def test_the_bits_of_the_table_through_python(rule: str) -> None:
-    for line in TABLE.read_text().splitlines():
+    for line in ROWS:
         name, dtype, decay, size, *_ = line.split()
         if name != rule:
             continue

@@ -4135,8 +4135,8 @@ MUTANTS = [
         ),
         Mutant(
             "averages of all groups from the start",
-            'checks.count("start", start), {})',
-            "0, {})",
+            'checks.count("start", start),\n                {},',
+            "0,\n                {},",
             "loaded averages are corrected wrongly",
         ),
         Mutant(
