@@ -2,9 +2,8 @@
 #include "exchange.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <utility>
+#include <type_traits>
 
 #include "floating_point.hpp"
 #include "sweep.hpp"
@@ -54,29 +53,33 @@ typename Bits<T>::Type difference(T average, T correction) {
   return bits_of(average) - bits_of(average / correction * correction);
 }
 
-template <class T>
-void put_in(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
-            std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    set_code(codes, begin + i, static_cast<unsigned>(difference(average[i], correction) & 3U));
-    const T parameter = w[i];
-    w[i] = average[i] / correction;
-    average[i] = parameter;
+struct PutIn {
+  template <class T>
+  static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
+                       std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      set_code(codes, begin + i, static_cast<unsigned>(difference(average[i], correction) & 3U));
+      const T parameter = w[i];
+      w[i] = average[i] / correction;
+      average[i] = parameter;
+    }
   }
-}
+};
 
-template <class T>
-void take_out(T* w, T* average, T correction, const std::uint8_t* codes, std::int64_t begin,
-              std::int64_t count) {
-  using Unsigned = typename Bits<T>::Type;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const unsigned code = code_at(codes, begin + i);
-    const Unsigned units = code == 3U ? static_cast<Unsigned>(-1) : code;
-    const T product = w[i] * correction;
-    w[i] = average[i];
-    average[i] = number_of<T>(bits_of(product) + units);
+struct TakeOut {
+  template <class T>
+  static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
+                       std::int64_t count) {
+    using Unsigned = typename Bits<T>::Type;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const unsigned code = code_at(codes, begin + i);
+      const Unsigned units = code == 3U ? static_cast<Unsigned>(-1) : code;
+      const T product = w[i] * correction;
+      w[i] = average[i];
+      average[i] = number_of<T>(bits_of(product) + units);
+    }
   }
-}
+};
 
 constexpr int widest = 8;
 
@@ -132,38 +135,26 @@ int Exchange::overflowing() const {
   return -1;
 }
 
-void Exchange::put_in() noexcept {
+template <class Way>
+void Exchange::go() noexcept {
   for (Pair& pair : pairs_) {
     std::uint8_t* codes = pair.codes.data();
-    each_tile(pair, true, [&](char* w, char* a, std::int64_t begin, std::int64_t count) {
+    each_tile(pair, true, [&](char* w, char* average, std::int64_t begin, std::int64_t count) {
+      const auto exchange = [&](auto zero) {
+        using T = decltype(zero);
+        Way::exchange(reinterpret_cast<T*>(w), reinterpret_cast<T*>(average),
+                      static_cast<T>(pair.correction), codes, begin, count);
+      };
       if (pair.codes.empty()) {
-        std::swap_ranges(w, w + count * itemsize_of[pair.dtype], a);
-      } else if (pair.dtype == float32) {
-        gradstep::put_in(reinterpret_cast<float*>(w), reinterpret_cast<float*>(a),
-                         static_cast<float>(pair.correction), codes, begin, count);
+        std::swap_ranges(w, w + count * itemsize_of[pair.dtype], average);
       } else {
-        gradstep::put_in(reinterpret_cast<double*>(w), reinterpret_cast<double*>(a),
-                         pair.correction, codes, begin, count);
+        pair.dtype == float32 ? exchange(0.0F) : exchange(0.0);
       }
     });
   }
 }
 
-void Exchange::take_out() noexcept {
-  for (const Pair& pair : pairs_) {
-    const std::uint8_t* codes = pair.codes.data();
-    each_tile(pair, true, [&](char* w, char* a, std::int64_t begin, std::int64_t count) {
-      if (pair.codes.empty()) {
-        std::swap_ranges(w, w + count * itemsize_of[pair.dtype], a);
-      } else if (pair.dtype == float32) {
-        gradstep::take_out(reinterpret_cast<float*>(w), reinterpret_cast<float*>(a),
-                           static_cast<float>(pair.correction), codes, begin, count);
-      } else {
-        gradstep::take_out(reinterpret_cast<double*>(w), reinterpret_cast<double*>(a),
-                           pair.correction, codes, begin, count);
-      }
-    });
-  }
-}
+void Exchange::put_in() noexcept { go<PutIn>(); }
+void Exchange::take_out() noexcept { go<TakeOut>(); }
 
 }  // namespace gradstep

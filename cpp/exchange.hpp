@@ -36,6 +36,8 @@ class Exchange {
 
   template <class Visit>
   static void each_tile(const Pair& pair, bool writes, Visit visit);
+  template <class Way>
+  void go() noexcept;
 
   std::vector<Pair> pairs_;
 };
