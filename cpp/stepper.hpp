@@ -296,4 +296,7 @@ struct Stepper::Addition {
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.
 std::vector<std::string> state_names(const std::string& rule);
 
+// ValueError where `count`, which is called `name`, is below 0.
+void require_count(const std::string& name, std::int64_t count);
+
 }  // namespace gradstep

@@ -1,0 +1,422 @@
+// A step of a stepper: judging what it writes, planning, sweeping. See stepper.hpp.
+#include <cmath>
+#include <cstring>
+
+#include "dispatch.hpp"
+#include "floating_point.hpp"
+#include "interpreter.hpp"
+#include "stepper.hpp"
+#include "threads.hpp"
+
+namespace gradstep {
+namespace {
+
+// How gradients are brought to what the update takes, where one factor of the kernels does not do.
+std::optional<Limits> limits_for(double factor, std::optional<double> clip_value) {
+  // A factor that is denormal in float32, or nearly, is cut in two.
+  constexpr double tiny = 0x1p-100, first = 0x1p-64;
+  const bool cut = std::abs(factor) < tiny && factor != 0;
+  if (!cut && !clip_value) return std::nullopt;
+  const double bound = clip_value.value_or(HUGE_VAL);
+  return cut ? Limits{first, factor / first, bound} : Limits{1.0, factor, bound};
+}
+
+// Below this many elements letting go of the interpreter costs more than anybody could gain by it.
+constexpr std::int64_t worth_releasing = 16'384;
+
+}  // namespace
+
+// Looks at everything that a step writes.
+void Stepper::judge() {
+  judged_ = false;
+  written_.clear();
+  slots_.clear();
+  elements_ = 0;
+  for (const Parameter& parameter : parameters_) {
+    const Rule& rule = active_table().rules[groups_[parameter.group].rule];
+    const Label label{Label::parameter, &parameter.name};
+    const View w = writable_view_of(parameter.w, label);
+    written_.add(w, label, true);
+
+    Slot slot;
+    slot.w = parameter.w.ptr();
+    slot.group = &groups_[static_cast<std::size_t>(parameter.group)];
+    slot.dtype = w.dtype;
+    slot.item.dtype = w.dtype;
+    slot.item.itemsize = itemsize_of[w.dtype];
+    slot.item.count = w.size;
+    elements_ += w.size;
+    slot.item.streams[0] = w.geometry.data;
+    slot.item.stream_count = 2;  // the parameter and, still to come, its gradient
+    int orders = dense_orders(w);
+    for (std::size_t s = 0; s < parameter.states.size(); ++s) {
+      const Label state_label{Label::state, &parameter.name, rule.states[s]};
+      const View state = writable_view_of(parameter.states[s], state_label);
+      if (parameter.keeps_states) {
+        require_like(w, label, state, "like its state");  // whose shape nobody else can change
+      } else {
+        require_like(state, state_label, w);
+      }
+      written_.add(state, state_label, !parameter.keeps_states);
+      slot.item.streams[slot.item.stream_count++] = state.geometry.data;
+      orders &= dense_orders(state);
+    }
+    if (averages_) {
+      const Parameter& average = averages_->parameters_[slots_.size()];
+      const Label average_label{Label::state, &parameter.name, "average"};
+      const View view = view_of(average.w, average_label);
+      require_like(view, average_label, w);
+      slot.item.averaged = true;
+      slot.item.streams[slot.item.stream_count] = view.geometry.data;
+      slot.average_group = &averages_->groups_[static_cast<std::size_t>(average.group)];
+      orders &= dense_orders(view);
+    }
+    slot.orders = static_cast<Orders>(orders);
+    slots_.push_back(slot);
+  }
+  for (Group& group : groups_) judge_product(group);
+  written_.require_disjoint();
+  judged_ = true;
+}
+
+void Stepper::judge_product(Group& group) {
+  if (!group.mu_product || group.mu_product.is_none() || parameters_.empty()) return;
+  const Label label{Label::state, &parameters_.front().name, "mu_product"};
+  const py::array array = as_array(group.mu_product, label);
+  const View view = writable_view_of(array, label);
+  if (view.dtype != float64 || view.size != 1) {
+    throw py::value_error("mu_product must be an array of one float64, numpy.ones(1) at first");
+  }
+  double product;
+  std::memcpy(&product, view.geometry.data, sizeof product);
+  const bool first = t() == group.start;
+  if (!(product >= 0 && product <= 1) || (first && product != 1)) {
+    throw py::value_error(std::string("mu_product must be ") +
+                          (first ? "1 before the first step" : "from 0 to 1") + ", got " +
+                          py::cast<std::string>(py::str(py::float_(product))));
+  }
+  group.mu_product = array;
+  written_.add(view, label, true);
+  group.mu_data = view.geometry.data;
+  group.corrections.products[Corrections::of_mu].value = {product, 0.0};
+}
+
+// What has been prepared becomes the state of the groups. Cannot fail.
+void Stepper::take_products() {
+  for (Group& group : groups_) {
+    group.corrections.take();
+    const double product = group.corrections.products[Corrections::of_mu].value.high;
+    if (group.mu_data) std::memcpy(group.mu_data, &product, sizeof product);
+  }
+}
+
+// What goes with a gradient may run code, and a collection, which must not meet one that has gone.
+void Stepper::drop_gradients() {
+  std::vector<py::object> dropped;
+  dropped.swap(gradients_);
+  dropped.clear();
+  gradients_.swap(dropped);  // for its memory
+}
+
+// Fills `gradients_` from a dict with just these keys; false where it has others.
+bool Stepper::look_up(PyObject* gradients, const py::tuple& keys) {
+  if (PyDict_GET_SIZE(gradients) != static_cast<py::ssize_t>(keys.size())) return false;
+  drop_gradients();
+  for (const py::handle key : keys) {
+    PyObject* found = nullptr;
+#if PY_VERSION_HEX >= 0x030D0000
+    if (PyDict_GetItemRef(gradients, key.ptr(), &found) < 0) throw py::error_already_set();
+#else
+    found = PyDict_GetItemWithError(gradients, key.ptr());
+    if (!found && PyErr_Occurred()) throw py::error_already_set();
+    Py_XINCREF(found);
+#endif
+    if (!found) return false;
+    gradients_.push_back(py::reinterpret_steal<py::object>(found));
+  }
+  return true;
+}
+
+void Stepper::require_one_each(const char* what, std::size_t given) const {
+  if (given != parameters_.size()) {
+    throw py::value_error("expected " + std::to_string(parameters_.size()) + " " + what +
+                          ", one for each parameter, got " + std::to_string(given));
+  }
+}
+
+// Keeps the gradients until the step is over. This may call the user's code.
+void Stepper::take(py::handle gradients) {
+  bool found = false;
+  if (PyDict_CheckExact(gradients.ptr())) {
+    std::vector<py::tuple>& keys = expected_.keys;
+    for (std::size_t i = 0; i < keys.size() && !found; ++i) {
+      found = look_up(gradients.ptr(), keys[i]);
+      if (found && i > 0) std::swap(keys[0], keys[i]);
+    }
+  }
+  if (!found) {
+    drop_gradients();
+    const bool as_is =
+        !expected_.flatten || (expected_.listed && PyList_CheckExact(gradients.ptr()) &&
+                               py::len(gradients) == parameters_.size());
+    const py::object flat =
+        as_is ? py::reinterpret_borrow<py::object>(gradients) : expected_.flatten(gradients);
+    const auto sequence = py::cast<py::sequence>(flat);
+    const std::size_t count = sequence.size();
+    require_one_each("gradients", count);
+    // Objects, not handles: what a subclass of list returns may be nobody else's.
+    for (std::size_t i = 0; i < count; ++i) gradients_.push_back(py::object(sequence[i]));
+  }
+  require_one_each("gradients", gradients_.size());
+  for (std::size_t i = 0; i < gradients_.size(); ++i) {
+    if (!is_exactly_ndarray(gradients_[i])) {
+      gradients_[i] = as_array(gradients_[i], {Label::gradient, &parameters_[i].name});
+    }
+  }
+}
+
+// The kernel for the parameters of one dtype in a group, and what its constants are made from.
+void Stepper::prepare(Group& group, DType dtype) {
+  const Hyperparameters& values = group.values;
+  if (!group.kernels[float32] && !group.kernels[float64]) {
+    const DefaultFloatingPointMode mode;
+    group.corrected = values;
+    group.corrections.prepare(group.corrected, t() + 1 - group.start);
+  }
+  const Decay decay = values.weight_decay == 0 ? no_decay
+                      : values.decoupled       ? decoupled_decay
+                                               : coupled_decay;
+  group.kernels[dtype] = &table_->rules[group.rule].kernels[dtype][decay];
+}
+
+// Of all kernels that are prepared, with what gradients are multiplied by.
+void Stepper::make_constants(double scale) {
+  const DefaultFloatingPointMode mode;
+  for (Group& group : groups_) {
+    const double factor = group.corrected.maximize ? -scale : scale;
+    for (const DType dtype : {float32, float64}) {
+      const Kernel* kernel = group.kernels[dtype];
+      if (kernel) kernel->prepare(group.corrected, factor, &group.constants[dtype]);
+    }
+  }
+}
+
+// Appends one parameter's item, if its gradient is found right.
+void Stepper::plan(std::size_t i) {
+  Slot& slot = slots_[i];
+  Item& item = sweep_.add(slot.item);
+  char* data = usual_gradient(gradients_[i].ptr(), slot.w, slot.orders);
+  const auto low = reinterpret_cast<std::uintptr_t>(data);
+  const auto bytes = static_cast<std::uintptr_t>(item.count * item.itemsize);
+  if (data && written_.clear_of(low, low + bytes, slot.gap)) {
+    item.streams[1] = data;
+  } else {
+    plan_unusual(i, item);
+  }
+  Group& group = *slot.group;
+  if (!group.kernels[slot.dtype]) prepare(group, slot.dtype);
+  item.kernel = group.kernels[slot.dtype];
+  item.constants = &group.constants[slot.dtype];
+  if (item.averaged) {
+    Group& average = *slot.average_group;
+    if (!average.kernels[slot.dtype]) averages_->prepare(average, slot.dtype);
+    item.average = average.kernels[slot.dtype];
+    item.average_constants = &average.constants[slot.dtype];
+  }
+}
+
+void Stepper::plan_unusual(std::size_t i, Item& item) {
+  const Parameter& parameter = parameters_[i];
+  const View w = view_of(parameter.w, {Label::parameter, &parameter.name});
+  const Label label{Label::gradient, &parameter.name};
+  const View g = view_of(gradients_[i], label);
+  require_like(g, label, w);
+  written_.require_apart(g, label);
+  if (slots_[i].orders & dense_orders(g)) {
+    item.streams[1] = g.geometry.data;
+    return;
+  }
+  std::vector<Geometry> geometries{w.geometry, g.geometry};
+  for (std::size_t s = 0; s < parameter.states.size(); ++s) {
+    const Label state{Label::state, &parameter.name};
+    geometries.push_back(view_of(parameter.states[s], state).geometry);
+  }
+  if (averages_) geometries.push_back(view_of(averages_->parameters_[i].w, label).geometry);
+  strided_.push_back(std::make_unique<StridedRun>(geometries, item.itemsize));
+  item.strided = strided_.back().get();
+}
+
+// All memory of others that a step reads or writes.
+void Stepper::pin() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    pins_.add(parameters_[i].w);
+    pins_.add(gradients_[i]);
+    if (parameters_[i].keeps_states) continue;
+    for (const py::array& state : parameters_[i].states) pins_.add(state);
+  }
+  for (const Group& group : groups_) {
+    if (group.mu_data) pins_.add(group.mu_product);
+  }
+}
+
+void Stepper::call_schedules() {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (groups_[i].schedules.empty()) continue;
+    const Hyperparameters values = scheduled_values(static_cast<int>(i));
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    groups_[i].values = values;
+  }
+  if (!options_.scheduled()) return;
+  Options now = options_.at(t());
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  std::swap(options_, now);
+}
+
+// One that float32 cannot hold would turn every gradient into infinity, or zero.
+void Stepper::require_scale(double scale) const {
+  if (scale == 0) return;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].dtype != float32) continue;
+    const double magnitude = std::abs(scale);
+    if (magnitude >= Floor<float>::normal && magnitude <= Floor<float>::largest) return;
+    throw py::value_error("scale must be a number of float32, the dtype of parameter '" +
+                          parameters_[i].name + "', got " +
+                          py::cast<std::string>(py::repr(py::float_(scale))));
+  }
+}
+
+// What to say of the first gradient that is not finite, and where that is, in the order of its
+// indices.
+std::string Stepper::describe_not_finite(std::size_t i, double scale) const {
+  const Label label{Label::gradient, &parameters_[i].name};
+  const View g = view_of(gradients_[i], label);
+  std::vector<py::ssize_t> index(static_cast<std::size_t>(g.geometry.ndim));
+  double value = 0, product = 0;
+  for (std::int64_t n = 0; n < g.size; ++n) {
+    std::int64_t rest = n;
+    const char* at = g.geometry.data;
+    for (std::size_t axis = index.size(); axis-- > 0; rest /= g.geometry.shape[axis]) {
+      index[axis] = rest % g.geometry.shape[axis];
+      at += index[axis] * g.geometry.strides[axis];
+    }
+    if (g.dtype == float32) {
+      float x;
+      std::memcpy(&x, at, sizeof x);
+      value = x;
+      product = x * static_cast<float>(scale);
+    } else {
+      std::memcpy(&value, at, sizeof value);
+      product = value * scale;
+    }
+    if (!std::isfinite(product)) break;
+  }
+  const auto number = [](double x) { return py::cast<std::string>(py::repr(py::float_(x))); };
+  std::string text = label.text() + " is " + number(value);
+  if (std::isfinite(value)) text += ", times the scale " + number(scale) + " " + number(product);
+  std::string where;
+  for (const py::ssize_t at : index) where += (where.empty() ? "" : ", ") + std::to_string(at);
+  return where.empty() ? text : text + ", at [" + where + "]";
+}
+
+void Stepper::step(py::handle gradients, py::handle given_scale) {
+  const Turn turn(turns_);
+  std::optional<Turn> averages_turn;
+  if (averages_) averages_turn.emplace(averages_->turns_);
+  // Gradients are let go when the step is over, also where it was refused.
+  struct LetGo {
+    Stepper& stepper;
+    ~LetGo() {
+      stepper.pins_.release();
+      stepper.drop_gradients();
+    }
+  } const let_go{*this};
+
+  // Whatever calls the user's code comes first: it might move an array that was looked at before.
+  const double scale = checked_number(Range::factor, "scale", given_scale);
+  call_schedules();
+  for (Stepper* stepper : {this, averages_}) {
+    if (!stepper) continue;
+    for (Group& group : stepper->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;
+  }
+  take(gradients);
+  if (!judged_) judge();
+  if (scale != 1.0) require_scale(scale);
+  const bool releases_lock = elements_ >= worth_releasing;
+  if (releases_lock || !interpreter_has_lock) pin();
+
+  table_ = &active_table();
+  if (averages_) averages_->table_ = table_;
+  if (!written_.unchanged()) judge();
+  sweep_.clear();
+  strided_.clear();
+  for (std::size_t i = 0; i < slots_.size(); ++i) plan(i);
+  const Team team(sweep_.written());
+  sweep_.prepare(team.size(), options_.measures());
+
+  // From here on nothing fails, though a step may be refused for gradients that are not finite.
+  std::optional<std::size_t> refused_for;
+  std::optional<double> norm;
+  const auto take_step = [&] {
+    const WholeForForks whole;
+    double factor = scale;
+    if (options_.measures()) {
+      const Sweep::Measured measured = sweep_.measure(team, table_->gradients, scale);
+      if (measured.not_finite >= 0 && options_.nonfinite != Options::propagate) {
+        refused_for = static_cast<std::size_t>(measured.not_finite);
+      }
+      if (options_.max_norm.value) {
+        norm = measured.norm;
+        factor *= clipping_factor(measured.norm, *options_.max_norm.value);
+      }
+    }
+    if (refused_for) return;
+    const std::optional<Limits> limits = limits_for(factor, options_.clip_value.value);
+    make_constants(limits ? 1.0 : factor);
+    if (averages_) averages_->make_constants(1.0);
+    sweep_.run(team, table_->gradients, limits ? &*limits : nullptr);
+    take_products();
+    t_.store(t() + 1, std::memory_order_relaxed);
+    ++version_;
+    if (averages_) {
+      averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
+      ++averages_->version_;
+    }
+    note_norm(norm);
+  };
+  if (releases_lock) {
+    const WithoutInterpreter unlocked;
+    take_step();
+  } else {
+    take_step();
+  }
+  if (refused_for) refuse_not_finite(*refused_for, scale, norm);
+}
+
+void Stepper::note_norm(std::optional<double> norm) {
+  if (norm == norm_) return;
+  const std::lock_guard<std::mutex> lock(groups_mutex_);
+  norm_ = norm;
+}
+
+// Whatever needs memory comes first: a step is refused with all that is said of it, or not at all.
+void Stepper::refuse_not_finite(std::size_t i, double scale, std::optional<double> norm) {
+  const bool raises = options_.nonfinite == Options::raise;
+  std::optional<std::string> text = describe_not_finite(i, scale);
+  const std::string message =
+      *text + (raises ? "; nothing has changed. nonfinite='skip' would leave out such steps" : "");
+  py::object error;
+  if (raises) error = py::reinterpret_borrow<py::object>(PyExc_FloatingPointError)(message);
+  note_norm(norm);
+  {
+    const std::lock_guard<std::mutex> lock(groups_mutex_);
+    std::swap(not_finite_, text);
+  }
+  skipped_.store(skipped() + 1, std::memory_order_relaxed);
+  ++version_;
+  if (raises) {
+    PyErr_SetObject(PyExc_FloatingPointError, error.ptr());
+    throw py::error_already_set();
+  }
+}
+
+}  // namespace gradstep
