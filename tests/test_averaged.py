@@ -279,6 +279,24 @@ def test_an_average_that_would_overflow_is_refused() -> None:
     opt.step({"v": np.ones(3), "W": np.ones(700)})  # its turn is over
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [(np.float32, 0x7FA00001), (np.float64, 0x7FF4 << 48 | 1)]
+)
+def test_a_nan_that_signals_is_a_nan(dtype: Any, bits: int) -> None:
+    # No arithmetic gives one, but a state may hold it. It is no overflow, and may come back quiet;
+    # a parameter's comes back as it was.
+    signalling = np.array([bits], f"u{np.dtype(dtype).itemsize}").view(dtype)
+    w = signalling.copy()
+    opt = gs.SGD({"w": w}, average=gs.EWA(0.9, bias_correction=True))
+    state = opt.state_dict()
+    state["average"] |= {"t": 1, "arrays": {"w": signalling}}
+    opt.load_state_dict(state)
+    with opt.averaged():
+        assert np.isnan(w).all()
+    assert w.tobytes() == signalling.tobytes()
+    assert np.isnan(averages_of(opt)[0]).all()
+
+
 def trained(corrected: bool = True, n: int = 3) -> tuple[gs.Optimizer, Array]:
     w = np.linspace(1, 2, n)
     opt = gs.Momentum({"w": w}, lr=0.1, average=gs.EWA(0.7, bias_correction=corrected))
