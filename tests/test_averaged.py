@@ -638,6 +638,21 @@ def test_averages_are_saved_and_loaded() -> None:
     assert digest(other_w, other.average["w"]) == digest(w, opt.average["w"])
 
 
+def test_a_large_state_is_loaded_whole() -> None:
+    # More than a tile, dense and as a view, in another order than it was saved in.
+    rng = np.random.default_rng(3)
+
+    def made(transposed: bool) -> gs.Optimizer:
+        views = np.zeros((60, 50)).T[::2] if transposed else np.zeros((50, 60))[::2]
+        return gs.Adam({"w": np.zeros(2000), "s": views}, average=gs.EWA(0.5))
+
+    opt, other = made(False), made(True)
+    for _ in range(2):
+        opt.step({"w": rng.normal(size=2000), "s": rng.normal(size=(25, 60))})
+    other.load_state_dict(opt.state_dict())
+    np.testing.assert_equal(other.state_dict(), opt.state_dict())
+
+
 def test_states_with_and_without_averages() -> None:
     averaging, _ = trained()
     plain = gs.Momentum({"w": np.ones(3)})

@@ -1616,20 +1616,18 @@ MUTANTS = [
     ),
     *_in(
         "cpp/filling.cpp",
-        INTERRUPTION,
+        AVERAGED,
         Mutant(
             "filled from the beginning",
             "copy.run.gather(1, begin, some, buffer);",
             "copy.run.gather(1, 0, some, buffer);",
             "a resumed run differs",
-            f"{INTERRUPTION} tests/test_resumption.py",
         ),
         Mutant(
             "only the first tile is filled",
             "begin < copy.count; begin += tile",
             "begin < tile; begin += tile",
             "a resumed run differs",
-            f"{INTERRUPTION} tests/test_resumption.py",
         ),
     ),
     *_in(
