@@ -1077,18 +1077,21 @@ MUTANTS = [
             "return at < i.tiles;",
             "return at <= i.tiles;",
             "an error names another array",
+            ONE_STEP,
         ),
         Mutant(
             "tiles of the first array",
             "item.tiles + begin / tile",
             "begin / tile",
             "a norm of some arrays alone",
+            ONE_STEP,
         ),
         Mutant(
             "a norm before scaling",
             "g, count, scale_);",
             "g, count, 1.0);",
             "unscaled gradients are clipped",
+            ONE_STEP,
         ),
         Mutant(
             "dense parameters are not averaged",
@@ -1102,12 +1105,14 @@ MUTANTS = [
             "!item.strided && !item.averaged && !limits_",
             "!item.strided && !item.averaged",
             "clip_value does nothing",
+            ONE_STEP,
         ),
         Mutant(
             "limited for nobody",
             "      streams[gradient] = buffers[gradient];",
             "",
             "clip_value does nothing",
+            ONE_STEP,
         ),
         Mutant(
             "gradients are averaged",
@@ -1128,6 +1133,7 @@ MUTANTS = [
             "total_ = tiles_ = written_ = 0;",
             "total_ = written_ = 0;",
             "the norm grows from step to step",
+            ONE_STEP,
         ),
         Mutant(
             "the norm in the caller's mode",
