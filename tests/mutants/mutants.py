@@ -40,9 +40,7 @@ ACCURACY, COMPAT, GROUPS, SKLEARN = (
 ARCHIVE, CHECKPOINT, FILES = (
     f"tests/test_{name}.py" for name in ("archive", "checkpoint", "files")
 )
-ONE_STEP, AVERAGED, FORK, INTERRUPTION = (
-    f"tests/test_{name}.py" for name in ("one_step", "averaged", "fork", "interruption")
-)
+ONE_STEP, AVERAGED, FORK = (f"tests/test_{name}.py" for name in ("one_step", "averaged", "fork"))
 FORMULAS = f"{STEPS}::test_thirty_steps_in_float64"
 LAYOUTS = f"{STEPS}::test_every_layout_with_every_gradient"
 BEFORE_MEAN = ";\n  }\n  GRADSTEP_INLINE T mean"  # Adadelta has the same average
