@@ -1,10 +1,12 @@
 // Averages that a stepper keeps of its parameters, and the block in which they are in their place;
 // see stepper.hpp. How places are changed is in exchange.cpp.
 #include "floating_point.hpp"
+#include "interpreter.hpp"
 #include "stepper.hpp"
 #include "threads.hpp"
 
 namespace gradstep {
+
 // What an average is divided by after so many steps of its group.
 double Stepper::correction(const Group& group, std::int64_t steps) {
   if (!group.values.bias_correction || steps == 0) return 1.0;
@@ -22,6 +24,11 @@ std::vector<double> Stepper::corrections() {
   return corrections;
 }
 
+// Whoever had averages kept may go on with them alone.
+Stepper::~Stepper() {
+  if (averages_) averages_->followed_ = false;
+}
+
 void Stepper::follow(py::object averages) {
   averages_ = &py::cast<Stepper&>(averages);
   averages_->followed_ = true;
@@ -31,6 +38,17 @@ void Stepper::follow(py::object averages) {
 void Stepper::require_own() const {
   if (const char* reason = turns_.reason.load(std::memory_order_relaxed)) {
     throw std::runtime_error(reason);
+  }
+}
+
+// Without the interpreter where it takes long. Turns and pins keep everybody else away.
+template <class Act>
+void Stepper::Averaged::Held::alone(Act act) {
+  if (large) {
+    const WithoutInterpreter unlocked;
+    act();
+  } else {
+    act();
   }
 }
 
@@ -56,7 +74,9 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
                  correction(group, steps));
     names.push_back(&average.name);
   }
-  const int overflowing = exchange.overflowing();
+  large = stepper.elements_ >= worth_releasing;
+  int overflowing = -1;
+  alone([&] { overflowing = exchange.overflowing(); });
   if (overflowing >= 0) {
     const std::string message = "the average of '" + *names[static_cast<std::size_t>(overflowing)] +
                                 "' is so large that correcting its bias overflows";
@@ -67,18 +87,20 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
 
 void Stepper::Averaged::put_in() {
   auto held = std::make_unique<Held>(stepper_);
-  const WholeForForks whole;
-  held->exchange.put_in();
+  held->alone([&] {
+    const WholeForForks whole;
+    held->exchange.put_in();
+  });
   held_ = std::move(held);
 }
 
 void Stepper::Averaged::put_back() noexcept {
-  if (!held_) return;
-  {
+  const std::unique_ptr<Held> held = std::move(held_);
+  if (!held) return;
+  held->alone([&] {
     const WholeForForks whole;
-    held_->exchange.take_out();
-  }
-  held_.reset();
+    held->exchange.take_out();
+  });
 }
 
 }  // namespace gradstep

@@ -36,15 +36,6 @@ T number_of(typename Bits<T>::Type bits) {
   return x;
 }
 
-// Two bits of `codes` for element i.
-unsigned code_at(const std::uint8_t* codes, std::int64_t i) {
-  return codes[i / 4] >> (2 * (i % 4)) & 3U;
-}
-void set_code(std::uint8_t* codes, std::int64_t i, unsigned code) {
-  const auto shift = static_cast<unsigned>(2 * (i % 4));
-  codes[i / 4] = static_cast<std::uint8_t>((codes[i / 4] & ~(3U << shift)) | code << shift);
-}
-
 // How many units in the last place an average is away from what multiplying its quotient back
 // gives: -1, 0 or 1, since a quotient is within half a unit. Else it overflowed.
 template <class T>
@@ -53,16 +44,30 @@ typename Bits<T>::Type difference(T average, T correction) {
   return bits_of(average) - bits_of(average / correction * correction);
 }
 
+// Calls `visit` with each element and its two bits, four of them to a byte of `codes`; what it
+// returns are the bits from then on.
+template <class Visit>
+void each_code(std::uint8_t* codes, std::int64_t begin, std::int64_t count, Visit visit) {
+  codes += begin / 4;  // a tile begins with a byte
+  for (std::int64_t i = 0; i < count; i += 4, ++codes) {
+    const int some = static_cast<int>(std::min<std::int64_t>(4, count - i));
+    unsigned byte = 0;
+    for (int k = 0; k < some; ++k) byte |= visit(i + k, *codes >> (2 * k) & 3U) << (2 * k);
+    *codes = static_cast<std::uint8_t>(byte);
+  }
+}
+
 struct PutIn {
   template <class T>
   static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
                        std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      set_code(codes, begin + i, static_cast<unsigned>(difference(average[i], correction) & 3U));
+    each_code(codes, begin, count, [&](std::int64_t i, unsigned) {
+      const auto units = static_cast<unsigned>(difference(average[i], correction) & 3U);
       const T parameter = w[i];
       w[i] = average[i] / correction;
       average[i] = parameter;
-    }
+      return units;
+    });
   }
 };
 
@@ -71,13 +76,13 @@ struct TakeOut {
   static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
                        std::int64_t count) {
     using Unsigned = typename Bits<T>::Type;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const unsigned code = code_at(codes, begin + i);
+    each_code(codes, begin, count, [&](std::int64_t i, unsigned code) {
       const Unsigned units = code == 3U ? static_cast<Unsigned>(-1) : code;
       const T product = w[i] * correction;
       w[i] = average[i];
       average[i] = number_of<T>(bits_of(product) + units);
-    }
+      return code;
+    });
   }
 };
 

@@ -136,6 +136,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("follow", &Stepper::follow, py::arg("averages"))
       .def_property_readonly("followed", &Stepper::followed)
       .def("corrections", &Stepper::corrections)
+      .def("require_ready", &Stepper::require_ready)
       .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
       .def(
           "prepare_change",

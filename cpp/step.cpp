@@ -21,9 +21,6 @@ std::optional<Limits> limits_for(double factor, std::optional<double> clip_value
   return cut ? Limits{first, factor / first, bound} : Limits{1.0, factor, bound};
 }
 
-// Below this many elements letting go of the interpreter costs more than anybody could gain by it.
-constexpr std::int64_t worth_releasing = 16'384;
-
 }  // namespace
 
 // Looks at everything that a step writes.
@@ -65,7 +62,7 @@ void Stepper::judge() {
       const Parameter& average = averages_->parameters_[slots_.size()];
       const Label average_label{Label::state, &parameter.name, "average"};
       const View view = view_of(average.w, average_label);
-      require_like(view, average_label, w);
+      require_like(w, label, view, "like its average");
       slot.item.averaged = true;
       slot.item.streams[slot.item.stream_count] = view.geometry.data;
       slot.average_group = &averages_->groups_[static_cast<std::size_t>(average.group)];
@@ -285,37 +282,76 @@ void Stepper::require_scale(double scale) const {
   }
 }
 
+namespace {
+
+double product(float x, double scale) { return x * static_cast<float>(scale); }
+double product(double x, double scale) { return x * scale; }
+
+// The first element, in the order of indices and not before `from`, of which the product with
+// `scale` is not finite.
+template <class T>
+std::int64_t find_not_finite(const Geometry& g, std::int64_t from, double scale) {
+  const int last = g.ndim - 1;
+  const std::int64_t inner = g.ndim > 0 ? g.shape[last] : 1;
+  const std::ptrdiff_t stride = g.ndim > 0 ? g.strides[last] : 0;
+  for (std::int64_t row = from / inner;; ++row) {
+    const char* at = g.data;
+    std::int64_t rest = row;
+    for (int axis = last; axis-- > 0; rest /= g.shape[axis]) {
+      at += rest % g.shape[axis] * g.strides[axis];
+    }
+    for (std::int64_t i = 0; i < inner; ++i) {
+      T x;
+      std::memcpy(&x, at + i * stride, sizeof x);
+      if (!std::isfinite(product(x, scale))) return row * inner + i;
+    }
+  }
+}
+
+}  // namespace
+
 // What to say of the first gradient that is not finite, and where that is, in the order of its
 // indices.
-std::string Stepper::describe_not_finite(std::size_t i, double scale) const {
+std::string Stepper::describe_not_finite(const Sweep::Place& place, double scale) const {
+  const auto i = static_cast<std::size_t>(place.item);
   const Label label{Label::gradient, &parameters_[i].name};
   const View g = view_of(gradients_[i], label);
-  std::vector<py::ssize_t> index(static_cast<std::size_t>(g.geometry.ndim));
-  double value = 0, product = 0;
-  for (std::int64_t n = 0; n < g.size; ++n) {
-    std::int64_t rest = n;
-    const char* at = g.geometry.data;
-    for (std::size_t axis = index.size(); axis-- > 0; rest /= g.geometry.shape[axis]) {
-      index[axis] = rest % g.geometry.shape[axis];
-      at += index[axis] * g.geometry.strides[axis];
-    }
-    if (g.dtype == float32) {
-      float x;
-      std::memcpy(&x, at, sizeof x);
-      value = x;
-      product = x * static_cast<float>(scale);
-    } else {
-      std::memcpy(&value, at, sizeof value);
-      product = value * scale;
-    }
-    if (!std::isfinite(product)) break;
+  // Tiles are counted in the order of memory, which is that of indices here.
+  const bool in_order = !sweep_.is_strided(place.item) && (dense_orders(g) & c_order);
+  const std::int64_t from = in_order ? place.tile * tile : 0;
+  std::int64_t n = g.dtype == float32 ? find_not_finite<float>(g.geometry, from, scale)
+                                      : find_not_finite<double>(g.geometry, from, scale);
+  std::string where;
+  const char* at = g.geometry.data;
+  for (int axis = g.geometry.ndim; axis-- > 0; n /= g.geometry.shape[axis]) {
+    const std::int64_t index = n % g.geometry.shape[axis];
+    at += index * g.geometry.strides[axis];
+    where = std::to_string(index) + (where.empty() ? "" : ", ") + where;
+  }
+  double value = 0;
+  if (g.dtype == float32) {
+    float x;
+    std::memcpy(&x, at, sizeof x);
+    value = x;
+  } else {
+    std::memcpy(&value, at, sizeof value);
   }
   const auto number = [](double x) { return py::cast<std::string>(py::repr(py::float_(x))); };
   std::string text = label.text() + " is " + number(value);
-  if (std::isfinite(value)) text += ", times the scale " + number(scale) + " " + number(product);
-  std::string where;
-  for (const py::ssize_t at : index) where += (where.empty() ? "" : ", ") + std::to_string(at);
+  if (std::isfinite(value)) {
+    const bool narrow = g.dtype == float32;
+    const double scaled =
+        narrow ? product(static_cast<float>(value), scale) : product(value, scale);
+    text += ", times the scale " + number(scale) + " " + number(scaled);
+  }
   return where.empty() ? text : text + ", at [" + where + "]";
+}
+
+void Stepper::require_ready() {
+  const Turn turn(turns_);
+  std::optional<Turn> averages_turn;
+  if (averages_) averages_turn.emplace(averages_->turns_);
+  judge();
 }
 
 void Stepper::step(py::handle gradients, py::handle given_scale) {
@@ -354,16 +390,14 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
   sweep_.prepare(team.size(), options_.measures());
 
   // From here on nothing fails, though a step may be refused for gradients that are not finite.
-  std::optional<std::size_t> refused_for;
+  std::optional<Sweep::Place> refused_for;
   std::optional<double> norm;
   const auto take_step = [&] {
     const WholeForForks whole;
     double factor = scale;
     if (options_.measures()) {
       const Sweep::Measured measured = sweep_.measure(team, table_->gradients, scale);
-      if (measured.not_finite >= 0 && options_.nonfinite != Options::propagate) {
-        refused_for = static_cast<std::size_t>(measured.not_finite);
-      }
+      if (options_.nonfinite != Options::propagate) refused_for = measured.not_finite;
       if (options_.max_norm.value) {
         norm = measured.norm;
         factor *= clipping_factor(measured.norm, *options_.max_norm.value);
@@ -399,9 +433,10 @@ void Stepper::note_norm(std::optional<double> norm) {
 }
 
 // Whatever needs memory comes first: a step is refused with all that is said of it, or not at all.
-void Stepper::refuse_not_finite(std::size_t i, double scale, std::optional<double> norm) {
+void Stepper::refuse_not_finite(const Sweep::Place& place, double scale,
+                                std::optional<double> norm) {
   const bool raises = options_.nonfinite == Options::raise;
-  std::optional<std::string> text = describe_not_finite(i, scale);
+  std::optional<std::string> text = describe_not_finite(place, scale);
   const std::string message =
       *text + (raises ? "; nothing has changed. nonfinite='skip' would leave out such steps" : "");
   py::object error;

@@ -45,6 +45,7 @@ class Stepper {
   using States = std::vector<std::vector<py::array>>;
 
   explicit Stepper(std::int64_t t, Options options = {});
+  ~Stepper();
 
   // Adds a group that steps by the rule of that name. `given` is whatever the caller wants to find
   // in `given(group)`: it changes with the group. Its corrections count the steps after `start`,
@@ -79,6 +80,9 @@ class Stepper {
            py::object averages_layout);
   // Whatever the caller wants to find with what was added.
   py::object layout();
+
+  // Raises what a step would, whatever the gradients.
+  void require_ready();
 
   // Each step folds the parameters into the averages that are the parameters of `averages`, a
   // stepper. Before anything is added.
@@ -199,9 +203,9 @@ class Stepper {
   void pin();
   void require_scale(double scale) const;
   static double correction(const Group& group, std::int64_t steps);
-  std::string describe_not_finite(std::size_t i, double scale) const;
+  std::string describe_not_finite(const Sweep::Place& place, double scale) const;
   void note_norm(std::optional<double> norm);
-  void refuse_not_finite(std::size_t i, double scale, std::optional<double> norm);
+  void refuse_not_finite(const Sweep::Place& place, double scale, std::optional<double> norm);
   py::list snapshot_of_groups() const;
 
   std::atomic<std::int64_t> t_{0};  // steps taken
@@ -284,6 +288,10 @@ struct Stepper::Averaged::Held {
   Turn turn, averages_turn;
   Pins pins;
   Exchange exchange;
+  bool large = false;
+
+  template <class Act>
+  void alone(Act act);
 };
 
 struct Stepper::Addition {
@@ -292,6 +300,9 @@ struct Stepper::Addition {
   std::vector<Parameter> parameters;
   States states;  // by parameter, in the order of `state_names(rule)`; the memory outlives them
 };
+
+// Below this many elements letting go of the interpreter costs more than anybody could gain by it.
+constexpr std::int64_t worth_releasing = 16'384;
 
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.
 std::vector<std::string> state_names(const std::string& rule);

@@ -52,14 +52,16 @@ Sweep::Measured Sweep::measure(const Team& team, const GradientKernel* kernels, 
 
   const auto bad = std::find_if(squares_.begin(), squares_.end(),
                                 [](const Squares& squares) { return !squares.finite(); });
-  int item = -1;
+  std::optional<Place> not_finite;
   if (bad != squares_.end()) {
-    const auto after = std::upper_bound(items_.begin(), items_.end(), bad - squares_.begin(),
-                                        [](auto at, const Item& i) { return at < i.tiles; });
-    item = static_cast<int>(after - items_.begin()) - 1;
+    const std::int64_t at = bad - squares_.begin();
+    const auto after = std::upper_bound(items_.begin(), items_.end(), at,
+                                        [](auto x, const Item& i) { return x < i.tiles; });
+    const auto item = std::prev(after);
+    not_finite = Place{static_cast<int>(item - items_.begin()), at - item->tiles};
   }
   const DefaultFloatingPointMode mode;
-  return {norm_of(squares_), item};
+  return {norm_of(squares_), not_finite};
 }
 
 void Sweep::run(const Team& team, const GradientKernel* kernels, const Limits* limits) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels.hpp"
@@ -68,12 +69,17 @@ class Sweep {
 
   // Allocates what a team of that size needs, and for `measure` where that is to come.
   void prepare(int members, bool measures);
-  // A pass over the gradients, multiplied by `scale`: their norm, and the first item in which one
-  // is not finite, -1 where all are.
+  // A pass over the gradients, multiplied by `scale`: their norm, and the first tile in which one
+  // is not finite, if there is any.
+  struct Place {
+    int item;
+    std::int64_t tile;  // of the item
+  };
   struct Measured {
     double norm;
-    int not_finite;
+    std::optional<Place> not_finite;
   };
+  bool is_strided(int item) const { return items_[static_cast<std::size_t>(item)].strided; }
   Measured measure(const Team& team, const GradientKernel* kernels, double scale);
   // The pass that updates. With `limits`, gradients go through them first.
   void run(const Team& team, const GradientKernel* kernels, const Limits* limits);

@@ -158,6 +158,41 @@ def test_a_resumed_run_goes_on_alike(cut: int) -> None:
     assert (resumed.t, resumed.count) == (2, 1)
 
 
+@pytest.mark.parametrize("when", ["before", "within", "loaded"])
+def test_steps_of_the_optimizer_alone_cost_no_batch(when: str) -> None:
+    w = np.zeros(1)
+    opt = gs.SGD(w, lr=1.0)
+    steps = gs.Accumulator(opt, 2)
+    if when == "before":
+        opt.step(np.zeros(1))
+    if when == "loaded":
+        opt.load_state_dict({**opt.state_dict(), "t": 5})
+    steps.step(np.ones(1))
+    if when == "within":
+        opt.step(np.zeros(1))
+    steps.step(np.ones(1))
+    assert w[0] == -1.0
+
+
+def test_what_keeps_the_optimizer_from_stepping_comes_before_adding() -> None:
+    w = np.zeros(1)
+    opt = gs.SGD(w, lr=1.0, average=gs.EWA(0.5))
+    steps = gs.Accumulator(opt, 2)
+    steps.step(np.ones(1))
+    with opt.averaged(), pytest.raises(RuntimeError, match="leave the block"):
+        steps.step(np.ones(1))
+    w.flags.writeable = False
+    with pytest.raises(ValueError, match="parameter '0' is read-only"):
+        steps.step(np.ones(1))
+    w.flags.writeable = True
+    assert steps.count == 1
+    steps.step(np.array([3.0]))
+    assert (w[0], steps.count) == (-2.0, 0)
+    opt.add_group({"params": {"b": np.zeros(2)}})
+    with pytest.raises(ValueError, match="other groups; make a new Accumulator"):
+        steps.step(np.ones(1))
+
+
 def test_bad_gradients_are_not_added() -> None:
     params = params_of()
     steps = gs.Accumulator(gs.SGD(params), 2)
@@ -178,7 +213,6 @@ def test_bad_gradients_are_not_added() -> None:
     [
         ({"every": 4}, "the state is of every=4, here it is 2"),
         ({"count": 2}, "count must be an integer below 2"),
-        ({"done": -1}, "done must be an integer >= 0"),
         ({"sums": {}}, "sums of the state must be of W, b, s, got"),
         ({"more": 1}, "the state of an accumulator has"),
     ],

@@ -71,15 +71,53 @@ def test_the_scale_stays_where_its_inverse_is_a_number_of_float32() -> None:
     assert scaler.scale == 2.0**-100
 
 
-def test_what_the_optimizer_did_by_itself_is_caught_up_with() -> None:
-    # As after an interruption between the optimizer's step and the scaler's turn.
+@pytest.mark.parametrize(("grads", "scale"), [(GOOD, 16.0), (BAD, 4.0)])
+def test_an_interruption_behind_the_step_is_caught_up_with(
+    grads: Any, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opt = gs.SGD(np.zeros(2, np.float32), nonfinite="skip")
-    scaler = gs.LossScaler(opt, scale=8.0, interval=2)
-    opt.step(BAD)
-    assert scaler.scale == 4.0
-    opt.step(GOOD)
-    opt.step(GOOD)
+    scaler = gs.LossScaler(opt, scale=8.0, interval=1)
+    step = opt.step
+
+    def interrupted(grads: Any, scale: float) -> None:
+        step(grads, scale)
+        monkeypatch.setattr(scaler, "_catch_up", lambda: None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opt, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scaler.step(grads)
+    monkeypatch.undo()
+    assert scaler.scale == scale
+
+
+def test_what_is_done_without_the_scaler_does_not_move_it() -> None:
+    opt = gs.SGD(np.zeros(2, np.float32), nonfinite="skip")
+    scaler = gs.LossScaler(opt, scale=8.0, interval=1)
+    for grads in (GOOD, BAD):
+        opt.step(grads)
     assert scaler.scale == 8.0
+    opt.load_state_dict({**opt.state_dict(), "t": 2500, "skipped": 7})
+    assert scaler.scale == 8.0
+    scaler.step(GOOD)
+    assert scaler.scale == 16.0
+
+
+def test_an_optimizer_that_no_longer_skips_is_noticed() -> None:
+    w = np.zeros(2, np.float32)
+    opt = gs.SGD(w, nonfinite="skip")
+    scaler = gs.LossScaler(opt)
+    opt.nonfinite = "propagate"
+    with pytest.raises(ValueError, match="this one has nonfinite='propagate'"):
+        scaler.step(BAD)
+    assert not w.any()
+
+
+def test_loading_keeps_what_else_an_object_has() -> None:
+    scaler: Any = scaler_over(np.zeros(2, np.float32))
+    scaler.note = 3
+    scaler.load_state_dict(scaler.state_dict())
+    assert scaler.note == 3
 
 
 @pytest.mark.parametrize("cut", range(7))
@@ -122,7 +160,7 @@ def test_bad_numbers(options: Any, error: type[Exception], message: str) -> None
 
 
 def test_an_optimizer_that_does_not_skip_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("make it with nonfinite='skip'")):
+    with pytest.raises(ValueError, match=re.escape("give it nonfinite='skip'")):
         gs.LossScaler(gs.SGD(np.zeros(2)))
     with pytest.raises(TypeError, match="must be an optimizer of this package, got ndarray"):
         gs.LossScaler(np.zeros(2))  # type: ignore[arg-type]
@@ -135,8 +173,7 @@ def test_an_optimizer_that_does_not_skip_is_refused() -> None:
         {"good": -1},
         {"growth": "2"},
         {"interval": 0},
-        {"t": 0.5},
-        {"skipped": None},
+        {"good": 0.5},
         {"more": 1},
     ],
 )

@@ -69,10 +69,12 @@ class Accumulator:
         sums = iter(self._sums)
         trees = [structure.unflatten(sums) for structure in layout.structures]
         self._gradients = trees if layout.listed else trees[0]
-        # Keeps the count, and how many steps the optimizer had taken or refused before.
+        self._layout = layout
+        # Keeps the count and, while the step of a complete batch is under way, how many steps the
+        # optimizer had taken or refused before.
         self._adder = _core.new_stepper()
         addition = self._adder.prepare_addition(
-            [("", "sgd", _ADDING, self._done())], [(0, self._names, self._sums)]
+            [("", "sgd", _ADDING, None)], [(0, self._names, self._sums)]
         )
         self._adder.add(addition, *expected(layout), None)
 
@@ -122,6 +124,11 @@ class Accumulator:
             By the step, with the optimizer's ``nonfinite="raise"``; the batch is left out.
         """
         self._finish()  # where an interruption came between adding and stepping
+        if self._optimizer._layout is not self._layout:
+            raise ValueError("the optimizer has got other groups; make a new Accumulator over it")
+        if self._adder.t == self._every - 1:
+            # Whatever would keep the optimizer from stepping comes before the last is added.
+            self._optimizer._stepper.require_ready()
         self._adder.step(grads, scale)
         self._finish()
 
@@ -129,12 +136,19 @@ class Accumulator:
         """Take the step of a complete batch, unless it has been taken or refused, and begin anew."""
         if self._adder.t < self._every:
             return
-        if self._adder.given(0) == self._done():
-            self._optimizer.step(self._gradients, 1.0 / self._every)
-        zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
-        _core.commit([self._replacement(0, self._done(), zeros)])
+        if self._adder.given(0) is None:
+            _core.commit([self._replacement(self._every, self._done(), None)])
+        try:
+            if self._adder.given(0) == self._done():
+                self._optimizer.step(self._gradients, 1.0 / self._every)
+        finally:
+            if self._adder.given(0) != self._done():  # taken or refused
+                zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
+                _core.commit([self._replacement(0, None, zeros)])
 
-    def _replacement(self, count: int, done: int, sums: list[Any]) -> _core.Replacement:
+    def _replacement(
+        self, count: int, done: int | None, sums: list[Any] | None
+    ) -> _core.Replacement:
         given = self._adder.given(0)
         change: _core.Change = (0, "sgd", _ADDING, given, done, 0, {})
         return self._adder.prepare_change([change], count, None, None, None, sums)
@@ -148,7 +162,6 @@ class Accumulator:
         return {
             "every": self._every,
             "count": self.count,
-            "done": self._adder.given(0),
             "sums": {
                 name: array.copy(order="K")
                 for name, array in zip(self._names, self._sums, strict=True)
@@ -168,10 +181,9 @@ class Accumulator:
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
         d = checks.mapping("the state", state)
-        if set(d) != {"every", "count", "done", "sums"}:
+        if set(d) != {"every", "count", "sums"}:
             raise ValueError(
-                "the state of an accumulator has every, count, done, sums, got "
-                f"{checks.shown(list(d))}"
+                f"the state of an accumulator has every, count, sums, got {checks.shown(list(d))}"
             )
         if checks.count("every", d["every"], least=1) != self._every:
             raise ValueError(f"the state is of every={d['every']}, here it is {self._every}")
@@ -183,4 +195,4 @@ class Accumulator:
                 f"{checks.shown(list(saved))}"
             )
         sums = [_core.as_array(saved[name], name) for name in self._names]
-        return loading.Prepared([self._replacement(count, checks.count("done", d["done"]), sums)])
+        return loading.Prepared([self._replacement(count, None, sums)])

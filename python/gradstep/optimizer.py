@@ -301,6 +301,9 @@ class Optimizer:
         if not state:
             raise ValueError("params holds no arrays; pass at least one parameter")
         averages = self._averages_of(layout, len(plans), runs)
+        members: list[list[str]] = [[] for _ in plans]
+        for index, names, _ in runs:
+            members[index - first] += names
         layout = layout._replace(
             groups=(
                 *layout.groups,
@@ -309,13 +312,7 @@ class Optimizer:
                     for i in range(len(plans))
                 ),
             ),
-            members=(
-                *layout.members,
-                *(
-                    tuple(n for index, names, _ in runs if index == first + i for n in names)
-                    for i in range(len(plans))
-                ),
-            ),
+            members=(*layout.members, *map(tuple, members)),
             state=MappingProxyType(state),
         )
         self._stepper.add(addition, *expected(layout), layout, *averages)

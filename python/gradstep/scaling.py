@@ -34,14 +34,16 @@ class Steps(Protocol):
 
 
 class _Kept(NamedTuple):
-    """All that moves, replaced as a whole: an interruption finds one or the other."""
+    """All that there is, replaced as a whole: an interruption finds one or the other."""
 
     scale: float
     good: int  # steps since the scale moved or a step was skipped
-    # What the optimizer had done when this was so. What it has done since is caught up with, also
-    # where an interruption came between its step and this.
-    t: int
-    skipped: int
+    growth: float
+    backoff: float
+    interval: int
+    # What the optimizer had taken and refused before the step under way. What has become of it is
+    # caught up with later where an interruption came in between.
+    before: tuple[int, int] | None = None
 
 
 class LossScaler:
@@ -104,17 +106,15 @@ class LossScaler:
             raise TypeError(
                 f"optimizer must be an optimizer of this package, got {type(optimizer).__name__}"
             )
-        if optimizer.nonfinite != "skip":
-            raise ValueError(
-                "loss scaling needs an optimizer that skips what overflows, and this one has "
-                f"nonfinite={optimizer.nonfinite!r}; make it with nonfinite='skip'"
-            )
+        _require_skipping(optimizer)
         self._optimizer = optimizer
-        self._growth = _number("growth", growth, 1.0, 2.0**64)
-        self._backoff = _number("backoff", backoff, 2.0**-64, 1.0)
-        self._interval = checks.count("interval", interval, least=1)
-        scale = _number("scale", scale, _LEAST, _MOST)
-        self._kept = _Kept(scale, 0, optimizer.t, optimizer.skipped)
+        self._kept = _Kept(
+            _number("scale", scale, _LEAST, _MOST),
+            0,
+            _number("growth", growth, 1.0, 2.0**64),
+            _number("backoff", backoff, 2.0**-64, 1.0),
+            checks.count("interval", interval, least=1),
+        )
 
     @property
     def scale(self) -> float:
@@ -130,38 +130,41 @@ class LossScaler:
         TypeError, ValueError, RuntimeError
             As in the optimizer's step; nothing has changed.
         """
-        self._optimizer.step(grads, 1.0 / self.scale)
-        self._catch_up()
+        _require_skipping(self._optimizer)  # which may have been changed, or loaded over
+        scale = self.scale
+        self._kept = self._kept._replace(before=(self._optimizer.t, self._optimizer.skipped))
+        try:
+            self._optimizer.step(grads, 1.0 / scale)
+        finally:
+            self._catch_up()
 
     def _catch_up(self) -> None:
-        """Move the scale by what the optimizer has done since."""
-        scale, good, t, skipped = self._kept
-        now_t, now_skipped = self._optimizer.t, self._optimizer.skipped
-        if (now_t, now_skipped) == (t, skipped):
+        """Move the scale by what has become of the last step."""
+        scale, good, growth, backoff, interval, before = self._kept
+        if before is None:
             return
-        if now_skipped > skipped:
-            scale, good = max(scale * self._backoff, _LEAST), 0
-        elif now_t > t:
-            good += now_t - t
-            if good >= self._interval:
-                scale, good = min(scale * self._growth, _MOST), 0
-        self._kept = _Kept(scale, good, now_t, now_skipped)
+        t, skipped = before
+        if self._optimizer.skipped > skipped:
+            scale, good = max(scale * backoff, _LEAST), 0
+        elif self._optimizer.t > t:
+            good += 1
+            if good >= interval:
+                scale, good = min(scale * growth, _MOST), 0
+        self._kept = _Kept(scale, good, growth, backoff, interval)
 
     def __repr__(self) -> str:
+        scale, _, growth, backoff, interval, _ = self._kept
         return (
-            f"LossScaler(scale={self.scale!r}, growth={self._growth!r}, "
-            f"backoff={self._backoff!r}, interval={self._interval!r})"
+            f"LossScaler(scale={scale!r}, growth={growth!r}, backoff={backoff!r}, "
+            f"interval={interval!r})"
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot as plain values; the optimizer is saved by itself."""
         self._catch_up()
-        return {
-            **self._kept._asdict(),
-            "growth": self._growth,
-            "backoff": self._backoff,
-            "interval": self._interval,
-        }
+        state = self._kept._asdict()
+        del state["before"]
+        return state
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned. All or nothing.
@@ -176,7 +179,7 @@ class LossScaler:
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
         d = checks.mapping("the state", state)
-        expected = {*_Kept._fields, "growth", "backoff", "interval"}
+        expected = {"scale", "good", "growth", "backoff", "interval"}
         if set(d) != expected:
             raise ValueError(
                 f"the state of a loss scaler has {', '.join(sorted(expected))}, got "
@@ -189,9 +192,16 @@ class LossScaler:
             backoff=d["backoff"],
             interval=d["interval"],
         )
-        counts = {name: checks.count(name, d[name]) for name in ("good", "t", "skipped")}
-        loaded._kept = loaded._kept._replace(**counts)
-        return loading.Prepared(swaps=[(self, "__dict__", loaded.__dict__)])
+        kept = loaded._kept._replace(good=checks.count("good", d["good"]))
+        return loading.Prepared(swaps=[(self, "_kept", kept)])
+
+
+def _require_skipping(optimizer: Steps) -> None:
+    if optimizer.nonfinite != "skip":
+        raise ValueError(
+            "loss scaling needs an optimizer that skips what overflows, and this one has "
+            f"nonfinite={optimizer.nonfinite!r}; give it nonfinite='skip'"
+        )
 
 
 def _number(name: str, value: object, least: float, most: float) -> float:
