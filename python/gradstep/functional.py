@@ -2,8 +2,9 @@
 
 Each takes arrays, or equally long lists of arrays, updates them in place and returns None. Formulas,
 hyperparameters and errors are those of the class that its docstring names. Each optimizer's function
-also takes ``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``;
-skipped, a step leaves everything as it was.
+also takes ``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``. A
+step that is skipped leaves everything as it was and says nothing, so whoever counts `t` uses
+``nonfinite="raise"`` and does not count what raised.
 """
 
 from __future__ import annotations
