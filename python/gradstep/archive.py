@@ -100,7 +100,7 @@ def pack(parts: Mapping[str, Part], gradstep: str, copied: Collection[str] = ())
         for member in [*encoder.arrays][first:] if name in copied else ():
             encoder.arrays[member] = encoder.arrays[member].copy(order="K")
     head = {"format": FORMAT, "version": VERSION, "gradstep": gradstep, "parts": packed}
-    return Packed(tree.to_text(head), encoder.arrays)
+    return Packed(tree.to_text(head, len(encoder.arrays)), encoder.arrays)
 
 
 def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
@@ -271,7 +271,7 @@ def _verify(data: memoryview, name: str) -> None:
 def _contents(data: memoryview) -> Contents:
     places = _places(data)
     begin, end = places.pop(_HEAD.encode(), (0, 0))
-    head = tree.from_text(data[begin:end])
+    head = tree.from_text(data[begin:end], len(places))
     arrays = {
         name.decode("ascii"): _array(data, begin, end) for name, (begin, end) in places.items()
     }

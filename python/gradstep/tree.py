@@ -30,9 +30,14 @@ _DEPTH = 64
 # Where Python itself stops by default, because reading more takes quadratic time.
 _DIGITS = 4300
 _TOO_LONG = 10**_DIGITS
-# As Python objects values take up to 30 times as much as their text, so this bounds what reading
-# takes beyond the file's size.
-MOST_TEXT = 32 * 2**20
+# What reading takes beyond the file's size: at most so many bytes, and some for each array, which has
+# to be referred to. Texts that would need more are refused both ways, before they are parsed.
+MOST = 15 * 2**20
+MOST_PER_ARRAY = 2 * 2**10
+# Bytes that JSON takes as Python objects, at most: each byte of it (decoded, and in a string again,
+# both with four bytes to a character), and what begins with, or is told apart by, such a mark.
+_BYTE = 9
+_MARKS = {b"[": 112, b"{": 232, b",": 64, b":": 200}
 # Characters of a key that are kept in the name of an array.
 _LONGEST = 100
 
@@ -60,7 +65,7 @@ class Encoder:
             raise ValueError(
                 f"{_where(path[:4])} holds itself, or is nested more than {_DEPTH} deep; flatten it"
             )
-        if self._values > MOST_TEXT // 2:  # each takes two characters at least
+        if self._values * _MARKS[b","] > _most(len(self.arrays)):  # each has one, all but some
             _refuse_length(path[:1])
         if isinstance(value, np.ndarray):
             return {"$array": self._add(value, path)}
@@ -110,15 +115,22 @@ class Decoder:
         self.left = dict(arrays)
 
     def decode(self, value: Any, depth: int = 1) -> Any:
-        """Return the tree that `Encoder.encode` made this of; ValueError where it made no such."""
+        """Return the tree that `Encoder.encode` made this of; ValueError where it made no such.
+
+        Lists and dicts are decoded in place: another copy of them would take as much again.
+        """
         if depth > _DEPTH:
             raise ValueError(f"values are nested more than {_DEPTH} deep")
         if isinstance(value, list):
-            return [self.decode(entry, depth + 1) for entry in value]
+            for i, entry in enumerate(value):
+                value[i] = self.decode(entry, depth + 1)
+            return value
         if isinstance(value, dict):
             marks = [key for key in value if key[:1] == "$"]
             if not marks:
-                return {_text(key): self.decode(child, depth + 1) for key, child in value.items()}
+                for key, child in value.items():
+                    value[_text(key)] = self.decode(child, depth + 1)
+                return value
             if len(value) == 1:
                 return self._marked(marks[0], value[marks[0]], depth)
             raise ValueError(f"{marks[0]!r} stands beside other keys")
@@ -157,18 +169,19 @@ class Decoder:
         return found
 
 
-def to_text(tree: Any, *path: str) -> bytes:
-    """Write what `Encoder.encode` returned as JSON."""
+def to_text(tree: Any, arrays: int) -> bytes:
+    """Write what `Encoder.encode` returned as JSON; `arrays` is how many it refers to."""
     text = json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
-    if len(text) > MOST_TEXT:
-        _refuse_length(path)
+    if not _is_readable(text, arrays):
+        _refuse_length(())
     return text
 
 
-def from_text(text: memoryview) -> Any:
+def from_text(text: memoryview, arrays: int) -> Any:
     """Read JSON, more strictly than the standard asks; ValueError where it is none."""
-    if len(text) > MOST_TEXT:
-        raise ValueError(f"its plain values take more than {MOST_TEXT} bytes")
+    # The length first: what is longer is not even copied.
+    if len(text) * _BYTE > _most(arrays) or not _is_readable(text.tobytes(), arrays):
+        raise ValueError("its plain values would take more memory than a checkpoint's may")
     try:
         return json.loads(
             text.tobytes().decode(),
@@ -179,6 +192,16 @@ def from_text(text: memoryview) -> Any:
         )
     except RecursionError:
         raise ValueError("values are nested too deeply") from None
+
+
+def _is_readable(text: bytes, arrays: int) -> bool:
+    """Whether all that this may become fits into the memory that reading may take."""
+    needed = len(text) * _BYTE + sum(text.count(mark) * size for mark, size in _MARKS.items())
+    return needed <= _most(arrays)
+
+
+def _most(arrays: int) -> int:
+    return MOST + MOST_PER_ARRAY * arrays
 
 
 def _plain(value: object, path: tuple[str, ...]) -> Any:
@@ -285,6 +308,6 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_length(path: tuple[str, ...]) -> NoReturn:
     raise ValueError(
-        f"{_where(path) or 'the parts'} would need more than {MOST_TEXT >> 20} MiB of text for plain values, the most "
-        "that a checkpoint takes; keep long lists of numbers as arrays"
+        f"{_where(path) or 'the plain values of all parts'} would take more than {MOST >> 20} MiB as "
+        "Python objects, the most that a checkpoint may; keep long lists of numbers as arrays"
     )

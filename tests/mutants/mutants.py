@@ -3686,13 +3686,13 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: no end of values",
-            "        if self._values > MOST_TEXT // 2:",
+            '        if self._values * _MARKS[b","] > _most(len(self.arrays)):',
             "        if False:",
             "saving never ends",
         ),
         Mutant(
             "checkpoints: no end of text",
-            "    if len(text) > MOST_TEXT:\n        _refuse",
+            "    if not _is_readable(text, arrays):\n        _refuse",
             "    if False:\n        _refuse",
             "files that cannot be loaded",
         ),
