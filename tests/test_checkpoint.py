@@ -696,27 +696,60 @@ def test_a_second_one_waits_for_the_first(path: Path, held: threading.Event) -> 
     assert gs.load(path) == {"epoch": 2}
 
 
-def test_an_ordinary_save_to_the_same_path_is_refused_meanwhile(
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_ordinary_save_to_the_same_path_waits(
+    path: Path, held: threading.Event, linked: bool
+) -> None:
+    other = path
+    if linked:
+        other = path.parent / "latest"
+        other.symlink_to(path)
+    saving = gs.save_in_background(path, epoch=1)
+    gs.save(path.with_suffix(".other"), epoch=3)  # does not
+    assert not saving.done
+    threading.Timer(0.05, held.set).start()
+    gs.save(other, epoch=2)
+    assert saving.wait()
+    assert gs.load(path) == {"epoch": 2}
+
+
+def test_an_ordinary_save_is_told_what_failed_before(path: Path) -> None:
+    saving = gs.save_in_background(path / "none", epoch=1)
+    saving._ended.wait()
+    gs.save(path, epoch=2)  # has nothing to do with it
+    with pytest.raises(FileNotFoundError):  # as there was no folder
+        gs.save(path / "none", epoch=3)
+    with pytest.raises(NotADirectoryError):  # said once: this is its own
+        gs.save(path / "none", epoch=3)
+
+
+def test_a_signal_that_saves_while_a_save_is_begun(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, release = threading.Event(), threading.Event()
-    write = archive.write
+    """It cannot wait for what its own thread has yet to start."""
+    start = background.BackgroundSave._start
 
-    def slow(packed: archive.Packed, sink: Callable[[bytes], object]) -> None:
-        if b'"epoch": {"plain": 1}' in packed.text:
-            begun.set()
-            assert release.wait(60)
-        write(packed, sink)
+    def interrupted(saving: background.BackgroundSave) -> None:
+        with pytest.raises(BlockingIOError, match=r"is being begun; wait until it is done: .*run"):
+            gs.save(path, epoch=2)
+        start(saving)
 
-    monkeypatch.setattr(archive, "write", slow)
-    saving = gs.save_in_background(path, epoch=1)
-    assert begun.wait(60)
-    with pytest.raises(BlockingIOError, match="another save to the same path is under way"):
-        gs.save(path, epoch=2)
-    gs.save(path.with_suffix(".other"), epoch=2)
-    release.set()
-    saving.wait()
+    monkeypatch.setattr(background.BackgroundSave, "_start", interrupted)
+    gs.save_in_background(path, epoch=1).wait()
     assert gs.load(path) == {"epoch": 1}
+
+
+def test_a_thread_that_cannot_be_started(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start"):
+            gs.save_in_background(path, epoch=1)
+    gs.save(path, epoch=2)
+    gs.save_in_background(path, epoch=3).wait()
+    assert gs.load(path) == {"epoch": 3}
 
 
 @pytest.mark.parametrize("asked", [True, False])

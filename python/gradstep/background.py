@@ -5,6 +5,7 @@ What is written, and how, is save's in checkpoint.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import traceback
@@ -77,7 +78,11 @@ class BackgroundSave:
         return f"<BackgroundSave {self.path!r}: {state}>"
 
     def _start(self) -> None:
-        self._thread.start()
+        try:
+            self._thread.start()
+        finally:
+            if self._thread.ident is None:  # for want of threads: there is nothing to wait for
+                self._ended.set()
 
     def _write(self, packed: archive.Packed) -> None:
         try:
@@ -91,6 +96,12 @@ class BackgroundSave:
 
     def _raise_untold(self) -> None:
         """Wait to the end, and raise what nobody has been told of."""
+        if self._thread.ident is None and not self._ended.is_set():  # a signal's handler is early
+            raise BlockingIOError(
+                errno.EWOULDBLOCK,
+                "another save to the same path is being begun; wait until it is done",
+                self.path,
+            )
         self._ended.wait()
         if self._error is not None and not self._told:
             self._told = True
@@ -152,8 +163,10 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
         # The folder one is in may change until it is written.
         place = os.path.abspath(files.text(path)) if files.text(path) else ""
         saving = BackgroundSave(place, checkpoint.pack(parts, copied=True))
-        saving._start()
         _latest = saving
+        # Before the start, or this older one would overwrite what a save in between has written.
+        files.announce(place, saving._raise_untold)
+        saving._start()
     return saving
 
 

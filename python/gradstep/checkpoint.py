@@ -63,9 +63,11 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
     TypeError, ValueError
         If there is no part, or one that cannot be kept; its place is named.
     OSError
-        If the system refuses: a full disk, a folder that may not be written to, another save to the
-        same path that is under way (BlockingIOError). The old file is as it was, and no other is
-        left. One exception says so: the folder could not be flushed, and the new file is in place.
+        If the system refuses: a full disk, a folder that may not be written to, a path to what is
+        no regular file, another save to the same path that is under way (BlockingIOError). The old
+        file is as it was, and no other is left. One exception says so: the folder could not be
+        flushed, and the new file is in place. Or what `save_in_background` to the same path has
+        failed with, if nobody waited for it; this save has not been begun then.
 
     See Also
     --------
@@ -73,7 +75,8 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
 
     Notes
     -----
-    The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it.
+    The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it. A save waits
+    until one that this process has in the background to the same path is done.
 
     Examples
     --------
@@ -90,6 +93,7 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
+    files.settle(path)  # first, so that there are no two copies in memory
     files.write_whole(path, partial(archive.write, pack(parts)))
 
 

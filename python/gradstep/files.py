@@ -39,6 +39,32 @@ _open: set[BinaryIO] = set()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: [file.close() for file in [*_open]])
 
+# What another thread of this process is going to write, and what waits for its end.
+_behind: tuple[str, Callable[[], object]] | None = None
+
+
+def announce(path: str, settle: Callable[[], object]) -> None:
+    """Let whoever comes to `path` call `settle` first, until this is called again."""
+    global _behind
+    _behind = os.path.realpath(path), settle
+
+
+def settle(path: StrPath) -> None:
+    """Wait for what this process has announced for the same path, and raise what it raises."""
+    behind = _behind
+    if behind is not None and behind[0] == os.path.realpath(text(path)):
+        behind[1]()
+
+
+def _forget() -> None:
+    """Nobody in a forked child writes what was announced before."""
+    global _behind
+    _behind = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
 
 def read_whole(path: StrPath) -> memoryview:
     """Return the bytes of a file, in memory that can be written to and aligned as arrays need it.
