@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -91,12 +92,42 @@ def test_what_a_killed_save_left_is_taken_over(path: Path) -> None:
 
 
 def test_the_mode_is_that_of_any_new_file(path: Path) -> None:
+    path.unlink()
     before = os.umask(0o027)
     try:
         files.write_whole(path, in_pieces)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o666])
+def test_the_mode_of_an_old_file_stays(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    temporary = path.parent / ".run.ckpt.gradstep-tmp"
+    temporary.write_bytes(b"left by a killed save")
+    seen = []
+
+    def look(sink: Callable[[bytes], object]) -> None:
+        sink(NEW)
+        seen.append(stat.S_IMODE(temporary.stat().st_mode))
+
+    files.write_whole(path, look)
+    assert seen == [mode]  # already while it is written
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == NEW
+
+
+def test_a_mode_that_cannot_be_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, mode: int) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    files.write_whole(path, lambda sink: sink(OLD))  # the same mode: nothing to be done
+    path.chmod(0o600)
+    with pytest.raises(PermissionError, match=r"not permitted: .*/run\.ckpt'"):
+        files.write_whole(path, in_pieces)
+    assert_untouched(path)
 
 
 # --- the order of calls ---------------------------------------------------------------------------
@@ -164,9 +195,44 @@ def test_a_link_in_the_place_of_the_temporary_file(path: Path) -> None:
     other = path.parent / "precious"
     other.write_bytes(OLD)
     (path.parent / ".run.ckpt.gradstep-tmp").symlink_to(other)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(
+        OSError, match=r"run\.ckpt\.gradstep-tmp', is a link.*; remove it: .*/run\.ckpt'"
+    ):
         files.write_whole(path, in_pieces)
     assert path.read_bytes() == other.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "another name"])
+def test_what_else_is_in_the_place_of_the_temporary_file(path: Path, kind: str) -> None:
+    temporary, other = path.parent / ".run.ckpt.gradstep-tmp", path.parent / "precious"
+    other.write_bytes(OLD)
+    if kind == "folder":
+        temporary.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(temporary)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(temporary))
+    else:
+        os.link(other, temporary)
+    before = temporary.lstat()
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"ckpt\.gradstep-tmp', .*; remove it: '/.*/run\.ckpt'$"):
+            files.write_whole(path, in_pieces)
+    assert path.read_bytes() == other.read_bytes() == OLD
+    assert os.path.samestat(temporary.lstat(), before)
+    assert not files._open
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for place in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(OSError, match=r"not a regular file: .*(pipe|link)") as caught:
+            files.write_whole(place, in_pieces)
+        assert caught.value.errno == errno.EINVAL
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 # --- what fails -----------------------------------------------------------------------------------
@@ -198,6 +264,7 @@ def test_a_call_that_fails(
         with pytest.raises(OSError, match=os.strerror(code)) as caught:
             files.write_whole(path, in_pieces)
     assert caught.value.errno == code
+    assert "gradstep-tmp" not in str(caught.value)
     assert str(path.parent) in str(caught.value)
     assert count == number + 1
     assert_untouched(path)

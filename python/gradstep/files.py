@@ -11,7 +11,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 
@@ -76,9 +77,7 @@ def read_whole(path: StrPath) -> memoryview:
     """
     path = text(path)
     # Before it is opened: a pipe would wait for somebody to write to it.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        _refuse_folder(path)
-        raise OSError(errno.EINVAL, "not a regular file", path)
+    _require_regular(path, os.stat(path))
     with open(path, "rb", buffering=0) as file:
         data = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
         done = 0
@@ -94,28 +93,44 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
     `write` is called with a function that takes the bytes, in order. Whatever is raised, by it or
     by the system, the old file stays and nothing else is left. The new one goes to a temporary file
     in the same folder first. Where a process is killed that file remains, and the next call takes
-    it over. A link at `path` goes on leading where it led.
+    it over. A link at `path` goes on leading where it led, and the mode bits of the old file are
+    those of the new one.
 
     Raises
     ------
     OSError
-        If the system refuses; BlockingIOError where another call is writing to the same path. Where
+        If the system refuses, or `path` leads to what is no regular file; BlockingIOError where another call is writing to the same path. Where
         the folder alone could not be flushed, the new file is in place already, and the message
         says so.
     """
     path = os.path.realpath(_checked(text(path)))
+    old = _stat(path)
     with _folder_of(path) as folder:
         with _temporary_beside(path) as (temporary, file):
             try:
+                _keep_mode(file, old, path)
                 _fill(file, write, path)
                 if fcntl is None:
                     file.close()  # Windows renames and removes no open file
-                os.replace(temporary, path)
+                with _named(path):
+                    os.replace(temporary, path)
             except BaseException:
                 _remove(temporary, file)
                 raise
         if folder is not None:
             _flush_folder(folder, path)
+
+
+def _keep_mode(file: BinaryIO, old: os.stat_result | None, path: str) -> None:
+    """Give a file the mode bits of the old one, before there is anything in it to be read."""
+    if old is None or not hasattr(os, "fchmod"):
+        return
+    mode = stat.S_IMODE(old.st_mode)
+    # Only where it differs: file systems without modes refuse any change.
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        with _named(path):
+            os.ftruncate(file.fileno(), 0)
+            os.fchmod(file.fileno(), mode)
 
 
 def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], path: str) -> None:
@@ -168,7 +183,7 @@ def _temporary_beside(path: str) -> Iterator[tuple[str, BinaryIO]]:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     temporary = os.path.join(folder, f".{name}.gradstep-tmp")
     while True:
-        with open(temporary, "r+b", buffering=0, opener=_opener) as file:
+        with open(temporary, "r+b", buffering=0, opener=partial(_opener, path)) as file:
             _open.add(file)
             try:
                 _lock(file, path)
@@ -180,8 +195,33 @@ def _temporary_beside(path: str) -> Iterator[tuple[str, BinaryIO]]:
                 _open.discard(file)
 
 
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, _FLAGS, 0o666)
+def _opener(path: str, temporary: str, flags: int) -> int:
+    """Open the temporary file of `path`; whatever else is in its place is not written to."""
+    try:
+        descriptor = os.open(temporary, _FLAGS, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a folder, a socket
+            _refuse_temporary(temporary, error.errno, path)
+        raise OSError(error.errno, error.strerror, path) from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            _refuse_temporary(temporary, errno.EINVAL, path)
+        if found.st_nlink > 1:  # somebody else's file under another name
+            _refuse_temporary(temporary, errno.EMLINK, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_temporary(temporary: str, code: int, path: str) -> NoReturn:
+    raise OSError(
+        code,
+        f"the temporary file beside it, {temporary!r}, is a link, has more than one name, or is no "
+        "regular file; remove it",
+        path,
+    )
 
 
 def _lock(file: BinaryIO, path: str) -> None:
@@ -226,13 +266,25 @@ def _checked(path: str) -> str:
         raise FileNotFoundError(errno.ENOENT, "the path is empty; name a file", path)
     if not os.path.basename(path):
         raise IsADirectoryError(errno.EISDIR, "this names a folder; name a file", path)
-    _refuse_folder(path)
+    found = _stat(path)
+    if found is not None:
+        _require_regular(path, found)
     return path
 
 
-def _refuse_folder(path: str) -> None:
-    if os.path.isdir(path):
+def _stat(path: str) -> os.stat_result | None:
+    """Return what is known of what is at `path`; None where the writing will say why not."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _require_regular(path: str, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file", path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 @contextlib.contextmanager

@@ -3480,13 +3480,13 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: a pipe is opened",
-            "    if not stat.S_ISREG(os.stat(path).st_mode):",
-            "    if stat.S_ISDIR(os.stat(path).st_mode):",
+            '    if not stat.S_ISREG(found.st_mode):\n        raise OSError(errno.EINVAL, "not',
+            '    if False:\n        raise OSError(errno.EINVAL, "not',
             "reading hangs",
         ),
         Mutant(
             "checkpoints: a folder is refused late",
-            "    _refuse_folder(path)\n    return path",
+            "    if found is not None:\n        _require_regular(path, found)\n    return path",
             "    return path",
             "all is written before it is refused",
         ),
