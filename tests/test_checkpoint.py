@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import os
 import runpy
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 import gradstep as gs
@@ -482,12 +484,141 @@ def test_an_optimizer_of_other_parameters_where_not_strict(path: Path) -> None:
     assert all(problem in str(refusal.value) for problem in problems)
     opt.step(grads(W=3, b=4, new=1))  # although somebody holds the error
     loaded = gs.load(path, strict=False, opt=opt)
-    assert {entry.removeprefix("opt.") for entry in loaded.missing + loaded.unexpected} == {
+    assert {entry.removeprefix("opt: ") for entry in loaded.missing + loaded.unexpected} == {
         *problems
     }
     assert (opt.t, opt.lr) == (2, 0.5)
     np.testing.assert_array_equal(opt.state["W"]["m"], saved.state["W"]["m"])
     assert opt.state["b"]["m"].any()  # its own, of its one step
+
+
+TARGETS: list[tuple[Callable[[Array], Any], list[str]]] = [
+    (lambda a: {"x": a[:3], "y": a[3:6]}, []),
+    (lambda a: {"x": a[:6:2], "y": a[1:6:2]}, []),  # bounds meet, and nothing else
+    (lambda a: {"x": a[6:3:-1], "y": a[:3]}, []),
+    (lambda a: {"x": a[:3], "y": a[:3]}, ["p.y: shares memory with p.x here"]),
+    (lambda a: {"x": a[2:5], "y": a[:3]}, ["p.y: shares memory with p.x here"]),
+    (lambda a: {"x": a[4:1:-1], "y": a[:5:2]}, ["p.y: shares memory with p.x here"]),
+    (lambda a: {"x": as_strided(a, (3,), (0,)), "y": a[1:4]}, ["p.x: elements of it share memory here"]),
+    (lambda a: {"x": a.view("u1")[:13].view()[1:].view("f4"), "y": a[:3]}, ["p.y: shares memory with p.x"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "problems"), TARGETS)
+def test_targets_that_overlap(
+    path: Path, make: Callable[[Array], Any], problems: list[str]
+) -> None:
+    gs.save(path, p={"x": ramp(3), "y": ramp(3) + 9}, other=ramp(3))
+    base = np.zeros(9, np.float32)
+    targets = make(base)
+    if problems:
+        with pytest.raises(ValueError, match="does not fit") as caught:
+            gs.load(path, p=targets)
+        listed = str(caught.value).split("\n  ")[1:]
+        assert [entry[: len(p)] for entry, p in zip(listed, problems, strict=True)] == problems
+        assert not base.any()
+        assert len(gs.load(path, strict=False, p=targets).missing) == len(problems)
+    else:
+        gs.load(path, p=targets)
+    if not problems or "p.y" in problems[0]:
+        assert targets["x"].tolist() == ramp(3).tolist()
+    with pytest.raises(ValueError, match=r"other\.0: shares memory with p\.y here"):
+        gs.load(path, p=targets | {"x": np.ones(3, "f4")}, other=targets["y"])
+
+
+@pytest.mark.parametrize("strides", [*itertools.product([-2, 0, 1, 2, 3, 6], repeat=2)])
+def test_what_is_an_array_that_overlaps_itself(strides: tuple[int, int]) -> None:
+    for shape in itertools.product(range(4), repeat=2):
+        array = as_strided(np.zeros(99, "u1")[50:], shape, strides)
+        places = [i * strides[0] + j * strides[1] for i in range(shape[0]) for j in range(shape[1])]
+        assert loading.repeats(array) == (len({*places}) < len(places))
+
+
+def test_many_targets_are_compared_quickly(path: Path) -> None:
+    base = np.zeros((20_000, 2), np.float32)
+    rows = [*base]
+    begin = time.perf_counter()
+    assert loading.overlapping(rows) == {}
+    assert loading.overlapping([*rows, base[7]]) == {20_000: 7}
+    assert time.perf_counter() - begin < 5
+
+
+def test_one_object_under_two_names(path: Path) -> None:
+    saved, other = Everything(1), Everything(2)
+    gs.save(path, a=saved.opt, b=saved.opt, c=saved.own, d=saved.own, e=1, f=2)
+    before = other.read()
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        gs.load(path, a=other.opt, b=other.opt, c=other.own, d=other.own, e=None, f=None)
+    assert str(caught.value).split("\n")[1:] == [
+        "  b: the same object as a; name it once",
+        "  d: the same object as c; name it once",
+    ]
+    assert other.read() == before
+    loaded = gs.load(path, strict=False, a=other.opt, b=other.opt)
+    assert loaded.missing == ["b: the same object as a; name it once"]
+    np.testing.assert_equal(other.opt.state_dict(), saved.opt.state_dict())
+
+
+class Averaged:
+    """An optimizer and the average that it keeps, saved under names of their own."""
+
+    def __init__(self, steps: int = 0) -> None:
+        self.w = ramp(3)
+        self.average = gs.EWA(0.5)
+        self.opt = gs.SGD(self.w, lr=0.5, average=self.average)
+        for _ in range(steps):
+            self.opt.step(np.ones_like(self.w))
+
+
+@pytest.mark.parametrize("order", [("opt", "average"), ("average", "opt")])
+def test_an_average_that_an_optimizer_keeps(path: Path, order: tuple[str, str]) -> None:
+    saved, other = Averaged(3), Averaged(1)
+    gs.save(path, **{name: getattr(saved, name) for name in order})
+    gs.load(path, **{name: getattr(other, name) for name in order})
+    np.testing.assert_equal(other.average.state_dict(), saved.average.state_dict())
+    other.opt.step(np.ones(3, "f4"))
+    assert other.average.t == 4
+    # One that no optimizer keeps takes it over by itself.
+    alone = gs.EWA(0.25)
+    gs.load(path, average=alone)
+    np.testing.assert_equal(alone.state_dict(), saved.average.state_dict())
+
+
+def test_an_average_without_the_optimizer_that_keeps_it(path: Path) -> None:
+    saved, other = Averaged(3), Averaged(1)
+    gs.save(path, opt=saved.opt, average=saved.average, w=saved.w)
+    before = copy.deepcopy(other.average.state_dict())
+    message = (
+        "average: an optimizer keeps this average, and restores it; load that optimizer with it"
+    )
+    for opt in ({}, {"opt": Averaged().opt}):
+        with pytest.raises(ValueError, match="does not fit") as caught:
+            gs.load(path, average=other.average, w=np.zeros(3), **opt)
+        assert str(caught.value).split("\n  ")[1:] == [
+            "w.0: float32(3,) in the file, float64(3,) here",
+            message,
+        ]
+        loaded = gs.load(path, strict=False, average=other.average, **opt)
+        assert loaded.missing == [message]
+    np.testing.assert_equal(other.average.state_dict(), before)
+
+
+def test_a_runtime_error_of_a_part_is_listed(path: Path) -> None:
+    class Busy(gs.EWA):
+        def _prepare_load(self, state: Any, strict: bool) -> loading.Prepared:
+            raise RuntimeError("busy")
+
+    gs.save(path, average=gs.EWA(), w=ramp(3))
+    with pytest.raises(ValueError, match=r"(?s)\n  average: busy\n  w\.0: float32"):
+        gs.load(path, average=Busy(), w=ramp(4))
+
+
+def test_a_warning_names_the_line_that_loads(path: Path) -> None:
+    opt = gs.SGD(ramp(3), lr=lambda t: 0.5)
+    gs.save(path, opt=opt)
+    with pytest.warns(UserWarning, match="callable that could not be saved") as caught:
+        gs.load(path, opt=opt)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 # --- files that are none --------------------------------------------------------------------------
@@ -643,8 +774,8 @@ def test_what_is_prepared_is_set_with_all_the_rest(path: Path) -> None:
     assert ours.value == 0
     loaded = gs.load(path, strict=False, ours=ours)
     assert ours.value == 3
-    assert loaded.missing == ["ours.a: missing"]
-    assert loaded.unexpected == ["ours.b: more", "w: arrays in the file, not asked for here"]
+    assert loaded.missing == ["ours: a: missing"]
+    assert loaded.unexpected == ["ours: b: more", "w: arrays in the file, not asked for here"]
 
 
 # --- in the background ----------------------------------------------------------------------------

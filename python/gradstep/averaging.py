@@ -209,8 +209,10 @@ class EWA:
 
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
-        self._own()
-        return Prepared(swaps=[(self, "_stepper", self._loaded(state))])
+        loaded = self._loaded(state)
+        if self._stepper.followed:  # the optimizer's state has it, too
+            return Prepared(follows=[self._stepper])
+        return Prepared(swaps=[(self, "_stepper", loaded)])
 
     @staticmethod
     def _loaded(d: Mapping[str, Any]) -> _core.Stepper:

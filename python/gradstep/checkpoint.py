@@ -151,6 +151,7 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     plan = _Plan(strict)
     for name, part in parts.items():
         plan.add(name, part, contents.parts.get(name), contents.parts)
+    plan.compare()
     if strict and plan.problems:
         listed = "".join(f"\n  {problem}" for problem in plan.problems)
         raise ValueError(f"{files.text(path)!r} does not fit, and nothing was loaded:{listed}")
@@ -254,6 +255,9 @@ class _Plan:
         self.unexpected: list[str] = []
         self._strict = strict
         self._prepared: list[Prepared] = []
+        self._fills: list[tuple[str, Array, Array]] = []
+        self._objects: dict[int, str] = {}
+        self._follows: list[tuple[str, object]] = []
         self._foreign: list[tuple[str, Any, Any]] = []
 
     @property
@@ -270,28 +274,65 @@ class _Plan:
             there, here = _KIND_NAMES[saved.kind], _KIND_NAMES[kind]
             self.missing.append(f"{name}: {there} in the file, {here} here")
         elif kind == "arrays":
-            self._take(name, _prepare_arrays(_arrays(name, part), saved.tree))
+            self._compare_arrays(name, _arrays(name, part), saved.tree)
+        elif kind == "state" and self._objects.setdefault(id(part), name) != name:
+            first = self._objects[id(part)]
+            self.missing.append(f"{name}: the same object as {first}; name it once")
         elif _prepares(part):
             try:
                 self._take(name, part._prepare_load(saved.tree, self._strict))
-            except (TypeError, ValueError) as error:
+            except (RuntimeError, TypeError, ValueError) as error:
                 self.missing.append(f"{name}: {error}")
         elif kind == "state":
             self._foreign.append((name, part, saved.tree))
 
+    def compare(self) -> None:
+        """Note what does not fit between the parts, once there are all."""
+        shared = loading.overlapping([target for _, target, _ in self._fills])
+        for late, early in sorted(shared.items()):
+            self.missing.append(
+                f"{self._fills[late][0]}: shares memory with {self._fills[early][0]} here, so only "
+                "one of them can be filled"
+            )
+        kept = [fill for i, (_, *fill) in enumerate(self._fills) if i not in shared]
+        self._prepared.append(Prepared(fills=[(target, source) for target, source in kept]))
+        restored = {id(thing) for prepared in self._prepared for thing in prepared.restores}
+        self.missing += [
+            f"{name}: an optimizer keeps this average, and restores it; load that optimizer with it"
+            for name, thing in self._follows
+            if id(thing) not in restored
+        ]
+
+    def _compare_arrays(
+        self, name: str, targets: Mapping[str, Array], saved: Mapping[str, Array]
+    ) -> None:
+        for key, target in targets.items():
+            problem = _problem(target, saved.get(key))
+            if problem:
+                self.missing.append(f"{name}.{key}: {problem}")
+            else:
+                # A plain array: a subclass may have Python code to set items.
+                self._fills.append((f"{name}.{key}", np.asarray(target), saved[key]))
+        self.unexpected += [
+            f"{name}.{key}: {_shown(array)} in the file, not here"
+            for key, array in saved.items()
+            if key not in targets
+        ]
+
     def _take(self, name: str, prepared: Prepared) -> None:
         self._prepared.append(prepared)
+        self._follows += [(name, thing) for thing in prepared.follows]
         for target, attribute, _ in prepared.swaps:
             if attribute == "__dict__":
                 vars(target)  # which makes room for it: there may be none when all is set
-        self.missing += [f"{name}.{entry}" for entry in prepared.missing]
-        self.unexpected += [f"{name}.{entry}" for entry in prepared.unexpected]
+        self.missing += [f"{name}: {entry}" for entry in prepared.missing]
+        self.unexpected += [f"{name}: {entry}" for entry in prepared.unexpected]
 
     def commit(self) -> None:
         """Do it all, or nothing."""
         for prepared in self._prepared:
             for warning in prepared.warnings:
-                warnings.warn(warning, stacklevel=4)
+                warnings.warn(warning, stacklevel=3)  # whoever calls load
         undo: list[Callable[[], object]] = []
         done = [False]
         try:
@@ -320,26 +361,17 @@ class _Plan:
         self.missing.append(f"{name}: {error}")
 
 
-def _prepare_arrays(targets: Mapping[str, Array], saved: Mapping[str, Array]) -> Prepared:
-    missing: list[str] = []
-    fitting: list[str] = []
-    for name, target in targets.items():
-        if name not in saved:
-            missing.append(f"{name}: not in the file, {_shown(target)} here")
-        elif (saved[name].shape, saved[name].dtype) != (target.shape, target.dtype):
-            missing.append(f"{name}: {_shown(saved[name])} in the file, {_shown(target)} here")
-        elif not target.flags.writeable:
-            missing.append(f"{name}: read-only here")
-        else:
-            fitting.append(name)
-    # Plain arrays: a subclass may have Python code to set items.
-    fills = [(np.asarray(targets[name]), saved[name]) for name in fitting]
-    unexpected = [
-        f"{name}: {_shown(array)} in the file, not here"
-        for name, array in saved.items()
-        if name not in targets
-    ]
-    return Prepared(fills=fills, missing=missing, unexpected=unexpected)
+def _problem(target: Array, saved: Array | None) -> str | None:
+    """Return why one array cannot be filled from another."""
+    if saved is None:
+        return f"not in the file, {_shown(target)} here"
+    if (saved.shape, saved.dtype) != (target.shape, target.dtype):
+        return f"{_shown(saved)} in the file, {_shown(target)} here"
+    if not target.flags.writeable:
+        return "read-only here"
+    if loading.repeats(target):
+        return "elements of it share memory here, so it cannot hold what is in the file"
+    return None
 
 
 def _shown(array: Array) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gradstep import _core
@@ -35,8 +36,55 @@ class Prepared(NamedTuple):
     # the state alone. Each begins with a name within the part.
     missing: Sequence[str] = ()
     unexpected: Sequence[str] = ()
+    # What is restored besides, and what another part has to restore: an optimizer and its average.
+    restores: Sequence[object] = ()
+    follows: Sequence[object] = ()
     # What the user is to be warned of.
     warnings: Sequence[str] = ()
+
+
+def repeats(array: NDArray[Any]) -> bool:
+    """Whether elements of an array share memory, as in windows or where a stride is zero."""
+    axes = sorted((abs(s), n, k) for k, (n, s) in enumerate(_axes(array)) if n > 1)
+    reach = array.itemsize
+    for stride, n, _ in axes if array.size else ():
+        if stride < reach:
+            break
+        reach += stride * (n - 1)
+    else:
+        return False
+    # Or they lie between each other. As all of its pieces are alike, the first is compared.
+    pieces = np.moveaxis(array, axes[-1][2], 0)
+    first = pieces[0, ...]
+    return repeats(first) or any(
+        np.shares_memory(first, pieces[i, ...]) for i in range(1, len(pieces))
+    )
+
+
+def overlapping(arrays: Sequence[NDArray[Any]]) -> dict[int, int]:
+    """Return which of these arrays share memory with an earlier one, and with which."""
+    found: dict[int, int] = {}
+    reaching: list[tuple[int, int]] = []  # the end and number of those that are not over yet
+    for begin, end, i in sorted((*_bounds(a), i) for i, a in enumerate(arrays) if a.size):
+        reaching = [other for other in reaching if other[0] > begin]
+        for _, j in reaching:
+            first, last = min(i, j), max(i, j)
+            if found.get(last, last) > first and np.shares_memory(arrays[i], arrays[j]):
+                found[last] = first
+        reaching.append((end, i))
+    return found
+
+
+def _bounds(array: NDArray[Any]) -> tuple[int, int]:
+    """Return where the memory of an array begins and ends."""
+    begin: int = array.__array_interface__["data"][0]
+    reach = [(n - 1) * stride for n, stride in _axes(array)]
+    before, behind = (sum(r for r in reach if r < 0), sum(r for r in reach if r > 0))
+    return begin + before, begin + behind + array.itemsize
+
+
+def _axes(array: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    return zip(array.shape, array.strides, strict=True)
 
 
 def take_over(prepared: Prepared) -> None:

@@ -134,6 +134,7 @@ class Loader:
             core,
             missing=self._missing,
             unexpected=self._unexpected,
+            restores=[] if averages is None else [self._averages],
             warnings=[
                 f"{name} was a callable that could not be saved; this optimizer's own is kept"
                 for name in self._kept

@@ -3774,20 +3774,20 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: shapes are not compared",
-            "(saved[name].shape, saved[name].dtype) != (target.shape, target.dtype)",
-            "saved[name].dtype != target.dtype",
+            "(saved.shape, saved.dtype) != (target.shape, target.dtype)",
+            "saved.dtype != target.dtype",
             "rows are repeated to fill an array",
         ),
         Mutant(
             "checkpoints: dtypes are not compared",
-            "(saved[name].shape, saved[name].dtype) != (target.shape, target.dtype)",
-            "saved[name].shape != target.shape",
+            "(saved.shape, saved.dtype) != (target.shape, target.dtype)",
+            "saved.shape != target.shape",
             "weights are rounded",
         ),
         Mutant(
             "checkpoints: read-only arrays",
-            "        elif not target.flags.writeable:",
-            "        elif False:",
+            "    if not target.flags.writeable:",
+            "    if False:",
             "an error in the middle of a load",
         ),
         Mutant(
@@ -4036,8 +4036,8 @@ MUTANTS = [
         CHECKPOINT,
         Mutant(
             "checkpoints: what the file has besides",
-            "return Prepared(fills=fills, missing=missing, unexpected=unexpected)",
-            "return Prepared(fills=fills, missing=missing)",
+            "            if key not in targets\n",
+            "            if False\n",
             "a layer is forgotten",
         ),
     ),
