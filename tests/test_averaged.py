@@ -703,10 +703,10 @@ DAMAGED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (damaged(starts=0), ValueError, r"^starts of the average must be a list of 1, got 0$"),
     (damaged(starts=["a"]), TypeError, r"^start must be an integer"),
     (damaged(arrays=[1]), TypeError, r"^arrays of the average must be a mapping"),
-    (damaged(arrays={}), ValueError, r"^the state does not fit: 'w' is missing$"),
-    (damaged(arrays={"w": np.ones(3), "v": np.ones(3)}), ValueError, r"'v' is not a parameter here"),
-    (damaged(arrays={"w": np.ones(2)}), ValueError, r"w\.average is float64\(2,\), expected float64\(3,\)"),
-    (damaged(arrays={"w": 1.0}), ValueError, r"w\.average is no array"),
+    (damaged(arrays={}), ValueError, r"^the state does not fit: w\.average: not in the state, float64\(3,\) here$"),
+    (damaged(arrays={"w": np.ones(3), "v": np.ones(3)}), ValueError, r"v\.average: float64\(3,\) in the state, not here$"),
+    (damaged(arrays={"w": np.ones(2)}), ValueError, r"w\.average: float64\(2,\) in the state, float64\(3,\) here"),
+    (damaged(arrays={"w": 1.0}), ValueError, r"w\.average: no array in the state, float64\(3,\) here"),
 ]  # fmt: skip
 
 

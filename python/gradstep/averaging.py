@@ -209,9 +209,9 @@ class EWA:
 
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
-        loaded = self._loaded(state)
-        if self._stepper.followed:  # the optimizer's state has it, too
-            return Prepared(follows=[self._stepper])
+        loaded, here = self._loaded(state), self._stepper
+        if here.followed:  # the optimizer's state has it, too
+            return Prepared(follows=[here])
         return Prepared(swaps=[(self, "_stepper", loaded)])
 
     @staticmethod

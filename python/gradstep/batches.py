@@ -286,13 +286,20 @@ class MiniBatches:
                 f"the state has the keys {shown(list(state))}, expected {list(expected)}; "
                 "load what MiniBatches.state_dict() returned"
             )
-        for name, own in self._settings().items():
-            saved = state[name]
-            if type(saved) is not type(own) or saved != own:
-                raise ValueError(
-                    f"the state was saved with {name}={shown(saved)}, this object has {name}={own!r}; "
-                    "build it with the arrays and arguments of the saved one"
-                )
+        own = self._settings()
+        # The type first: what stands in a damaged state may not compare.
+        differing = [
+            name
+            for name in own
+            if type(state[name]) is not type(own[name]) or state[name] != own[name]
+        ]
+        if differing:
+            theirs = ", ".join(f"{name}={shown(state[name])}" for name in differing)
+            here = ", ".join(f"{name}={own[name]!r}" for name in differing)
+            raise ValueError(
+                f"the state was saved with {theirs}, this object has {here}; build it with the "
+                "arrays and arguments of the saved one"
+            )
         epoch = _integer("epoch of the state", state["epoch"])
         position = _integer("position of the state", state["position"])
         if not (epoch >= 0 and 0 <= position < len(self)):

@@ -225,34 +225,54 @@ class Loader:
 
     def _fitting(self, here: States, state: Mapping[Any, Any]) -> list[list[Array]]:
         """Return an array for each of `here`: the saved one where it fits, else the own one."""
-        self._unexpected += [
-            f"{name!r} is not a parameter here" for name in state if name not in here
-        ]
+        for name in state:
+            if name not in here:
+                self._unexpected += _listed(name, {}, state[name]) or [
+                    f"{_text(name)}: in the state, no parameter here"
+                ]
         fitting = []
         for name, arrays in here.items():
             saved: Mapping[Any, Any] = {}
             if name in state:
                 saved = checks.mapping(f"{name!r} of the state", state[name])
-                if set(arrays) != set(saved):
-                    self._missing.append(
-                        f"{name!r} has {checks.shown(list(saved))}, expected {list(arrays)}"
-                    )
-                    saved = {}
-            else:
-                self._missing.append(f"{name!r} is missing")
-            problems = {key: _problem(f"{name}.{key}", arrays[key], saved[key]) for key in saved}
-            self._missing += [problem for problem in problems.values() if problem]
+            problems = _listed(name, arrays, saved)
+            if name not in state and not arrays:
+                problems = [f"{name}: not in the state, a parameter here"]
+            self._missing += problems
             # All of a parameter's state or none of it.
-            fits = bool(saved) and not any(problems.values())
+            fits = not problems
             fitting.append([saved[key] if fits else array for key, array in arrays.items()])
         return fitting
 
 
-def _problem(name: str, here: Array, saved: object) -> str | None:
+def _listed(name: object, here: Mapping[str, Array], saved: object) -> list[str]:
+    """Return all of a parameter's arrays that do not fit, with both sides."""
+    there = saved if isinstance(saved, Mapping) else {}
+    found = {key: _problem(here.get(key), there.get(key)) for key in {**here, **there}}
+    return [
+        f"{_text(name)}.{_text(key)}: {problem}"
+        for key, problem in found.items()
+        if problem is not None
+    ]
+
+
+def _problem(here: Array | None, saved: object) -> str | None:
+    if here is None:
+        return f"{_shown(saved)} in the state, not here"
+    if saved is None:
+        return f"not in the state, {_shown(here)} here"
     if not isinstance(saved, np.ndarray):
-        return f"{name} is no array"
+        return f"no array in the state, {_shown(here)} here"
     if not here.flags.writeable:
-        return f"{name} has been made read-only here"
+        return "read-only here"
     if (saved.shape, saved.dtype) != (here.shape, here.dtype):
-        return f"{name} is {saved.dtype}{saved.shape}, expected {here.dtype}{here.shape}"
+        return f"{_shown(saved)} in the state, {_shown(here)} here"
     return None
+
+
+def _shown(value: object) -> str:
+    return f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else "no array"
+
+
+def _text(key: object) -> str:
+    return key if type(key) is str else checks.shown(key)
