@@ -596,7 +596,8 @@ def test_an_average_without_the_optimizer_that_keeps_it(path: Path) -> None:
     message = (
         "average: an optimizer keeps this average, and restores it; load that optimizer with it"
     )
-    for opt in ({}, {"opt": Averaged().opt}):
+    besides: list[dict[str, Any]] = [{}, {"opt": Averaged().opt}]
+    for opt in besides:
         with pytest.raises(ValueError, match="does not fit") as caught:
             gs.load(path, average=other.average, w=np.zeros(3), **opt)
         assert str(caught.value).split("\n  ")[1:] == [
@@ -957,6 +958,46 @@ def test_the_interpreter_ends_when_all_is_written(path: Path) -> None:
     w = np.zeros(2**20)
     gs.load(path, w=w)
     assert w.all()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_fails_last_is_written_at_the_exit(path: Path, waits: bool) -> None:
+    code = (
+        "import os, sys, gradstep as gs\n"
+        "saving = gs.save_in_background(sys.argv[1] + '/none', epoch=1)\n"
+        "try: sys.argv[2] and saving.wait()\n"
+        "except OSError: pass\n"
+        "if not os.fork(): sys.exit()\n"  # it is not the child's
+        "os.wait()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, path, "waits" * waits],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = (
+        f"gradstep: the save in the background to '{path}/none' has failed, and nobody has waited for "
+        f"it: FileNotFoundError: [Errno 2] No such file or directory: '{path}'\n"
+    )
+    assert done.stderr == ("" if waits else told)
+
+
+def test_an_exit_without_stderr(path: Path) -> None:
+    code = (
+        "import sys, gradstep as gs\n"
+        "gs.save_in_background(sys.argv[1] + '/none', epoch=1)\n"
+        "sys.stderr.close() if sys.argv[2] else setattr(sys, 'stderr', None)\n"
+    )
+    for how in ("", "closed"):
+        subprocess.run([sys.executable, "-c", code, path, how], check=True)
+
+
+def test_what_is_returned_has_public_names(path: Path) -> None:
+    assert type(gs.save_in_background(path, epoch=1)) is gs.BackgroundSave
+    gs.save(path, epoch=2)
+    assert type(gs.inspect(path)) is gs.Inspection
+    assert type(gs.load(path)) is gs.Loaded
 
 
 def test_a_forked_child_is_told_that_the_save_is_not_its_own(path: Path) -> None:

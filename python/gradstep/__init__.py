@@ -7,11 +7,11 @@ functions, ``gradstep.schedules`` learning rates over time.
 from gradstep import compat, functional, schedules
 from gradstep.accumulation import Accumulator
 from gradstep.averaging import EWA, ewa
-from gradstep.background import save_in_background
+from gradstep.background import BackgroundSave, save_in_background
 from gradstep.batches import MiniBatches
-from gradstep.checkpoint import load, save
+from gradstep.checkpoint import Loaded, load, save
 from gradstep.groups import by_name
-from gradstep.inspection import inspect
+from gradstep.inspection import Inspection, inspect
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import (
     SGD,
@@ -40,7 +40,10 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BackgroundSave",
+    "Inspection",
     "Lion",
+    "Loaded",
     "LossScaler",
     "MiniBatches",
     "Momentum",

@@ -5,8 +5,11 @@ What is written, and how, is save's in checkpoint.py.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import os
+import sys
 import threading
 import traceback
 from functools import partial
@@ -20,7 +23,24 @@ _latest: BackgroundSave | None = None
 
 
 class BackgroundSave:
-    """A save under way; `save_in_background` makes these."""
+    """A save that is under way, or has ended; `save_in_background` makes these.
+
+    Attributes
+    ----------
+    path : str
+        Where the file will be, from the root.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import gradstep as gs
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> saving = gs.save_in_background(path, epoch=1)
+    >>> saving.wait(), saving.done
+    (True, True)
+    >>> isinstance(saving, gs.BackgroundSave)
+    True
+    """
 
     def __init__(self, path: str, packed: archive.Packed) -> None:
         self.path = path
@@ -140,8 +160,9 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
     -----
     All is copied when this returns: steps that follow do not change what is written. That takes as
     much memory as the file has bytes. A save that follows waits for the one before, wherever that
-    writes to. The interpreter waits at its end; what fails then is not heard of, so wait for the
-    last one yourself.
+    writes to, and `save` to the same path waits, too. The interpreter waits at its end, and writes
+    to stderr what has failed if nobody has waited for it: its exit code does not say so, therefore
+    wait for the last one yourself.
 
     Examples
     --------
@@ -168,6 +189,23 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
         files.announce(place, saving._raise_untold)
         saving._start()
     return saving
+
+
+def _tell_at_exit() -> None:
+    """Say what nobody has been told of, when all threads have ended."""
+    latest = _latest
+    if latest is None or latest._error is None or latest._told or sys.stderr is None:
+        return
+    error = latest._error
+    with contextlib.suppress(OSError, ValueError):  # it is closed
+        print(
+            f"gradstep: the save in the background to {latest.path!r} has failed, and nobody has "
+            f"waited for it: {type(error).__name__}: {error}",
+            file=sys.stderr,
+        )
+
+
+atexit.register(_tell_at_exit)
 
 
 def _forget() -> None:

@@ -37,6 +37,16 @@ class Loaded(dict[str, Any]):
         With ``strict=False``, what was asked for and is not in the file or did not fit.
     unexpected : list of str
         With ``strict=False``, what the file has and nothing took.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import gradstep as gs
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> gs.save(path, epoch=3)
+    >>> loaded = gs.load(path)
+    >>> isinstance(loaded, gs.Loaded), loaded["epoch"], loaded.missing
+    (True, 3, [])
     """
 
     def __init__(self, plain: Mapping[str, Any]) -> None:
@@ -129,6 +139,11 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     The file is read as a whole and its checksum compared first. Reading takes as much memory as the
     file is large. A ``load_state_dict`` of your own gets arrays that are windows on that memory and
     keep all of it alive; copy what you keep.
+
+    With ``strict=False`` an optimizer takes over its `t` and hyperparameters also where the state
+    of a parameter was not: bias correction then counts steps which that parameter has not seen.
+
+    An `EWA` that an optimizer keeps is restored by it: load both, or the optimizer alone.
 
     Objects of your own are loaded first, one after another; should a later one raise, those before
     it get back what their ``state_dict`` returned. They must not step or change optimizers that are

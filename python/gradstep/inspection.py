@@ -24,7 +24,32 @@ class Entry(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What `inspect` found. As text it is a table."""
+    """What `inspect` found. As text it is a table.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    bytes : int
+        Its size.
+    gradstep : str
+        The version that wrote it.
+    parts : dict
+        Of each part, whether it is "state", "arrays" or "plain".
+    entries : list
+        One for each array, and for each plain value that holds none: its part, name, dtype, shape,
+        bytes and value.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import gradstep as gs
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.ckpt")
+    >>> gs.save(path, epoch=3)
+    >>> found = gs.inspect(path)
+    >>> isinstance(found, gs.Inspection), found.parts
+    (True, {'epoch': 'plain'})
+    """
 
     path: str
     bytes: int
