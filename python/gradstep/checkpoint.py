@@ -137,7 +137,7 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     Notes
     -----
     The file is read as a whole and its checksum compared first. Reading takes as much memory as the
-    file is large. A ``load_state_dict`` of your own gets arrays that are windows on that memory and
+    file is large, and at most 16 MiB and 3 KiB for each array besides. A ``load_state_dict`` of your own gets arrays that are windows on that memory and
     keep all of it alive; copy what you keep.
 
     With ``strict=False`` an optimizer takes over its `t` and hyperparameters also where the state

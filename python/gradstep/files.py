@@ -108,8 +108,13 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
     with _folder_of(path) as folder:
         with _temporary_beside(path) as (temporary, file):
             try:
-                _keep_mode(file, old, path)
+                with _named(path):
+                    os.ftruncate(file.fileno(), 0)  # what a killed process had left
+                # Before there is anything in it to be read. Where this process is killed, the next
+                # one has to write to it, whatever mode it is to have in the end.
+                _set_mode(file, old, path, stat.S_IRUSR | stat.S_IWUSR)
                 _fill(file, write, path)
+                _set_mode(file, old, path)
                 if fcntl is None:
                     file.close()  # Windows renames and removes no open file
                 with _named(path):
@@ -121,15 +126,14 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
             _flush_folder(folder, path)
 
 
-def _keep_mode(file: BinaryIO, old: os.stat_result | None, path: str) -> None:
-    """Give a file the mode bits of the old one, before there is anything in it to be read."""
+def _set_mode(file: BinaryIO, old: os.stat_result | None, path: str, more: int = 0) -> None:
+    """Give a file the mode bits of the old one, if there is one, and `more`."""
     if old is None or not hasattr(os, "fchmod"):
         return
-    mode = stat.S_IMODE(old.st_mode)
-    # Only where it differs: file systems without modes refuse any change.
-    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
-        with _named(path):
-            os.ftruncate(file.fileno(), 0)
+    mode = stat.S_IMODE(old.st_mode) | more
+    with _named(path):
+        # Only where it differs: file systems without modes refuse any change.
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
             os.fchmod(file.fileno(), mode)
 
 
@@ -142,8 +146,6 @@ def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], 
             while view:
                 view = view[os.write(descriptor, view) :]
 
-    with _named(path):
-        os.ftruncate(descriptor, 0)  # what a killed process had left
     write(write_all)
     with _named(path):
         os.fsync(descriptor)

@@ -3396,8 +3396,8 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: what was left is not emptied",
-            "os.ftruncate(descriptor, 0)",
-            "os.ftruncate(descriptor, os.fstat(descriptor).st_size)",
+            "os.ftruncate(file.fileno(), 0)",
+            "os.ftruncate(file.fileno(), os.fstat(file.fileno()).st_size)",
             "the end of an older file behind the new one",
         ),
         Mutant(
