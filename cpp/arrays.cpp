@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
 
 namespace gradstep {
 namespace {
@@ -151,6 +152,29 @@ py::array as_array(py::handle object, const Label& label) {
   not_an_array(object, label, "convert it once with np.asarray(...)");
 }
 
+namespace {
+
+// The first byte of an array's memory, and the one behind its last.
+std::pair<std::uintptr_t, std::uintptr_t> extent(const Geometry& g, std::int64_t size,
+                                                 std::ptrdiff_t itemsize) {
+  const auto data = reinterpret_cast<std::uintptr_t>(g.data);
+  if (size == 0) return {data, data};  // an empty array may have strides beyond any memory
+  std::ptrdiff_t below = 0, above = itemsize;
+  for (int i = 0; i < g.ndim; ++i) {
+    const std::ptrdiff_t reach = g.strides[i] * (g.shape[i] - 1);
+    (reach < 0 ? below : above) += reach;
+  }
+  return {data + static_cast<std::uintptr_t>(below), data + static_cast<std::uintptr_t>(above)};
+}
+
+}  // namespace
+
+std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  return extent({proxy->data, proxy->nd, proxy->dimensions, proxy->strides}, array.size(),
+                array.itemsize());
+}
+
 View view_of(py::handle array, const Label& label) {
   const auto* proxy = py::detail::array_proxy(array.ptr());
   const auto* descriptor = py::detail::array_descriptor_proxy(proxy->descr);
@@ -171,16 +195,7 @@ View view_of(py::handle array, const Label& label) {
   view.geometry = {proxy->data, proxy->nd, proxy->dimensions, proxy->strides};
   view.size = 1;
   for (int i = 0; i < proxy->nd; ++i) view.size *= proxy->dimensions[i];
-  view.low = view.high = reinterpret_cast<std::uintptr_t>(proxy->data);
-  if (view.size > 0) {  // an empty array may have strides beyond any memory
-    std::ptrdiff_t below = 0, above = itemsize_of[view.dtype];
-    for (int i = 0; i < proxy->nd; ++i) {
-      const std::ptrdiff_t reach = proxy->strides[i] * (proxy->dimensions[i] - 1);
-      (reach < 0 ? below : above) += reach;
-    }
-    view.low += static_cast<std::uintptr_t>(below);
-    view.high += static_cast<std::uintptr_t>(above);
-  }
+  std::tie(view.low, view.high) = extent(view.geometry, view.size, itemsize_of[view.dtype]);
   return view;
 }
 

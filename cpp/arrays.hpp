@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels.hpp"
@@ -41,6 +42,9 @@ bool is_exactly_ndarray(py::handle object);
 // The array behind `object`, which may be anything that exports its memory without a copy.
 // TypeError where it is not.
 py::array as_array(py::handle object, const Label& label);
+
+// The first byte of an array of any dtype, and the one behind its last.
+std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array);
 
 // TypeError where the dtype is not served.
 View view_of(py::handle array, const Label& label);

@@ -76,6 +76,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         return as_array(object, {Label::parameter, &name});
       },
       py::arg("object"), py::arg("name"));
+  m.def("bounds_of", &bounds_of, py::arg("array").noconvert());
   m.def("state_names", &state_names, py::arg("rule"));
   m.def("is_number", &is_number, py::arg("value"));
 

@@ -609,16 +609,6 @@ def test_an_average_without_the_optimizer_that_keeps_it(path: Path) -> None:
     np.testing.assert_equal(other.average.state_dict(), before)
 
 
-def test_a_runtime_error_of_a_part_is_listed(path: Path) -> None:
-    class Busy(gs.EWA):
-        def _prepare_load(self, state: Any, strict: bool) -> loading.Prepared:
-            raise RuntimeError("busy")
-
-    gs.save(path, average=gs.EWA(), w=ramp(3))
-    with pytest.raises(ValueError, match=r"(?s)\n  average: busy\n  w\.0: float32"):
-        gs.load(path, average=Busy(), w=ramp(4))
-
-
 def test_a_warning_names_the_line_that_loads(path: Path) -> None:
     opt = gs.SGD(ramp(3), lr=lambda t: 0.5)
     gs.save(path, opt=opt)

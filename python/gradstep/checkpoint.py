@@ -296,7 +296,7 @@ class _Plan:
         elif _prepares(part):
             try:
                 self._take(name, part._prepare_load(saved.tree, self._strict))
-            except (RuntimeError, TypeError, ValueError) as error:
+            except (TypeError, ValueError) as error:
                 self.missing.append(f"{name}: {error}")
         elif kind == "state":
             self._foreign.append((name, part, saved.tree))

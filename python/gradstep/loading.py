@@ -65,7 +65,7 @@ def overlapping(arrays: Sequence[NDArray[Any]]) -> dict[int, int]:
     """Return which of these arrays share memory with an earlier one, and with which."""
     found: dict[int, int] = {}
     reaching: list[tuple[int, int]] = []  # the end and number of those that are not over yet
-    for begin, end, i in sorted((*_bounds(a), i) for i, a in enumerate(arrays) if a.size):
+    for begin, end, i in sorted((*_core.bounds_of(a), i) for i, a in enumerate(arrays) if a.size):
         reaching = [other for other in reaching if other[0] > begin]
         for _, j in reaching:
             first, last = min(i, j), max(i, j)
@@ -73,14 +73,6 @@ def overlapping(arrays: Sequence[NDArray[Any]]) -> dict[int, int]:
                 found[last] = first
         reaching.append((end, i))
     return found
-
-
-def _bounds(array: NDArray[Any]) -> tuple[int, int]:
-    """Return where the memory of an array begins and ends."""
-    begin: int = array.__array_interface__["data"][0]
-    reach = [(n - 1) * stride for n, stride in _axes(array)]
-    before, behind = (sum(r for r in reach if r < 0), sum(r for r in reach if r > 0))
-    return begin + before, begin + behind + array.itemsize
 
 
 def _axes(array: NDArray[Any]) -> Iterator[tuple[int, int]]:
@@ -110,7 +102,7 @@ def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
     objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
     steps = [
         map(setattr, bits, repeat("state"), states),
-        map(_core.commit, [core]),
+        map(_core.commit, [core] if core else []),  # a call may fail where there is no memory
         map(operator.setitem, targets, repeat(...), sources),
         map(setattr, objects, names, values),
         map(operator.setitem, [done], [0], [True]),

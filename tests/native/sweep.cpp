@@ -136,10 +136,10 @@ void measure(Sweep& sweep, const Team& team, const std::vector<std::int64_t>& co
       CHECK(found.norm * found.norm > double(tiles) - 0.5 &&
                 found.norm * found.norm < double(tiles) + 0.5,
             "%s: of %lld tiles the norm is %g", what.c_str(), (long long)tiles, found.norm);
-      CHECK(found.not_finite == -1, "%s: array %d is not finite", what.c_str(), found.not_finite);
+      CHECK(!found.not_finite, "%s: a gradient is not finite", what.c_str());
     } else {
-      CHECK(found.not_finite >= 0 && counts[std::size_t(found.not_finite)] > 0,
-            "%s: array %d is not finite", what.c_str(), found.not_finite);
+      CHECK(found.not_finite && counts[std::size_t(found.not_finite->item)] > 0,
+            "%s: the gradient that is not finite is not found", what.c_str());
     }
   }
 }
