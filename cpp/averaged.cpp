@@ -41,17 +41,6 @@ void Stepper::require_own() const {
   }
 }
 
-// Without the interpreter where it takes long. Turns and pins keep everybody else away.
-template <class Act>
-void Stepper::Averaged::Held::alone(Act act) {
-  if (large) {
-    const WithoutInterpreter unlocked;
-    act();
-  } else {
-    act();
-  }
-}
-
 Stepper::Averaged::Held::Held(Stepper& stepper)
     : keep_alive(py::cast(&stepper)),
       turn(stepper.turns_, reason),
@@ -76,7 +65,8 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
   }
   large = stepper.elements_ >= worth_releasing;
   int overflowing = -1;
-  alone([&] { overflowing = exchange.overflowing(); });
+  // Turns and pins keep everybody else away meanwhile.
+  without_interpreter(large, [&] { overflowing = exchange.overflowing(); });
   if (overflowing >= 0) {
     const std::string message = "the average of '" + *names[static_cast<std::size_t>(overflowing)] +
                                 "' is so large that correcting its bias overflows";
@@ -87,7 +77,7 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
 
 void Stepper::Averaged::put_in() {
   auto held = std::make_unique<Held>(stepper_);
-  held->alone([&] {
+  without_interpreter(held->large, [&] {
     const WholeForForks whole;
     held->exchange.put_in();
   });
@@ -97,7 +87,7 @@ void Stepper::Averaged::put_in() {
 void Stepper::Averaged::put_back() noexcept {
   const std::unique_ptr<Held> held = std::move(held_);
   if (!held) return;
-  held->alone([&] {
+  without_interpreter(held->large, [&] {
     const WholeForForks whole;
     held->exchange.take_out();
   });

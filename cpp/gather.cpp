@@ -182,13 +182,6 @@ void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const 
 }
 
 // The interpreter's lock is let go of where the copy takes longer than that does.
-template <class Work>
-void without_lock(std::int64_t bytes, const Work& work) {
-  if (bytes < worth_releasing) return work();
-  const WithoutInterpreter unlocked;
-  work();
-}
-
 py::array new_rows(const py::array& like, std::int64_t count) {
   std::vector<py::ssize_t> shape(like.shape(), like.shape() + like.ndim());
   shape[0] = count;
@@ -239,7 +232,7 @@ std::vector<py::array> gather(const std::vector<py::array>& arrays,
   }
   const std::int64_t bytes = count * bytes_each;
   const std::int64_t part = least_part / std::max<std::int64_t>(bytes_each, 1) + 1;
-  without_lock(bytes, [&] {
+  without_interpreter(bytes >= worth_releasing, [&] {
     share_out(count, part, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::size_t a = 0; a < all.size(); ++a) copy_chosen(all[a], chosen, begin, end, data[a]);
     });
@@ -253,7 +246,7 @@ py::array copy_in_rows(const py::array& array) {
   py::array rows = new_rows(array, from.count);
   char* const to = static_cast<char*>(rows.mutable_data());
   const std::int64_t bytes = from.count * from.bytes();
-  without_lock(bytes, [&] {
+  without_interpreter(bytes >= worth_releasing, [&] {
     share_out((from.count + tile - 1) / tile, 1, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         copy_tile(from, t * tile, std::min((t + 1) * tile, from.count), to);

@@ -44,4 +44,12 @@ class WithoutInterpreter {
   PyThreadState* thread_;
 };
 
+// Does `act`, without the interpreter where it takes long enough for letting go of it to pay.
+template <class Act>
+void without_interpreter(bool pays, const Act& act) {
+  if (!pays) return act();
+  const WithoutInterpreter unlocked;
+  act();
+}
+
 }  // namespace gradstep

@@ -417,12 +417,7 @@ void Stepper::step(py::handle gradients, py::handle given_scale) {
     }
     note_norm(norm);
   };
-  if (releases_lock) {
-    const WithoutInterpreter unlocked;
-    take_step();
-  } else {
-    take_step();
-  }
+  without_interpreter(releases_lock, take_step);
   if (refused_for) refuse_not_finite(*refused_for, scale, norm);
 }
 

@@ -289,9 +289,6 @@ struct Stepper::Averaged::Held {
   Pins pins;
   Exchange exchange;
   bool large = false;
-
-  template <class Act>
-  void alone(Act act);
 };
 
 struct Stepper::Addition {

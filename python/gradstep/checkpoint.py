@@ -337,9 +337,6 @@ class _Plan:
     def _take(self, name: str, prepared: Prepared) -> None:
         self._prepared.append(prepared)
         self._follows += [(name, thing) for thing in prepared.follows]
-        for target, attribute, _ in prepared.swaps:
-            if attribute == "__dict__":
-                vars(target)  # which makes room for it: there may be none when all is set
         self.missing += [f"{name}: {entry}" for entry in prepared.missing]
         self.unexpected += [f"{name}: {entry}" for entry in prepared.unexpected]
 

@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
     core: Sequence[_core.Replacement] = ()
     # Arrays to fill, each from another like it.
     fills: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
-    # Attributes to set: object, name, value. Setting one must neither fail nor run Python code.
+    # Attributes to set that are there: object, name, value. Setting one must neither fail nor run code.
     swaps: Sequence[tuple[object, str, Any]] = ()
     # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
     random: Sequence[tuple[Any, Any]] = ()

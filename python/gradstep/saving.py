@@ -156,7 +156,7 @@ class Loader:
         return change
 
     def _options(self, given: object) -> dict[str, Any]:
-        own: Mapping[str, Any] = self._stepper.options or DEFAULTS
+        here: Mapping[str, Any] = self._stepper.options or DEFAULTS
         saved = checks.mapping("options of the state", given)
         kept = saved.pop("own", [])
         named = isinstance(kept, list) and all(type(name) is str for name in kept)
@@ -165,7 +165,7 @@ class Loader:
                 f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
             )
         self._kept += kept
-        return {name: own[name] if name in kept else from_plain(saved[name]) for name in DEFAULTS}
+        return {name: here[name] if name in kept else from_plain(saved[name]) for name in DEFAULTS}
 
     def _average(
         self, given: object
