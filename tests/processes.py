@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).parent)
 
 
 def run(code: str, timeout: float = 60, /, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code with these environment variables alone about threads, for at most `timeout` s: a hang is a failure."""
+    """Run code with these environment variables alone about threads, for at most `timeout` s: a hang is a failure.
+
+    It can import what stands beside the tests, and finds gradstep where the tests found it.
+    """
     clean = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("OMP_", "GOMP_", "GRADSTEP_"))
     }
+    # Before what is there already: the package under test may come by that way.
+    path = os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH"))))
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**clean, **environment},
+        env={**clean, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -29,7 +29,7 @@ from gradstep import _core, archive, background, checkpoint, files, loading
 from gradstep.__main__ import main
 from processes import output
 from teams import shared_out
-from test_resumption import DTYPES, HERE, RUNS, STEPS, Run
+from test_resumption import DTYPES, RUNS, STEPS, Run
 from whole import plain
 
 Array = NDArray[Any]
@@ -153,7 +153,6 @@ def test_a_run_taken_up_by_another_process(tmp_path: Path) -> None:
             found = output(
                 f"from test_checkpoint import finish; finish({str(tmp_path)!r})",
                 600,
-                PYTHONPATH=HERE,
                 GRADSTEP_ISA=isa,
                 GRADSTEP_NUM_THREADS=str(threads),
             )

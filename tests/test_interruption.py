@@ -25,11 +25,9 @@ import gradstep as gs
 from anything import OWN, Kind, following, over
 from effort import effort, endurance
 from gradstep import _core
-from processes import output
+from processes import HERE, output
 from teams import FREE_THREADED
 from whole import ACTS, Act, Array, Do, Read, everything, ramp
-
-HERE = str(Path(__file__).parent)
 
 
 def share_out_every_step() -> None:
@@ -95,7 +93,7 @@ def interrupt_before_every_operation(every: int) -> None:
 @endurance
 def test_an_interruption_before_any_operation() -> None:
     code = f"from test_interruption import *; interrupt_before_every_operation({effort(150, 1)})"
-    print(output(code, 1200, PYTHONPATH=HERE))
+    print(output(code, 1200))
 
 
 def storm(seconds: float) -> None:
@@ -138,7 +136,7 @@ def storm(seconds: float) -> None:
 @endurance
 def test_a_storm_of_signals() -> None:
     code = f"from test_interruption import *; storm({effort(2, 20)})"
-    print(output(code, 120, PYTHONPATH=HERE))
+    print(output(code, 120))
 
 
 # --- memory -----------------------------------------------------------------------------------
@@ -213,7 +211,7 @@ def test_no_memory_at_any_allocation(failing_allocator: str) -> None:
         f"fail_every_allocation({failing_allocator!r}, {effort(25, 1)})"
     )
     malloc = {"PYTHONMALLOC": "malloc", "LD_PRELOAD": failing_allocator}
-    print(output(code, 1200, PYTHONPATH=HERE, **malloc))
+    print(output(code, 1200, **malloc))
 
 
 # --- exceptions of the user's own -------------------------------------------------------------

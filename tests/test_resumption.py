@@ -28,7 +28,6 @@ from processes import output
 from teams import shared_out
 
 Array = NDArray[Any]
-HERE = str(Path(__file__).parent)
 STEPS = 8  # the third epoch is under way at the end
 DTYPES = "float32", "float64"
 # Every case, and every optimizer with all that may follow a schedule following one: products over
@@ -188,7 +187,6 @@ def test_a_run_taken_up_by_another_process(
     found = output(
         f"from test_resumption import finish; finish({str(path)!r})",
         600,
-        PYTHONPATH=HERE,
         GRADSTEP_ISA=isa,
         GRADSTEP_NUM_THREADS=str(threads),
     )
