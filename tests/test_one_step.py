@@ -693,6 +693,19 @@ def test_bounds_may_follow_schedules() -> None:
     assert counts[-2:] == [4, 4]
 
 
+@pytest.mark.parametrize("name", ["max_norm", "clip_value"])
+def test_either_bound_may_follow_a_schedule_alone(name: str) -> None:
+    w = np.zeros(1)
+    bound: Any = {name: gs.schedules.Linear(1.0, 0.0, steps=4)}
+    opt = gs.SGD(w, lr=1.0, **bound)
+    taken = []
+    for _ in range(4):
+        before = w.copy()
+        opt.step(np.array([3.0]))
+        taken += (before - w).tolist()
+    assert taken == [1.0, 0.75, 0.5, 0.25]
+
+
 def test_a_bound_out_of_its_range_stops_the_step() -> None:
     w = np.ones(1)
     opt = gs.SGD(w, max_norm=lambda n: 1.0 - n, clip_value=gs.schedules.Constant(1.0))
