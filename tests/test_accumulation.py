@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradstep as gs
+from gradstep import _core
 
 rng = np.random.default_rng(7)
 
@@ -132,6 +133,28 @@ def test_an_interruption_between_adding_and_stepping(
         steps.step(np.array([3.0]))
     monkeypatch.undo()
     steps.step(np.array([10.0]))  # finishes the batch before it adds
+    assert w[0] == -2.0
+    assert (steps.t, steps.count) == (1, 1)
+
+
+def test_an_interruption_behind_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = np.zeros(1)
+    steps = gs.Accumulator(gs.SGD(w, lr=1.0), 2)
+    steps.step(np.array([1.0]))
+    commit, calls = _core.commit, []
+
+    def interrupted(replacements: Any) -> None:
+        calls.append(replacements)
+        if len(calls) == 2:  # the first notes that the step begins, the second begins anew
+            raise KeyboardInterrupt
+        commit(replacements)
+
+    monkeypatch.setattr(_core, "commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        steps.step(np.array([3.0]))
+    monkeypatch.undo()
+    assert w[0] == -2.0
+    steps.step(np.array([10.0]))  # no second time
     assert w[0] == -2.0
     assert (steps.t, steps.count) == (1, 1)
 
