@@ -2954,6 +2954,7 @@ MUTANTS = [
             "if (!h.bias_correction) return;",
             "",
             "bias_correction=False changes nothing",
+            FORMULAS,
         ),
         Mutant(
             "steps are counted from 0",
