@@ -103,7 +103,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
-  py::class_<Stepper::Replacement>(m, "Replacement", py::custom_type_setup(looked_at));
+  [[maybe_unused]] const py::class_<Stepper::Replacement> replacement(
+      m, "Replacement", py::custom_type_setup(looked_at));
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
       .def("put_in", &Stepper::Averaged::put_in)
       .def("put_back", &Stepper::Averaged::put_back);

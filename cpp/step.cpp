@@ -326,7 +326,7 @@ std::string Stepper::describe_not_finite(const Sweep::Place& place, double scale
   for (int axis = g.geometry.ndim; axis-- > 0; n /= g.geometry.shape[axis]) {
     const std::int64_t index = n % g.geometry.shape[axis];
     at += index * g.geometry.strides[axis];
-    where = std::to_string(index) + (where.empty() ? "" : ", ") + where;
+    where.insert(0, std::to_string(index) + (where.empty() ? "" : ", "));
   }
   double value = 0;
   if (g.dtype == float32) {

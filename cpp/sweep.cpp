@@ -165,8 +165,9 @@ void Sweep::update_tiles(const Item& item, std::int64_t begin, std::int64_t end)
   for (; begin < end; begin += tile) {
     const std::int64_t count = std::min(tile, end - begin);
     void* streams[max_streams + 1];
+    void* last = nullptr;  // the average, where there is one
     for (int s = 0; s < stream_count; ++s) {
-      streams[s] = dense_tile(item, s, begin, count, buffers[s]);
+      streams[s] = last = dense_tile(item, s, begin, count, buffers[s]);
     }
     if (limits_) {
       kernels_[item.dtype].limit(streams[gradient], buffers[gradient], count, limits_->first,
@@ -175,7 +176,7 @@ void Sweep::update_tiles(const Item& item, std::int64_t begin, std::int64_t end)
     }
     item.kernel->run(item.constants, streams, count);
     if (item.averaged) {
-      void* averaged[] = {streams[stream_count - 1], streams[0]};
+      void* averaged[] = {last, streams[0]};
       item.average->run(item.average_constants, averaged, count);
     }
     for (int s = 0; s < stream_count; ++s) {

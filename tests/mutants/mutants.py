@@ -1114,8 +1114,8 @@ MUTANTS = [
         ),
         Mutant(
             "gradients are averaged",
-            "{streams[stream_count - 1], streams[0]}",
-            "{streams[stream_count - 1], streams[gradient]}",
+            "{last, streams[0]}",
+            "{last, streams[gradient]}",
             "averages of gradients",
             AVERAGED,
         ),
@@ -2954,7 +2954,7 @@ MUTANTS = [
             "if (!h.bias_correction) return;",
             "",
             "bias_correction=False changes nothing",
-            FORMULAS,
+            AVERAGED,
         ),
         Mutant(
             "steps are counted from 0",
