@@ -164,7 +164,7 @@ void Sweep::update_tiles(const Item& item, std::int64_t begin, std::int64_t end)
   const int stream_count = item.all_streams();
   for (; begin < end; begin += tile) {
     const std::int64_t count = std::min(tile, end - begin);
-    void* streams[max_streams + 1];
+    void* streams[max_streams + 1] = {};
     void* last = nullptr;  // the average, where there is one
     for (int s = 0; s < stream_count; ++s) {
       streams[s] = last = dense_tile(item, s, begin, count, buffers[s]);
