@@ -76,7 +76,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         return as_array(object, {Label::parameter, &name});
       },
       py::arg("object"), py::arg("name"));
-  m.def("bounds_of", &bounds_of, py::arg("array").noconvert());
+  // A tuple made here: where there is no memory for it, pybind11 would say TypeError.
+  m.def(
+      "bounds_of",
+      [](const py::array& array) {
+        const auto [begin, end] = bounds_of(array);
+        return py::make_tuple(begin, end);
+      },
+      py::arg("array").noconvert());
   m.def("state_names", &state_names, py::arg("rule"));
   m.def("is_number", &is_number, py::arg("value"));
 
