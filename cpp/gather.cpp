@@ -181,7 +181,6 @@ void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const 
   run_together(team.size(), take_parts, team.linger());
 }
 
-// The interpreter's lock is let go of where the copy takes longer than that does.
 py::array new_rows(const py::array& like, std::int64_t count) {
   std::vector<py::ssize_t> shape(like.shape(), like.shape() + like.ndim());
   shape[0] = count;
