@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -21,17 +22,22 @@ NATIVE = sorted(str(path) for path in Path("tests/native").glob("*.[ch]pp"))
 STRICT = "-Ccmake.define.GRADSTEP_WERROR=ON"
 
 
+def install_package(session: nox.Session, *others: str, extras: str = "") -> None:
+    """Install the package as users get it, with warnings as errors; a wheel of it, if one is named."""
+    session.install(f"{os.environ.get('GRADSTEP_WHEEL', '.')}{extras}", STRICT, *others)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Build with warnings as errors and run the tests."""
-    session.install(".[test]", STRICT)
+    install_package(session, extras="[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def endurance(session: nox.Session) -> None:
     """Run the tests of endurance with all that the guarantees promise; it takes long."""
-    session.install(".[test]", STRICT)
+    install_package(session, extras="[test]")
     session.run("pytest", "-m", "endurance", *session.posargs, env={"GRADSTEP_EFFORT": "full"})
 
 
@@ -103,7 +109,7 @@ def analyze(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
     # The benchmark's peers are loaded by name, so they need not be here.
-    session.install(".[test,examples]", "mypy==2.4.1", "nox")
+    install_package(session, "mypy==2.4.1", "nox", extras="[test,examples]")
     session.run("mypy", *session.posargs)
 
 
@@ -176,7 +182,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def fuzz_checkpoints(session: nox.Session) -> None:
     """Load changed and forged checkpoints; `-- --files 10000000 --seed 1` for long."""
-    session.install(".", STRICT)
+    install_package(session)
     session.run("python", "tests/fuzz/checkpoints.py", *(session.posargs or ["--files=50000"]))
 
 
@@ -303,7 +309,7 @@ def emulated(session: nox.Session) -> None:
     """Run the core's tests on emulated processors without and with AVX2; `-- --short`, most of them."""
     if not shutil.which("qemu-x86_64"):
         session.error("a tool is missing; in Debian: apt-get install qemu-user")
-    session.install(".[test]", STRICT)
+    install_package(session, extras="[test]")
     selected = [argument for argument in session.posargs if argument != "--short"]
     if "--short" in session.posargs:
         selected += ["-k", f"not ({' or '.join(LONG)})"]
@@ -407,5 +413,5 @@ def parity(session: nox.Session) -> None:
 @nox.parametrize("version", ["1.6.1", "1.7.2", "1.8.0", "1.9.1"])
 def scikit_learn(session: nox.Session, version: str) -> None:
     """Train scikit-learn's networks inside of `accelerate`, and run its own tests there."""
-    session.install(".[test]", STRICT, f"scikit-learn=={version}")
+    install_package(session, f"scikit-learn=={version}", extras="[test]")
     session.run("pytest", "tests/test_sklearn.py", "parity/test_scikit_learn.py", *session.posargs)

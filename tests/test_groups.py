@@ -34,17 +34,21 @@ def falling(n: int) -> float:
     return 0.9 / (n + 1)
 
 
+@pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("beta1", [0.75, rising, falling])
 @pytest.mark.parametrize("beta2", [0.875, rising, falling])
-def test_bias_correction_divides_by_the_weights_there_are(beta1: Any, beta2: Any) -> None:
+def test_bias_correction_divides_by_the_weights_there_are(
+    beta1: Any, beta2: Any, corrected: bool
+) -> None:
     w, judged, m, v = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
-    opt = gs.Adam(w, lr=0.1, betas=(beta1, beta2))
+    opt = gs.Adam(w, lr=0.1, betas=(beta1, beta2), bias_correction=corrected)
     product1 = product2 = 1.0
     for n, g in enumerate(gradients(20)):
         b1, b2 = (b(n) if callable(b) else b for b in (beta1, beta2))
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
         product1, product2 = product1 * b1, product2 * b2
-        judged -= 0.1 * (m / (1 - product1)) / np.sqrt(v / (1 - product2) + 1e-8)
+        weights1, weights2 = (1 - product1, 1 - product2) if corrected else (1.0, 1.0)
+        judged -= 0.1 * (m / weights1) / np.sqrt(v / weights2 + 1e-8)
         opt.step(g)
     np.testing.assert_allclose(w, judged, rtol=1e-12)
 

@@ -2954,7 +2954,7 @@ MUTANTS = [
             "if (!h.bias_correction) return;",
             "",
             "bias_correction=False changes nothing",
-            AVERAGED,
+            GROUPS,
         ),
         Mutant(
             "steps are counted from 0",
