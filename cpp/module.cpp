@@ -115,6 +115,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
       .def("put_in", &Stepper::Averaged::put_in)
       .def("put_back", &Stepper::Averaged::put_back);
+  py::class_<Stepper::Parts>(m, "Parts", py::custom_type_setup(looked_at))
+      .def_property_readonly("gradients", &Stepper::Parts::gradients)
+      .def("measure", &Stepper::Parts::measure)
+      .def("begin", &Stepper::Parts::begin, py::arg("norm"), py::arg("not_finite"))
+      .def("run", &Stepper::Parts::run, py::arg("first"), py::arg("last"))
+      .def("finish", &Stepper::Parts::finish)
+      .def("close", &Stepper::Parts::close);
   m.def("commit", &Stepper::commit, py::arg("replacements"));
   py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
       .def_readonly("states", &Stepper::Addition::states);
@@ -147,6 +154,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("corrections", &Stepper::corrections)
       .def("require_ready", &Stepper::require_ready)
       .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
+      .def(
+          "step_in_parts",
+          [](Stepper& stepper, py::handle gradients, py::handle scale) {
+            return new Stepper::Parts(stepper, gradients, scale);
+          },
+          py::return_value_policy::take_ownership, py::keep_alive<0, 1>(), py::arg("gradients"),
+          py::arg("scale") = 1.0)
       .def(
           "prepare_change",
           [](Stepper& stepper, std::vector<Stepper::Change> changes, std::optional<std::int64_t> t,

@@ -354,71 +354,140 @@ void Stepper::require_ready() {
   judge();
 }
 
-void Stepper::step(py::handle gradients, py::handle given_scale) {
-  const Turn turn(turns_);
-  std::optional<Turn> averages_turn;
-  if (averages_) averages_turn.emplace(averages_->turns_);
-  // Gradients are let go when the step is over, also where it was refused.
-  struct LetGo {
-    Stepper& stepper;
-    ~LetGo() {
-      stepper.pins_.release();
-      stepper.drop_gradients();
-    }
-  } const let_go{*this};
+Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_scale,
+                    const char* reason)
+    : stepper_(stepper), turn_(stepper.turns_, reason), let_go_{stepper} {
+  Stepper& s = stepper;
+  if (s.averages_) averages_turn_.emplace(s.averages_->turns_, reason);
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
-  const double scale = checked_number(Range::factor, "scale", given_scale);
-  call_schedules();
-  for (Stepper* stepper : {this, averages_}) {
-    if (!stepper) continue;
-    for (Group& group : stepper->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;
+  scale_ = checked_number(Range::factor, "scale", given_scale);
+  s.call_schedules();
+  for (Stepper* each : {&s, s.averages_}) {
+    if (!each) continue;
+    for (Group& group : each->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;
   }
-  take(gradients);
-  if (!judged_) judge();
-  if (scale != 1.0) require_scale(scale);
-  const bool releases_lock = elements_ >= worth_releasing;
-  if (releases_lock || !interpreter_has_lock) pin();
+  s.take(gradients);
+  if (!s.judged_) s.judge();
+  if (scale_ != 1.0) s.require_scale(scale_);
+  if (pays_without_interpreter() || !interpreter_has_lock || reason) s.pin();
 
-  table_ = &active_table();
-  if (averages_) averages_->table_ = table_;
-  if (!written_.unchanged()) judge();
-  sweep_.clear();
-  strided_.clear();
-  for (std::size_t i = 0; i < slots_.size(); ++i) plan(i);
-  const Team team(sweep_.written());
-  sweep_.prepare(team.size(), options_.measures());
+  s.table_ = &active_table();
+  if (s.averages_) s.averages_->table_ = s.table_;
+  if (!s.written_.unchanged()) s.judge();
+  s.sweep_.clear();
+  s.strided_.clear();
+  for (std::size_t i = 0; i < s.slots_.size(); ++i) s.plan(i);
+  team_.emplace(s.sweep_.written());
+  s.sweep_.prepare(team_->size(), measures());
+}
 
+Sweep::Measured Stepper::Step::measure() {
+  return stepper_.sweep_.measure(*team_, stepper_.table_->gradients, scale_);
+}
+
+void Stepper::Step::begin(std::optional<double> norm) {
+  const Options& options = stepper_.options_;
+  double factor = scale_;
+  if (options.max_norm.value) {
+    norm_ = norm;
+    factor *= clipping_factor(*norm, *options.max_norm.value);
+  }
+  limits_ = limits_for(factor, options.clip_value.value);
+  stepper_.make_constants(limits_ ? 1.0 : factor);
+  if (stepper_.averages_) stepper_.averages_->make_constants(1.0);
+}
+
+void Stepper::Step::run(int first, int last) {
+  stepper_.sweep_.run(*team_, stepper_.table_->gradients, limits_ ? &*limits_ : nullptr, first,
+                      last);
+}
+
+void Stepper::Step::finish() {
+  Stepper& s = stepper_;
+  s.take_products();
+  s.t_.store(s.t() + 1, std::memory_order_relaxed);
+  ++s.version_;
+  if (s.averages_) {
+    s.averages_->t_.store(s.averages_->t() + 1, std::memory_order_relaxed);
+    ++s.averages_->version_;
+  }
+  s.note_norm(norm_);
+}
+
+void Stepper::step(py::handle gradients, py::handle scale) {
+  Step step(*this, gradients, scale);
   // From here on nothing fails, though a step may be refused for gradients that are not finite.
   std::optional<Sweep::Place> refused_for;
   std::optional<double> norm;
-  const auto take_step = [&] {
+  without_interpreter(step.pays_without_interpreter(), [&] {
     const WholeForForks whole;
-    double factor = scale;
-    if (options_.measures()) {
-      const Sweep::Measured measured = sweep_.measure(team, table_->gradients, scale);
+    if (step.measures()) {
+      const Sweep::Measured measured = step.measure();
+      if (options_.max_norm.value) norm = measured.norm;
       if (options_.nonfinite != Options::propagate) refused_for = measured.not_finite;
-      if (options_.max_norm.value) {
-        norm = measured.norm;
-        factor *= clipping_factor(measured.norm, *options_.max_norm.value);
-      }
     }
     if (refused_for) return;
-    const std::optional<Limits> limits = limits_for(factor, options_.clip_value.value);
-    make_constants(limits ? 1.0 : factor);
-    if (averages_) averages_->make_constants(1.0);
-    sweep_.run(team, table_->gradients, limits ? &*limits : nullptr);
-    take_products();
-    t_.store(t() + 1, std::memory_order_relaxed);
-    ++version_;
-    if (averages_) {
-      averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);
-      ++averages_->version_;
-    }
-    note_norm(norm);
-  };
-  without_interpreter(releases_lock, take_step);
-  if (refused_for) refuse_not_finite(*refused_for, scale, norm);
+    step.begin(norm);
+    step.run(0, sweep_.size());
+    step.finish();
+  });
+  if (refused_for) refuse_not_finite(step.describe(*refused_for), norm);
+}
+
+Stepper::Parts::Parts(Stepper& stepper, py::handle gradients, py::handle scale)
+    : stepper_(stepper) {
+  step_.emplace(stepper, gradients, scale, "this optimizer is in the midst of a step");
+}
+
+Stepper::Step& Stepper::Parts::at(Stage stage) {
+  if (!step_ || stage_ != stage) throw std::logic_error("parts of a step, out of order");
+  return *step_;
+}
+
+py::list Stepper::Parts::gradients() const {
+  py::list gradients;
+  for (const py::object& gradient : stepper_.gradients_) gradients.append(gradient);
+  return gradients;
+}
+
+std::pair<double, std::optional<std::string>> Stepper::Parts::measure() {
+  Step& step = at(made);
+  Sweep::Measured measured{};
+  without_interpreter(step.pays_without_interpreter(), [&] {
+    const WholeForForks whole;
+    measured = step.measure();
+  });
+  std::optional<std::string> not_finite;
+  if (measured.not_finite) not_finite = step.describe(*measured.not_finite);
+  return {measured.norm, not_finite};
+}
+
+bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string> not_finite) {
+  Step& step = at(made);
+  const Options& options = stepper_.options_;
+  if (!options.max_norm.value) norm.reset();
+  if (options.nonfinite != Options::propagate && not_finite) {
+    stage_ = over;
+    stepper_.refuse_not_finite(*std::move(not_finite), norm);
+    return false;
+  }
+  step.begin(norm);
+  stage_ = begun;
+  return true;
+}
+
+void Stepper::Parts::run(int first, int last) {
+  Step& step = at(begun);
+  without_interpreter(step.pays_without_interpreter(), [&] {
+    const WholeForForks whole;
+    step.run(first, last);
+  });
+}
+
+void Stepper::Parts::finish() {
+  at(begun).finish();
+  stage_ = over;
 }
 
 void Stepper::note_norm(std::optional<double> norm) {
@@ -428,10 +497,9 @@ void Stepper::note_norm(std::optional<double> norm) {
 }
 
 // Whatever needs memory comes first: a step is refused with all that is said of it, or not at all.
-void Stepper::refuse_not_finite(const Sweep::Place& place, double scale,
-                                std::optional<double> norm) {
+void Stepper::refuse_not_finite(std::string because, std::optional<double> norm) {
   const bool raises = options_.nonfinite == Options::raise;
-  std::optional<std::string> text = describe_not_finite(place, scale);
+  std::optional<std::string> text = std::move(because);
   const std::string message =
       *text + (raises ? "; nothing has changed. nonfinite='skip' would leave out such steps" : "");
   py::object error;

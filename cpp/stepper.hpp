@@ -28,6 +28,9 @@
 
 namespace gradstep {
 
+// Below this many elements letting go of the interpreter costs more than anybody could gain by it.
+constexpr std::int64_t worth_releasing = 16'384;
+
 class Stepper {
  public:
   // What a group is told: hyperparameters by the names of the core, each with the name that its
@@ -95,6 +98,8 @@ class Stepper {
   // One step over all groups: everything is validated and allocated, then swept; t moves with it.
   // `gradients` are a sequence where nothing else is expected; they are multiplied by `scale`.
   void step(py::handle gradients, py::handle scale);
+  // The same, taken in parts by a caller who has gradients one after another.
+  class Parts;
 
   // Replaces hyperparameters and, where they are there, t, options, the number of skipped steps,
   // all state that was added with its parameters, and what is in the parameters: all of it, or
@@ -205,7 +210,8 @@ class Stepper {
   static double correction(const Group& group, std::int64_t steps);
   std::string describe_not_finite(const Sweep::Place& place, double scale) const;
   void note_norm(std::optional<double> norm);
-  void refuse_not_finite(const Sweep::Place& place, double scale, std::optional<double> norm);
+  class Step;
+  void refuse_not_finite(std::string text, std::optional<double> norm);
   py::list snapshot_of_groups() const;
 
   std::atomic<std::int64_t> t_{0};  // steps taken
@@ -239,6 +245,70 @@ class Stepper {
   Sweep sweep_;
   std::vector<std::unique_ptr<StridedRun>> strided_;
   Pins pins_;
+};
+
+// A step under way; nothing else can be done meanwhile. What can fail is done when it is made:
+// every array is judged, all memory is there. The rest cannot, but has to be called in the order in
+// which it stands here. Gradients are let go with it, also where it was refused.
+class Stepper::Step {
+ public:
+  Step(Stepper& stepper, py::handle gradients, py::handle scale, const char* reason = nullptr);
+
+  bool pays_without_interpreter() const { return stepper_.elements_ >= worth_releasing; }
+  bool measures() const { return stepper_.options_.measures(); }
+  // A pass over all gradients, where `measures()`.
+  Sweep::Measured measure();
+  // What to say of gradients that are not finite there.
+  std::string describe(const Sweep::Place& place) const {
+    return stepper_.describe_not_finite(place, scale_);
+  }
+  // Makes the constants; `norm` is that of all gradients, where it was measured, and clips.
+  void begin(std::optional<double> norm);
+  // Updates the parameters from `first` on and before `last`.
+  void run(int first, int last);
+  // All have been updated: t moves.
+  void finish();
+
+ private:
+  struct LetGo {
+    Stepper& stepper;
+    ~LetGo() {
+      stepper.pins_.release();
+      stepper.drop_gradients();
+    }
+  };
+  Stepper& stepper_;
+  const Turn turn_;
+  std::optional<Turn> averages_turn_;
+  const LetGo let_go_;
+  double scale_ = 1;
+  std::optional<Team> team_;
+  std::optional<Limits> limits_;
+  std::optional<double> norm_;
+};
+
+class Stepper::Parts {
+ public:
+  Parts(Stepper& stepper, py::handle gradients, py::handle scale);
+
+  // The gradients as arrays, in the order of the parameters.
+  py::list gradients() const;
+  // The norm of these gradients, and what to say of the first that is not finite, if there is any.
+  std::pair<double, std::optional<std::string>> measure();
+  // With what is true of all gradients, also of those that others have. False where the step is
+  // refused for them, or FloatingPointError, as the options say.
+  bool begin(std::optional<double> norm, std::optional<std::string> not_finite);
+  void run(int first, int last);
+  void finish();
+  // Lets go of everything, wherever the step stands.
+  void close() { step_.reset(); }
+
+ private:
+  enum Stage { made, begun, over };
+  Step& at(Stage stage);
+  Stepper& stepper_;  // whoever owns this keeps it alive
+  std::optional<Step> step_;
+  Stage stage_ = made;
 };
 
 class Stepper::Replacement {
@@ -297,9 +367,6 @@ struct Stepper::Addition {
   std::vector<Parameter> parameters;
   States states;  // by parameter, in the order of `state_names(rule)`; the memory outlives them
 };
-
-// Below this many elements letting go of the interpreter costs more than anybody could gain by it.
-constexpr std::int64_t worth_releasing = 16'384;
 
 // The names of a rule's state, for example {"m", "v"}. ValueError for an unknown rule.
 std::vector<std::string> state_names(const std::string& rule);

@@ -48,7 +48,8 @@ Sweep::Measured Sweep::measure(const Team& team, const GradientKernel* kernels, 
   scale_ = scale;
   // The update follows at once, and finds helpers awake.
   constexpr std::chrono::microseconds until_the_update{50};
-  pass(&Sweep::sum_tiles, std::max<std::chrono::nanoseconds>(team.linger(), until_the_update));
+  pass(&Sweep::sum_tiles, std::max<std::chrono::nanoseconds>(team.linger(), until_the_update), 0,
+       total_);
 
   const auto bad = std::find_if(squares_.begin(), squares_.end(),
                                 [](const Squares& squares) { return !squares.finite(); });
@@ -64,26 +65,33 @@ Sweep::Measured Sweep::measure(const Team& team, const GradientKernel* kernels, 
   return {norm_of(squares_), not_finite};
 }
 
-void Sweep::run(const Team& team, const GradientKernel* kernels, const Limits* limits) {
+void Sweep::run(const Team& team, const GradientKernel* kernels, const Limits* limits, int first,
+                int last) {
   kernels_ = kernels;
   limits_ = limits;
-  pass(&Sweep::update, team.linger());
+  pass(&Sweep::update, team.linger(), offset_of(first), offset_of(last));
 }
 
-void Sweep::pass(Visit visit, std::chrono::nanoseconds linger) {
+std::int64_t Sweep::offset_of(int item) const {
+  return item < size() ? items_[static_cast<std::size_t>(item)].offset : total_;
+}
+
+void Sweep::pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begin,
+                 std::int64_t end) {
   // Large enough that taking one costs nothing, and small enough that nobody waits long for the
   // last.
   constexpr std::int64_t least = 4096, most = 65536;
-  if (total_ <= least) {
+  const std::int64_t total = end - begin;
+  if (total <= least) {
     const DefaultFloatingPointMode mode;
-    visit_range(0, total_, visit);
+    visit_range(begin, end, visit);
     return;
   }
-  part_ = std::clamp(total_ / members_ / 16, least, most);
+  part_ = std::clamp(total / members_ / 16, least, most);
   for (int i = 0; i < members_; ++i) {
     Share& share = shares_[static_cast<std::size_t>(i)];
-    share.begin = share_begin(total_, members_, i);
-    share.count = share_begin(total_, members_, i + 1) - share.begin;
+    share.begin = begin + share_begin(total, members_, i);
+    share.count = begin + share_begin(total, members_, i + 1) - share.begin;
     share.taken.store(0, std::memory_order_relaxed);
     share.begun.store(false, std::memory_order_relaxed);
   }

@@ -81,8 +81,11 @@ class Sweep {
   };
   bool is_strided(int item) const { return items_[static_cast<std::size_t>(item)].strided; }
   Measured measure(const Team& team, const GradientKernel* kernels, double scale);
-  // The pass that updates. With `limits`, gradients go through them first.
-  void run(const Team& team, const GradientKernel* kernels, const Limits* limits);
+  // The pass that updates, of the items from `first` on and before `last`. With `limits`, gradients
+  // go through them first.
+  void run(const Team& team, const GradientKernel* kernels, const Limits* limits, int first,
+           int last);
+  int size() const { return static_cast<int>(items_.size()); }
 
  private:
   // A member takes its own share part by part, then helps with what is left of the others'.
@@ -94,8 +97,9 @@ class Sweep {
 
   // What a pass does with the elements from `begin` to `end` of an item.
   using Visit = void (Sweep::*)(const Item& item, std::int64_t begin, std::int64_t end);
-  void pass(Visit visit, std::chrono::nanoseconds linger);
+  void pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begin, std::int64_t end);
   void take_parts(int member, Visit visit);
+  std::int64_t offset_of(int item) const;  // of the end, where there is no such item
   std::int64_t cut(std::int64_t at) const;
   void visit_range(std::int64_t begin, std::int64_t end, Visit visit);
   void sum_tiles(const Item& item, std::int64_t begin, std::int64_t end);

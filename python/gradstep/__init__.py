@@ -4,7 +4,7 @@ Only names stand here. ``gradstep.optimizers`` has the rules, ``gradstep.functio
 functions, ``gradstep.schedules`` learning rates over time.
 """
 
-from gradstep import compat, functional, schedules
+from gradstep import compat, distributed, functional, schedules
 from gradstep.accumulation import Accumulator
 from gradstep.averaging import EWA, ewa
 from gradstep.background import BackgroundSave, save_in_background
@@ -54,6 +54,7 @@ __all__ = [
     "by_name",
     "compat",
     "cpu_info",
+    "distributed",
     "ewa",
     "functional",
     "get_num_threads",

@@ -57,6 +57,33 @@ def _plain_average(averages: _core.Averages, names: Sequence[str]) -> dict[str, 
     }
 
 
+class Here:
+    """What a state is compared with, and what is made of what fits."""
+
+    def __init__(self, layout: Any, averages: _core.Stepper | None) -> None:
+        self.members: Sequence[Sequence[str]] = layout.members  # of each group
+        self.state: States = layout.state
+        kept: averaging.Kept | None = None if averages is None else averages.layout
+        self.averages: Mapping[str, Array] = (
+            {} if kept is None else dict(zip(layout.state, kept.averages, strict=True))
+        )
+
+    def states(self, fitting: Sequence[Sequence[Array] | None]) -> list[list[Array]]:
+        """Return the arrays for each parameter of the stepper: the own ones where None fits."""
+        return [
+            list(arrays.values() if saved is None else saved)
+            for arrays, saved in zip(self.state.values(), fitting, strict=True)
+        ]
+
+    def average(
+        self, fitting: Sequence[Sequence[Array] | None], own: Sequence[Array]
+    ) -> list[Array]:
+        """Return the same for the averages, of which `own` are the present ones."""
+        return [
+            mine if saved is None else saved[0] for mine, saved in zip(own, fitting, strict=True)
+        ]
+
+
 class Loader:
     """Checks a state for one optimizer, and prepares to take it over.
 
@@ -70,6 +97,8 @@ class Loader:
         All of its groups.
     strict : bool
         Whether all has to fit. Else parameters that do not fit keep what they have.
+    here : Here, optional
+        What the state is compared with: by default what the steppers have.
     """
 
     def __init__(
@@ -79,13 +108,14 @@ class Loader:
         averages: _core.Stepper | None,
         groups: Sequence[Group],
         strict: bool,
+        here: Here | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._stepper = stepper
         self._averages = averages
         self._groups = groups
         self._strict = strict
-        self._layout = stepper.layout
+        self._here = Here(stepper.layout, averages) if here is None else here
         self._kept: list[str] = []  # names of callables that were not saved
         self._missing: list[str] = []
         self._unexpected: list[str] = []
@@ -115,14 +145,12 @@ class Loader:
         t = checks.count("t", state["t"])
         changes = [
             self._group(group, members, saved)
-            for group, members, saved in zip(
-                self._groups, self._layout.members, groups, strict=True
-            )
+            for group, members, saved in zip(self._groups, self._here.members, groups, strict=True)
         ]
         options = self._options(state["options"]) if "options" in state else None  # of old
         skipped = checks.count("skipped", state.get("skipped", 0))
         saved = checks.mapping("state of the state", state["state"])
-        states = self._fitting(self._layout.state, saved)
+        states = self._here.states(self._fitting(self._here.state, saved))
         averages = self._average(state.get("average"))
         if self._strict and (self._missing or self._unexpected):
             problems = "; ".join(self._missing + self._unexpected)
@@ -212,25 +240,24 @@ class Loader:
             for i, start in enumerate(starts)
         ]
         kept: averaging.Kept = self._averages.layout
-        here = dict(zip(self._layout.state, kept.averages, strict=True))
         values = self._fitting(
-            {name: {"average": array} for name, array in here.items()},
+            {name: {"average": array} for name, array in self._here.averages.items()},
             {
                 name: {"average": array}
                 for name, array in checks.mapping("arrays of the average", saved["arrays"]).items()
             },
         )
         t = checks.count("t", saved["t"])
-        return changes, t, None, None, None, [value for (value,) in values]
+        return changes, t, None, None, None, self._here.average(values, kept.averages)
 
-    def _fitting(self, here: States, state: Mapping[Any, Any]) -> list[list[Array]]:
-        """Return an array for each of `here`: the saved one where it fits, else the own one."""
+    def _fitting(self, here: States, state: Mapping[Any, Any]) -> list[list[Array] | None]:
+        """Return for each of `here` the saved arrays where they fit."""
         for name in state:
             if name not in here:
                 self._unexpected += _listed(name, {}, state[name]) or [
                     f"{_text(name)}: in the state, no parameter here"
                 ]
-        fitting = []
+        fitting: list[list[Array] | None] = []
         for name, arrays in here.items():
             saved: Mapping[Any, Any] = {}
             if name in state:
@@ -240,8 +267,7 @@ class Loader:
                 problems = [f"{name}: not in the state, a parameter here"]
             self._missing += problems
             # All of a parameter's state or none of it.
-            fits = not problems
-            fitting.append([saved[key] if fits else array for key, array in arrays.items()])
+            fitting.append(None if problems else [saved[key] for key in arrays])
         return fitting
 
 

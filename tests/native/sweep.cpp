@@ -177,7 +177,7 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     kernel_runs = 0;
     begun_backwards = false;
     member_work = nullptr;
-    sweep.run(team, nullptr, nullptr);
+    sweep.run(team, nullptr, nullptr, 0, sweep.size());
     backwards += begun_backwards;
     for (Array& array : arrays) {
       std::int64_t end = 0;

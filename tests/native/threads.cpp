@@ -82,7 +82,7 @@ void sweep_steps(int steps, std::atomic<long>* wrong) {
     }
     const Team team(sweep.written());
     sweep.prepare(team.size(), false);
-    sweep.run(team, nullptr, nullptr);
+    sweep.run(team, nullptr, nullptr, 0, sweep.size());
     for (const auto& array : arrays) {
       for (const std::int64_t count : array) *wrong += count != step;
     }

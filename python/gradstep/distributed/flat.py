@@ -1,0 +1,39 @@
+"""Arrays of any shape as runs of elements, in one order that all ranks agree on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def order_of(array: Array) -> tuple[int, ...]:
+    """Return the axes from the one with the largest stride to the one with the smallest."""
+    return tuple(sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis)))
+
+
+class Flat:
+    """An array's elements one behind the other, with its axes in the given order.
+
+    Where they lie like that in memory, runs of them are windows on it; else they are copied.
+    """
+
+    def __init__(self, array: Array, order: tuple[int, ...]) -> None:
+        turned = array.transpose(order)
+        self.dense: Array | None = turned.reshape(-1) if turned.flags.c_contiguous else None
+        self._turned = turned
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return a run: a window where there can be one, else a copy."""
+        if self.dense is not None:
+            return self.dense[start:stop]
+        return self._turned.flat[start:stop]
+
+    def write(self, start: int, stop: int, values: Array) -> None:
+        """Fill a run."""
+        if self.dense is not None:
+            self.dense[start:stop] = values
+        else:
+            self._turned.flat[start:stop] = values

@@ -1,0 +1,225 @@
+"""The processes that step together: what they agree on, waiting for it, and ending them all.
+
+Nothing that one rank meets alone may leave the others waiting. So every act that all ranks take part
+in begins with an agreement, in which a rank that cannot go on says so and all raise; and what ends
+one rank otherwise ends the job.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+# What ranks may be about to do together, by number.
+_ACTS = (
+    "making a Sharded", "step", "state_dict", "sync", "check_synced", "averaged", "average",
+    "add_group", "load", "save",
+)  # fmt: skip
+_GONE = 1  # the tag of what a rank says last
+_OFTEN = 256  # how many looks at a request pass between looks whether the rank before has gone
+_pause: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
+
+
+def mpi() -> Any:
+    """Return mpi4py's module, which starts MPI where it has not been started."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError(
+            "gradstep.distributed needs mpi4py and an MPI runtime: pip install mpi4py mpich "
+            f"({error})"
+        ) from error
+    return MPI
+
+
+class Ranks:
+    """The ranks of one communicator; `Ranks.of` makes them.
+
+    All methods but `end` are called by every rank, in the same order.
+    """
+
+    @classmethod
+    def of(cls, comm: Any = None) -> Ranks:
+        """Return the ranks of a communicator of mpi4py's, all of the job's by default."""
+        MPI = mpi()
+        if comm is None:
+            comm = MPI.COMM_WORLD
+        if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+            raise TypeError(
+                f"comm must be an intracommunicator of mpi4py, got {type(comm).__name__}"
+            )
+        # Kept with the communicator: there are only so many duplicates, and freeing one is an act
+        # of all ranks, which a collector of garbage cannot be trusted with.
+        known: Ranks | None = comm.Get_attr(_keyval())
+        if known is None:
+            known = cls(comm.Dup())
+            comm.Set_attr(_keyval(), known)
+        return known
+
+    def __init__(self, comm: Any) -> None:
+        self._mpi = mpi()
+        self.comm = comm
+        self.rank: int = comm.Get_rank()
+        self.size: int = comm.Get_size()
+        self._looks = 0
+        if self.size > 1:
+            _watch()
+            _together.append(self)
+
+    def agree(self, act: str, t: int = 0, error: BaseException | None = None) -> None:
+        """Go on where every rank can and is about to do the same after as many steps.
+
+        Raises
+        ------
+        BaseException
+            `error`, if there is any.
+        RuntimeError
+            Where another rank has one, or does something else.
+        """
+        if self.size == 1:
+            if error is not None:
+                raise error
+            return
+        code = _ACTS.index(act)
+        mine = np.array([code, -code, t, -t, 0 if error is None else self.size - self.rank], "i8")
+        all_of_them = np.empty_like(mine)
+        self.wait(self.comm.Iallreduce(mine, all_of_them, op=self._mpi.MAX))
+        last, first, most, least, failed = (int(x) for x in all_of_them * [1, -1, 1, -1, 1])
+        if failed:
+            text = self.told(None if error is None else _text(error), self.size - failed)
+            if error is not None:
+                raise error
+            raise RuntimeError(
+                f"rank {self.size - failed} of {self.size} cannot take part in {act}, so no rank "
+                f"does and nothing has changed: {text}"
+            )
+        if last != first:
+            raise RuntimeError(
+                f"all ranks must call the same; here it is {act}, elsewhere "
+                f"{_ACTS[first if last == code else last]}"
+            )
+        if most != least:
+            raise RuntimeError(
+                f"ranks have taken different numbers of steps, from {least} to {most}; here {t}: "
+                "load the same state on all"
+            )
+
+    @contextlib.contextmanager
+    def agreed(self, act: str, t: int = 0) -> Iterator[None]:
+        """Inside, a rank may fail alone; at the end all agree that none has, or raise."""
+        failed: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised again when the others know
+            failed = error
+        self.agree(act, t, failed)
+
+    def told(self, value: Any, root: int) -> Any:
+        """Return what `root` says, any plain value."""
+        return value if self.size == 1 else self.comm.bcast(value, root)
+
+    def told_by_all(self, value: Any) -> list[Any]:
+        """Return what every rank says, in their order."""
+        return [value] if self.size == 1 else list(self.comm.allgather(value))
+
+    def wait(self, *requests: Any) -> None:
+        """Wait for requests.
+
+        Looking again and again is what moves them on. In between others get the processor: ranks
+        may well be more than there are cores.
+        """
+        while not self._mpi.Request.Testall(requests):
+            self._looks += 1
+            if self._looks % _OFTEN == 0:
+                self._look_for_the_gone()
+            _pause()
+
+    def keep_moving(self, requests: Sequence[Any], until: Callable[[], bool]) -> None:
+        """Move requests on until something else is done, be they through or not."""
+        while not until():
+            self.test(requests)
+            _pause()
+
+    def test(self, requests: Sequence[Any]) -> None:
+        """Move requests on."""
+        if requests:
+            self._mpi.Request.Testall(requests)
+
+    def _look_for_the_gone(self) -> None:
+        before = (self.rank - 1) % self.size
+        if self.comm.Iprobe(source=before, tag=_GONE):
+            self.end(f"rank {before} of {self.size} has ended, and rank {self.rank} waits for it")
+
+    @contextlib.contextmanager
+    def no_way_back(self, act: str) -> Iterator[None]:
+        """Inside, whatever is raised ends the job: ranks would be left in different states."""
+        try:
+            yield
+        except BaseException as error:
+            if self.size == 1:
+                raise
+            self.end(f"rank {self.rank} of {self.size} was in the midst of {act}: {_text(error)}")
+
+    def end(self, message: str) -> None:
+        """End all ranks with a message."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        place = f"process {os.getpid()} on {socket.gethostname()}"
+        with contextlib.suppress(OSError):
+            os.write(2, f"gradstep: {message} ({place}); all ranks are ended\n".encode())
+        self._mpi.COMM_WORLD.Abort(1)
+        os._exit(1)  # where that returns
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+_keyvals: list[int] = []
+_together: list[Ranks] = []
+
+
+def _keyval() -> int:
+    if not _keyvals:
+        _keyvals.append(mpi().Comm.Create_keyval())
+    return _keyvals[0]
+
+
+def _watch() -> None:
+    """Once: end the job where this process raises to the end, and say goodbye where it ends."""
+    if _together:
+        return
+    previous = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        previous(kind, error, traceback)
+        ranks = _together[0]
+        ranks.end(f"rank {ranks.rank} of {ranks.size} has raised {_text(error)}")
+
+    sys.excepthook = hook
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Tell the rank behind that this one ends, and wait until the one before does."""
+    if mpi().Is_finalized():
+        return
+    nothing = np.empty(0, "i1")
+    for ranks in _together:
+        behind, before = (ranks.rank + 1) % ranks.size, (ranks.rank - 1) % ranks.size
+        sent = ranks.comm.Isend(nothing, behind, _GONE)
+        received = ranks.comm.Irecv(nothing, before, _GONE)
+        while not ranks._mpi.Request.Testall([sent, received]):
+            time.sleep(0.001)

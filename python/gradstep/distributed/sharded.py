@@ -1,0 +1,765 @@
+"""`Sharded`: an optimizer of which every rank keeps and steps its share.
+
+What is a rank's share is in shares.py, what ranks agree on in ranks.py, how buckets travel in
+exchange.py. The step itself is that of any optimizer, over windows on the parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from gradstep import _core, checks, loading, saving
+from gradstep.averaging import EWA
+from gradstep.distributed.exchange import Exchange, Pending
+from gradstep.distributed.flat import Flat, order_of
+from gradstep.distributed.ranks import Ranks
+from gradstep.distributed.shares import Bucket, Piece, buckets
+from gradstep.groups import ByName, Masked
+from gradstep.optimizer import Optimizer
+from gradstep.optimizers import SGD
+
+Array = NDArray[Any]
+
+_REDUCTIONS = ("mean", "sum", None)
+# Elements from which on a step takes so long that messages are worth being moved on meanwhile.
+_WORTH_A_THREAD = 1 << 16
+
+
+class _Whole:
+    """The parameters as the user knows them, and how each lies in memory.
+
+    An optimizer without state judges them, and the gradients of each step, as any optimizer would.
+    """
+
+    def __init__(self, params: Any) -> None:
+        self.optimizer = SGD(_bare(params))
+        layout = self.optimizer._layout
+        trees = layout.trees()
+        self.names: list[str] = [name for s in layout.structures for name in s.names]
+        self.arrays: list[Array] = [
+            _core.as_array(leaf, "params")
+            for structure, tree in zip(layout.structures, trees, strict=True)
+            for leaf in structure.flatten(tree)
+        ]
+        group = {name: i for i, names in enumerate(layout.members) for name in names}
+        self.groups = [group[name] for name in self.names]
+        self.orders = [order_of(array) for array in self.arrays]
+
+    def described(self) -> list[tuple[str, int, str]]:
+        return [
+            (name, group, f"{array.dtype}{array.shape}")
+            for name, group, array in zip(self.names, self.groups, self.arrays, strict=True)
+        ]
+
+    def difference(self, first: Sequence[tuple[str, int, str]], ranks: Ranks) -> str | None:
+        """Return how these differ from the ones of rank 0, if they do."""
+        mine = self.described()
+        if [*first] == mine:
+            return None
+        here = {name: (group, what) for name, group, what in mine}
+        there = {name: (group, what) for name, group, what in first}
+
+        def shown(side: Mapping[str, tuple[int, str]], name: str) -> str:
+            if name not in side:
+                return "not there"
+            group, what = side[name]
+            return f"{what} in group {group}" if max(self.groups, default=0) else what
+
+        problems = [
+            f"{name}: {shown(there, name)} on rank 0, {shown(here, name)} on rank {ranks.rank}"
+            for name in {**there, **here}
+            if there.get(name) != here.get(name)
+        ]
+        return "; ".join(problems) or "they come in another order"
+
+
+def _bare(params: Any) -> Any:
+    """Return parameters in their groups, without hyperparameters."""
+    if isinstance(params, ByName):
+        return ByName(params.params, {pattern: {} for pattern in params.overrides})
+    if isinstance(params, Masked):
+        return Masked(params.params, params.mask, {})
+    if isinstance(params, list | tuple) and all(
+        isinstance(entry, Mapping) and "params" in entry for entry in params
+    ):
+        return [{"params": entry["params"]} for entry in params]
+    return params
+
+
+class Sharded(Optimizer):
+    r"""An optimizer spread over the ranks of an MPI job: each keeps and steps its share.
+
+    Every rank holds all parameters and calls `step` with gradients of its own. These are reduced,
+    each rank steps its share of the elements, and all gather what the others have stepped. So
+    the state takes one part of the memory on each of so many ranks (ZeRO, stage 1). All methods and
+    properties marked as collective are called by all ranks, in the same order.
+
+    Parameters
+    ----------
+    optimizer : type
+        A class of this package, such as ``gs.Adam`` or ``gs.compat.torch.Adam``.
+    params
+        As for `optimizer`: the same structure, shapes and dtypes on all ranks. Values are not
+        compared; see `sync` and `check_synced`.
+    comm : mpi4py.MPI.Intracomm, optional
+        The ranks; all of the job by default.
+    reduce : {"mean", "sum", None}, default "mean"
+        What becomes of the gradients of the ranks. None: they are the same on all ranks already.
+    deterministic : bool, default False
+        Add gradients in the order of the ranks: the same bits in every run, however MPI would add.
+    bucket : int, default 4194304
+        Bytes of parameters that travel at a time.
+    **hyperparameters
+        As for `optimizer`, options of a step included. `max_norm` and `nonfinite` act on the
+        reduced gradients of the whole model, and alike on all ranks.
+
+    Raises
+    ------
+    ImportError
+        Without mpi4py.
+    TypeError, ValueError
+        As `optimizer` does, or where the parameters of a rank differ from those of rank 0. Where
+        one rank raises, the others raise RuntimeError.
+
+    Notes
+    -----
+    Given equal gradients, parameters and state have the bits that one process gives them. With
+    `max_norm` they agree to rounding, as the norm is added up from the ranks' shares.
+
+    Besides the state, a few buckets of memory are needed, and with `max_norm` or `nonfinite` the
+    reduced gradients of this rank's share, as no element may be stepped before all are measured.
+
+    Whatever ends one rank ends all, with a message that names it: an exception that nobody catches
+    ends the job through ``sys.excepthook``, and so does a rank that ends while others wait for it.
+
+    References
+    ----------
+    Rajbhandari et al., "ZeRO: Memory optimizations toward training trillion parameter models",
+    2020, section 5.1 (optimizer state partitioning).
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.zeros(3)
+    >>> opt = gs.distributed.Sharded(gs.SGD, {"w": w}, lr=0.5)  # doctest: +SKIP
+    >>> opt.step({"w": np.ones(3)})  # doctest: +SKIP
+    >>> w  # doctest: +SKIP
+    array([-0.5, -0.5, -0.5])
+    """
+
+    def __init__(
+        self,
+        optimizer: Callable[..., Optimizer],
+        params: Any,
+        comm: Any = None,
+        *,
+        reduce: str | None = "mean",
+        deterministic: bool = False,
+        bucket: int = 4 << 20,
+        **hyperparameters: Any,
+    ) -> None:
+        self._ranks = ranks = Ranks.of(comm)
+        with ranks.agreed("making a Sharded"):
+            if reduce not in _REDUCTIONS:
+                raise ValueError(
+                    f"reduce must be 'mean', 'sum' or None, got {checks.shown(reduce)}"
+                )
+            self._reduce = reduce
+            self._bucket = checks.count("bucket", bucket, least=8)
+            average = hyperparameters.get("average")
+            if isinstance(average, EWA):
+                if average.t:
+                    raise ValueError(
+                        "average has been used, and cannot be spread over ranks; load its state "
+                        "with the optimizer's"
+                    )
+                # Of shares, which are nothing to the caller: `average` gathers them.
+                hyperparameters["average"] = EWA(
+                    average.beta, bias_correction=average.bias_correction
+                )
+            deterministic = checks.flag("deterministic", deterministic)
+            whole = _Whole(params)
+        self._align(whole)
+        with ranks.agreed("making a Sharded"):
+            self._buckets: list[Bucket] = []
+            self._spans: list[tuple[int, int]] = []  # of each bucket: local parameters
+            self._pieces: list[list[tuple[int, Piece]]] = []  # of each bucket: this rank's part
+            self._own: list[Array] = []  # the local parameters
+            self._labels: list[str] = []  # and their names
+            self._share: list[
+                Array
+            ] = []  # reduced gradients of all buckets, where they are measured
+            self._copied: list[tuple[Array, Piece]] = []  # of them, those that are no windows
+            self._whole = whole
+            self._flats = [Flat(a, o) for a, o in zip(whole.arrays, whole.orders, strict=True)]
+            local = self._cut(whole, 0)
+            self._local = optimizer(_with_overrides(params, local), **hyperparameters)
+            if not isinstance(self._local, Optimizer) or isinstance(self._local, Sharded):
+                raise TypeError(
+                    f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
+                )
+            self._rate = self._local._rate  # type: ignore[misc]
+            most = max((b.size * b.dtype.itemsize for b in self._buckets), default=0)
+            slots = min(2, len(self._buckets))
+            self._exchange = Exchange(ranks, most, slots, deterministic)
+            self._all_layout = self._new_layout(params)
+
+    # --- what is whose ----------------------------------------------------------------------------
+
+    def _align(self, whole: _Whole) -> None:
+        """Make sure that all ranks have the same parameters, and agree on their order in memory."""
+        ranks = self._ranks
+        first, orders = ranks.told((whole.described(), whole.orders), 0)
+        with ranks.agreed("making a Sharded"):
+            difference = whole.difference(first, ranks)
+            if difference:
+                raise ValueError(f"parameters differ from those of rank 0: {difference}")
+        # Where one rank has another order, all walk in the order of indices.
+        for others in ranks.told_by_all(whole.orders):
+            for i, (one, other) in enumerate(zip(orders, others, strict=True)):
+                if one != other:
+                    orders[i] = tuple(range(len(one)))
+        whole.orders = orders
+
+    def _cut(self, whole: _Whole, first: int) -> list[dict[str, Array]]:
+        """Cut the parameters from number `first` on; return this rank's share of each group."""
+        kinds = [
+            (group, array.dtype) for group, array in zip(whole.groups, whole.arrays, strict=True)
+        ]
+        sizes = [array.size for array in whole.arrays]
+        rank, size = self._ranks.rank, self._ranks.size
+        local: list[dict[str, Array]] = [{} for _ in range(max(whole.groups) + 1)]
+        for bucket in buckets(sizes[first:], kinds[first:], size, self._bucket):
+            pieces = tuple(
+                piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
+            )
+            bucket = Bucket(bucket.dtype, pieces, bucket.bounds)
+            mine = bucket.part(rank)
+            self._buckets.append(bucket)
+            self._pieces.append(mine)
+            self._spans.append((len(self._own), len(self._own) + len(mine)))
+            for _, piece in mine:
+                self._keep(whole, piece, local)
+        if not self._own:  # more ranks than elements: an optimizer needs a parameter
+            self._keep(whole, Piece(0, 0, 0), local)
+        return local
+
+    def _keep(self, whole: _Whole, piece: Piece, local: list[dict[str, Array]]) -> None:
+        parameter, start, stop = piece
+        array = self._flats[parameter].read(start, stop)
+        name, all_of_it = whole.names[parameter], (start, stop) == (0, whole.arrays[parameter].size)
+        label = name if all_of_it else f"{name}[{start}:{stop}]"
+        self._own.append(array)
+        self._labels.append(label)
+        if self._flats[parameter].dense is None:
+            self._copied.append((array, piece))
+        local[whole.groups[parameter]][label] = array
+
+    def _new_layout(self, params: Any) -> Any:
+        """Return the layout of the whole, with the hyperparameters and the state that are here."""
+        layout = self._whole.optimizer._layout
+        return layout._replace(
+            params=layout.params if isinstance(params, ByName | Masked) else params,
+            groups=tuple(self._local.groups),
+            state=self._local.state,
+        )
+
+    def _refresh(self) -> None:
+        """Copy parameters that are no dense runs to what is stepped in their place."""
+        for array, (parameter, start, stop) in self._copied:
+            array[:] = self._flats[parameter].read(start, stop)
+
+    # --- what an optimizer has --------------------------------------------------------------------
+
+    @property
+    def _stepper(self) -> _core.Stepper:  # type: ignore[override]
+        return self._local._stepper
+
+    @property
+    def _layout(self) -> Any:
+        return self._all_layout
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+        return self._ranks.rank
+
+    @property
+    def size(self) -> int:
+        """The number of ranks."""
+        return self._ranks.size
+
+    @property
+    def state(self) -> Mapping[str, Mapping[str, Array]]:
+        """This rank's share of the state: ``state["W1[0:512]"]["m"]`` for a part of ``W1``."""
+        return self._local.state
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with hyperparameters of their own, on all ranks; see `Optimizer.add_group`.
+
+        Collective.
+        """
+        ranks = self._ranks
+        with ranks.agreed("add_group", self.t):
+            entry = checks.mapping("group", group)
+            if "params" not in entry:
+                raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
+            layout = self._layout
+            before = [*layout.params] if layout.listed else [{"params": layout.params}]
+            whole = _Whole([*before, entry])
+            self._local._planned("", {k: v for k, v in entry.items() if k != "params"})
+        self._align(whole)
+        with ranks.no_way_back("add_group"):
+            first = len(self._flats)
+            whole.orders[:first] = self._whole.orders
+            self._flats += [
+                Flat(a, o) for a, o in zip(whole.arrays[first:], whole.orders[first:], strict=True)
+            ]
+            self._whole = whole
+            local = self._cut(whole, first)
+            self._local.add_group({**entry, "params": local[-1]})
+            most = max((b.size * b.dtype.itemsize for b in self._buckets), default=0)
+            self._exchange = self._exchange.enlarged(most, min(2, len(self._buckets)))
+            self._all_layout = self._new_layout([*before, entry])._replace(listed=True)
+
+    # --- a step -----------------------------------------------------------------------------------
+
+    def step(self, grads: Any, scale: float = 1.0) -> None:
+        """Take one step with the reduced gradients of all ranks. Collective.
+
+        Parameters
+        ----------
+        grads, scale
+            As in `Optimizer.step`: this rank's gradients, of the whole model.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in `Optimizer.step`, on the rank that has met it; RuntimeError on all others.
+        FloatingPointError
+            On all ranks, with ``nonfinite="raise"``.
+
+        Notes
+        -----
+        A step happens on all ranks or on none. A fault in the midst of it, where parameters would
+        be of two different steps, ends the job.
+        """
+        ranks = self._ranks
+        with contextlib.ExitStack() as stack:
+            with ranks.agreed("step", self.t):
+                whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
+                stack.callback(whole.close)
+                gradients = [
+                    Flat(array, order)
+                    for array, order in zip(whole.gradients, self._whole.orders, strict=True)
+                ]
+                reduces = self._reduce is not None and ranks.size > 1
+                measures = self._measures()
+                outs = self._outs(measures) if reduces else None
+                self._refresh()
+                mean = self._reduce == "mean" and ranks.size > 1
+                parts = self._stepper.step_in_parts(
+                    self._local_gradients(gradients, outs), scale / ranks.size if mean else scale
+                )
+                stack.callback(parts.close)
+            norm, not_finite = None, None
+            with ranks.no_way_back("step"):
+                if measures and outs is not None:
+                    self._reduce_all(gradients, outs)
+                if measures:
+                    norm, not_finite = self._measured(parts)
+            if not parts.begin(norm, not_finite):
+                return
+            with ranks.no_way_back("step"):
+                self._take(parts, gradients, None if measures else outs)
+                parts.finish()
+
+    def _measures(self) -> bool:
+        options = self._options
+        return options["max_norm"] is not None or options["nonfinite"] != "propagate"
+
+    def _outs(self, measures: bool) -> list[Array]:
+        """Return where this rank's part of each bucket is reduced to."""
+        if not measures:  # one bucket after another in the same few places
+            slots = self._exchange.slots
+            return [self._exchange.reduced(i % slots, b) for i, b in enumerate(self._buckets)]
+        if len(self._share) != len(self._buckets):
+            rank = self._ranks.rank
+            self._share = [np.empty(b.counts[rank], b.dtype) for b in self._buckets]
+        return self._share
+
+    def _local_gradients(self, gradients: Sequence[Flat], outs: Sequence[Array] | None) -> Any:
+        """Return the gradients of this rank's parameters, in their structure: windows."""
+        windows = []
+        for i, pieces in enumerate(self._pieces):
+            for offset, (parameter, start, stop) in pieces:
+                if outs is None:
+                    windows.append(gradients[parameter].read(start, stop))
+                else:
+                    windows.append(outs[i][offset : offset + stop - start])
+        if not windows:
+            windows.append(gradients[0].read(0, 0))
+        return self._local_tree(windows)
+
+    def _local_tree(self, arrays: Sequence[Array]) -> Any:
+        """Put one array for each of this rank's parameters into their structure."""
+        layout = self._local._layout
+        each = iter(arrays)
+        trees = [
+            {label: next(each) for label in structure.names} for structure in layout.structures
+        ]
+        return trees if layout.listed else trees[0]
+
+    def _reduce_all(self, gradients: Sequence[Flat], outs: Sequence[Array]) -> None:
+        under_way: list[Pending] = []
+        slots = self._exchange.slots
+        for i, (bucket, out) in enumerate(zip(self._buckets, outs, strict=True)):
+            if i >= slots:
+                self._finish(under_way[i - slots])
+            under_way.append(self._exchange.reduce(i % slots, bucket, gradients, out))
+        for pending in under_way[-slots:]:
+            self._finish(pending)
+
+    def _finish(self, pending: Pending) -> None:
+        self._ranks.wait(pending.request)
+        pending.finish()
+
+    def _measured(self, parts: _core.Parts) -> tuple[float, str | None]:
+        """Return the norm of the gradients of all ranks, and what to say of one that is not finite."""
+        norm, text = parts.measure()
+        norms, texts = zip(*self._ranks.told_by_all((norm, text)), strict=True)
+        bad = [f"rank {rank}: {said}" for rank, said in enumerate(texts) if said is not None]
+        if any(math.isnan(one) for one in norms):
+            return math.nan, bad[0] if bad else None
+        return math.hypot(*norms), bad[0] if bad else None
+
+    def _take(
+        self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
+    ) -> None:
+        """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
+        exchange, slots, count = self._exchange, self._exchange.slots, len(self._buckets)
+        reducing: list[Pending] = []
+        gathering: list[Pending] = []
+        for i, bucket in enumerate(self._buckets):
+            if outs is not None:
+                for k in range(len(reducing), min(i + slots, count)):
+                    reducing.append(
+                        exchange.reduce(k % slots, self._buckets[k], gradients, outs[k])
+                    )
+                self._finish(reducing[i])
+            under_way = [*reducing[i + 1 :], *gathering[-slots:]]
+            self._run(parts, i, [pending.request for pending in under_way])
+            if i >= slots and gathering:
+                self._finish(gathering[i - slots])
+            first, last = self._spans[i]
+            if self._ranks.size > 1:
+                gathering.append(
+                    exchange.gather(i % slots, bucket, self._own[first:last], self._flats)
+                )
+        for pending in gathering[-slots:]:
+            self._finish(pending)
+        if self._ranks.size == 1:
+            self._write_back()
+
+    def _write_back(self) -> None:
+        for array, (parameter, start, stop) in self._copied:
+            self._flats[parameter].write(start, stop, array)
+
+    def _run(self, parts: _core.Parts, i: int, under_way: Sequence[Any]) -> None:
+        """Step this rank's part of a bucket, while messages travel."""
+        first, last = self._spans[i]
+        if not under_way or self._buckets[i].counts[self._ranks.rank] < _WORTH_A_THREAD:
+            parts.run(first, last)
+            self._ranks.test(under_way)
+            return
+        stepped = _helper().submit(parts.run, first, last)
+        self._ranks.keep_moving(under_way, stepped.done)
+        stepped.result()
+
+    # --- everybody's parameters -------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Give all ranks the parameters of rank 0. Collective.
+
+        The state is not looked at: it is of no rank in particular.
+        """
+        ranks = self._ranks
+        with ranks.agreed("sync", self.t):
+            self._whole.optimizer._stepper.require_ready()
+        if ranks.size == 1:
+            return
+        with ranks.no_way_back("sync"):
+            for bucket in self._buckets:
+                for _, (parameter, start, stop) in bucket.placed():
+                    flat = self._flats[parameter]
+                    values = flat.read(start, stop)
+                    ranks.wait(ranks.comm.Ibcast(values, 0))
+                    if flat.dense is None:
+                        flat.write(start, stop, values)
+
+    def check_synced(self) -> None:
+        """Raise where parameters are not the same on all ranks, bit by bit. Collective.
+
+        Raises
+        ------
+        ValueError
+            On all ranks; it names the arrays and the ranks that differ from rank 0.
+        """
+        ranks = self._ranks
+        with ranks.agreed("check_synced", self.t):
+            mine = [self._digest(i) for i in range(len(self._flats))]
+        said = ranks.told_by_all(mine)
+        problems = []
+        for i, name in enumerate(self._whole.names):
+            others = [rank for rank, digests in enumerate(said) if digests[i] != said[0][i]]
+            if others:
+                problems.append(f"{name} on rank {', '.join(map(str, others))}")
+        if problems:
+            raise ValueError(
+                f"parameters differ from those of rank 0: {'; '.join(problems)}; sync() gives all "
+                "ranks those of rank 0"
+            )
+
+    def _digest(self, i: int) -> bytes:
+        digest = hashlib.sha256()
+        room = max(self._bucket // self._whole.arrays[i].itemsize, 1)
+        for start in range(0, self._whole.arrays[i].size, room):
+            digest.update(np.ascontiguousarray(self._flats[i].read(start, start + room)).data)
+        return digest.digest()
+
+    def _gather_parameters(self) -> None:
+        if self._ranks.size == 1:
+            self._write_back()
+            return
+        for bucket, (first, last) in zip(self._buckets, self._spans, strict=True):
+            self._finish(self._exchange.gather(0, bucket, self._own[first:last], self._flats))
+
+    # --- averages ---------------------------------------------------------------------------------
+
+    @property
+    def average(self) -> Any:
+        """The (corrected) average of the parameters, in their structure: new arrays. Collective."""
+        with self._ranks.agreed("average", self.t):
+            local = self._local.average
+            if local is not None:
+                targets = self._empty()
+        if local is None:
+            return None
+        trees = local if self._local._layout.listed else [local]
+        self._gather_all([array for tree in trees for array in tree.values()], targets)
+        arrays = iter(targets)
+        layout = self._layout
+        trees = [structure.unflatten(arrays) for structure in layout.structures]
+        return trees if layout.listed else trees[0]
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Put the averages in the place of the parameters on all ranks; see `Optimizer.averaged`.
+
+        Collective, on entering and on leaving.
+        """
+        return self._averaged()
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[Any]:
+        ranks = self._ranks
+        with contextlib.ExitStack() as stack:
+            with ranks.agreed("averaged", self.t):
+                block = self._local.averaged()
+                self._refresh()
+                stack.enter_context(block)
+            with ranks.no_way_back("averaged"):
+                self._gather_parameters()
+            try:
+                yield self.params
+            finally:
+                with ranks.agreed("averaged", self.t):
+                    pass
+                with ranks.no_way_back("averaged"):
+                    stack.close()
+                    self._gather_parameters()
+
+    # --- saving and loading -----------------------------------------------------------------------
+
+    def _empty(self, having: Sequence[bool] | None = None) -> list[Array | None]:
+        """Return an array for each parameter of the groups `having` one, in the agreed order."""
+        whole = self._whole
+        return [
+            None
+            if having is not None and not having[group]
+            else np.empty([array.shape[axis] for axis in order], array.dtype).transpose(
+                sorted(range(array.ndim), key=order.__getitem__)
+            )
+            for array, order, group in zip(whole.arrays, whole.orders, whole.groups, strict=True)
+        ]
+
+    def _gather_all(
+        self,
+        own: Sequence[Array | None],
+        targets: Sequence[Array | None],
+        having: Sequence[bool] | None = None,
+        root: int | None = None,
+    ) -> None:
+        """Fill `targets` from `own` of all ranks, one for each local parameter."""
+        flats = [
+            None if target is None else Flat(target, order)
+            for target, order in zip(targets, self._whole.orders, strict=True)
+        ]
+        for bucket, pieces, (first, last) in zip(
+            self._buckets, self._pieces, self._spans, strict=True
+        ):
+            if having is not None and not having[self._whole.groups[bucket.pieces[0].parameter]]:
+                continue
+            share = [array.reshape(-1) for array in own[first:last] if array is not None]
+            if self._ranks.size > 1:
+                self._finish(self._exchange.gather(0, bucket, share, flats, root))
+                continue
+            for array, (_, (parameter, start, stop)) in zip(share, pieces, strict=True):
+                target = flats[parameter]
+                assert target is not None
+                target.write(start, stop, array)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a snapshot of the whole state, as `optimizer` itself would. Collective.
+
+        It loads on any number of ranks, and into an optimizer of one process.
+        """
+        return self._whole_state(None)
+
+    def _whole_state(self, root: int | None) -> dict[str, Any]:
+        """Return the whole state, on all ranks or at `root`; others get its plain values."""
+        ranks, whole = self._ranks, self._whole
+        with ranks.agreed("state_dict", self.t):
+            state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
+            members = self._layout.members
+            for group, names in zip(state["groups"], members, strict=True):
+                group["params"] = list(names)
+            own = [state["state"][label] for label in self._labels]
+            kept = self._state_names()
+            fills = root is None or root == ranks.rank
+            none: list[Array | None] = [None] * len(whole.names)
+            arrays: dict[str, Sequence[Array | None]] = {
+                kind: self._empty([kind in names for names in kept]) if fills else none
+                for kind in {kind: None for names in kept for kind in names}
+            }
+            average = state["average"]
+            averages = self._empty() if fills and average else none
+        with ranks.no_way_back("state_dict"):
+            for kind, targets in arrays.items():
+                having = [kind in names for names in kept]
+                self._gather_all([one.get(kind) for one in own], targets, having, root)
+            if average is not None:
+                shares = [average["arrays"][label] for label in self._labels]
+                self._gather_all(shares, averages, root=root)
+        state["state"] = {
+            name: {kind: arrays[kind][i] for kind in kept[whole.groups[i]]}
+            for i, name in enumerate(whole.names)
+        }
+        if average is not None:
+            average["arrays"] = dict(zip(whole.names, averages, strict=True))
+        return state
+
+    def _state_names(self) -> list[list[str]]:
+        """Return what state the parameters of each group have."""
+        return [_core.state_names(group.rule) for group in self._local.groups]
+
+    def load_state_dict(self, d: Mapping[str, Any]) -> None:
+        """Take over this rank's share of what `state_dict` returned. Collective; all ranks or none."""
+        with self._ranks.agreed("load"):
+            prepared = self._prepare_load(d, True)
+        loading.take_over(prepared)
+
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
+        return saving.Loader(
+            type(self._local).__name__,
+            self._stepper,
+            self._local._averages,
+            self.groups,
+            strict,
+            _Here(self),
+        ).prepare(state)
+
+    def __repr__(self) -> str:
+        return f"Sharded({self._local!r}, rank {self._ranks.rank} of {self._ranks.size})"
+
+
+class _Here(saving.Here):
+    """What a whole state is compared with, and cut to: this rank's share."""
+
+    def __init__(self, sharded: Sharded) -> None:
+        self._sharded = sharded
+        whole = sharded._whole
+        kept = sharded._state_names()
+        like = {
+            name: _stand_in(array) for name, array in zip(whole.names, whole.arrays, strict=True)
+        }
+        self.members = sharded._layout.members
+        self.state = {
+            name: dict.fromkeys(kept[group], like[name])
+            for name, group in zip(whole.names, whole.groups, strict=True)
+        }
+        self.averages = like
+
+    def states(self, fitting: Sequence[Sequence[Array] | None]) -> list[list[Array]]:
+        local = self._sharded._local._layout.state
+        return [
+            [*local[label].values()] if saved is None else [self._cut(a, piece) for a in saved]
+            for label, piece, saved in self._each(fitting)
+        ]
+
+    def average(
+        self, fitting: Sequence[Sequence[Array] | None], own: Sequence[Array]
+    ) -> list[Array]:
+        return [
+            mine if saved is None else self._cut(saved[0], piece)
+            for mine, (_, piece, saved) in zip(own, self._each(fitting), strict=True)
+        ]
+
+    def _each(
+        self, fitting: Sequence[Sequence[Array] | None]
+    ) -> Iterator[tuple[str, Piece, Sequence[Array] | None]]:
+        pieces = [piece for pieces in self._sharded._pieces for _, piece in pieces]
+        for label, piece in zip(self._sharded._labels, pieces or [Piece(0, 0, 0)], strict=True):
+            yield label, piece, fitting[piece.parameter]
+
+    def _cut(self, array: Array, piece: Piece) -> Array:
+        order = self._sharded._whole.orders[piece.parameter]
+        return Flat(array, order).read(piece.start, piece.stop)
+
+
+def _stand_in(array: Array) -> Array:
+    """Return an array of that shape and dtype which takes no memory, to compare others with."""
+    one = np.zeros(1, array.dtype)
+    return as_strided(one, array.shape, (0,) * array.ndim)
+
+
+def _with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
+    """Return a rank's share of the parameters in their groups, with the hyperparameters."""
+    if isinstance(params, ByName | Masked):
+        overrides: list[Mapping[str, Any]] = [{}, *params.overrides.values()]
+    elif (
+        isinstance(params, list | tuple)
+        and isinstance(params[0], Mapping)
+        and "params" in params[0]
+    ):
+        overrides = [{k: v for k, v in entry.items() if k != "params"} for entry in params]
+    else:
+        return local[0]
+    shares = [*local, *[{} for _ in overrides[len(local) :]]]
+    return [{"params": share, **more} for share, more in zip(shares, overrides, strict=True)]
+
+
+@functools.lru_cache(maxsize=1)
+def _helper() -> ThreadPoolExecutor:
+    """The thread that steps while this one moves messages."""
+    return ThreadPoolExecutor(1, "gradstep")
