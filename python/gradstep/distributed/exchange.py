@@ -1,7 +1,6 @@
-"""The way of buckets between ranks: gradients are reduced to the rank that steps them, and what a
-rank has stepped is gathered by all.
+"""The way of buckets between ranks: gradients are reduced, and parameters gathered.
 
-A bucket that is one run of one dense array travels from its place and to its place. Others are
+Gradients are added up at the rank that steps them, and what it has stepped goes to all. A bucket that is one run of one dense array travels from its place and to its place. Others are
 copied together first, into one of a few slots.
 """
 

@@ -29,7 +29,8 @@ class Flat:
         """Return a run: a window where there can be one, else a copy."""
         if self.dense is not None:
             return self.dense[start:stop]
-        return self._turned.flat[start:stop]
+        copied: Array = self._turned.flat[start:stop]
+        return copied
 
     def write(self, start: int, stop: int, values: Array) -> None:
         """Fill a run."""

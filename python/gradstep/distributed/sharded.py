@@ -197,18 +197,17 @@ class Sharded(Optimizer):
             self._pieces: list[list[tuple[int, Piece]]] = []  # of each bucket: this rank's part
             self._own: list[Array] = []  # the local parameters
             self._labels: list[str] = []  # and their names
-            self._share: list[
-                Array
-            ] = []  # reduced gradients of all buckets, where they are measured
+            self._share: list[Array] = []  # reduced gradients by bucket, where all are measured
             self._copied: list[tuple[Array, Piece]] = []  # of them, those that are no windows
             self._whole = whole
             self._flats = [Flat(a, o) for a, o in zip(whole.arrays, whole.orders, strict=True)]
             local = self._cut(whole, 0)
-            self._local = optimizer(_with_overrides(params, local), **hyperparameters)
-            if not isinstance(self._local, Optimizer) or isinstance(self._local, Sharded):
+            made: object = optimizer(_with_overrides(params, local), **hyperparameters)
+            if not isinstance(made, Optimizer) or isinstance(made, Sharded):
                 raise TypeError(
                     f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
                 )
+            self._local = made
             self._rate = self._local._rate  # type: ignore[misc]
             most = max((b.size * b.dtype.itemsize for b in self._buckets), default=0)
             slots = min(2, len(self._buckets))
@@ -302,7 +301,7 @@ class Sharded(Optimizer):
 
     @property
     def state(self) -> Mapping[str, Mapping[str, Array]]:
-        """This rank's share of the state: ``state["W1[0:512]"]["m"]`` for a part of ``W1``."""
+        """The share of the state that is here: ``state["W1[0:512]"]["m"]`` for a part of ``W1``."""
         return self._local.state
 
     def add_group(self, group: Mapping[str, Any]) -> None:
@@ -382,7 +381,7 @@ class Sharded(Optimizer):
             if not parts.begin(norm, not_finite):
                 return
             with ranks.no_way_back("step"):
-                self._take(parts, gradients, None if measures else outs)
+                self._run_all(parts, gradients, None if measures else outs)
                 parts.finish()
 
     def _measures(self) -> bool:
@@ -444,7 +443,7 @@ class Sharded(Optimizer):
             return math.nan, bad[0] if bad else None
         return math.hypot(*norms), bad[0] if bad else None
 
-    def _take(
+    def _run_all(
         self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
     ) -> None:
         """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
@@ -761,5 +760,5 @@ def _with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _helper() -> ThreadPoolExecutor:
-    """The thread that steps while this one moves messages."""
+    """Return the thread that steps while this one moves messages."""
     return ThreadPoolExecutor(1, "gradstep")

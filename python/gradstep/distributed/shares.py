@@ -6,6 +6,7 @@ one part for each rank. So what is reduced, stepped and gathered at a time is on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class Bucket:
     counts: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        ends = zip(self.bounds, self.bounds[1:], strict=False)
+        ends = itertools.pairwise(self.bounds)
         object.__setattr__(self, "counts", tuple(stop - start for start, stop in ends))
 
     @property
@@ -92,7 +93,7 @@ def buckets(
             if size > room:
                 cuts = -(-size // room)
                 marks = [size * i // cuts for i in range(cuts + 1)]
-                runs += [(Piece(parameter, *ends),) for ends in zip(marks, marks[1:], strict=False)]
+                runs += [(Piece(parameter, *ends),) for ends in itertools.pairwise(marks)]
             elif size:
                 open_pieces.append(Piece(parameter, 0, size))
                 filled += size
