@@ -914,6 +914,7 @@ def test_the_memory_of_a_failed_save_is_given_back(
 
     def noted(*given: Any, **more: Any) -> archive.Packed:
         packed = pack(*given, **more)
+        assert packed is not None
         kept.extend(weakref.ref(a) for a in packed.arrays.values())
         return packed
 

@@ -157,8 +157,19 @@ class Accumulator:
         return f"Accumulator({self._optimizer!r}, every={self._every})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot: the count and copies of the sums; the optimizer is saved by itself."""
+        """Return a snapshot: the count and copies of the sums; the optimizer is saved by itself.
+
+        Raises
+        ------
+        ValueError
+            Between two steps of an optimizer that is spread over ranks, as each has its own sums.
+        """
         self._finish()
+        if self.count and self._optimizer._is_spread:
+            raise ValueError(
+                f"{self.count} of {self._every} micro-batches are added up, others on each rank; save "
+                "behind the step"
+            )
         return {
             "every": self._every,
             "count": self.count,

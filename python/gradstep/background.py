@@ -42,7 +42,7 @@ class BackgroundSave:
     True
     """
 
-    def __init__(self, path: str, packed: archive.Packed) -> None:
+    def __init__(self, path: str, packed: archive.Packed | None) -> None:
         self.path = path
         self._process = os.getpid()
         self._ended = threading.Event()
@@ -104,9 +104,10 @@ class BackgroundSave:
             if self._thread.ident is None:  # for want of threads: there is nothing to wait for
                 self._ended.set()
 
-    def _write(self, packed: archive.Packed) -> None:
+    def _write(self, packed: archive.Packed | None) -> None:
         try:
-            files.write_whole(self.path, partial(archive.write, packed))
+            if packed is not None:  # else another rank writes
+                files.write_whole(self.path, partial(archive.write, packed))
         except BaseException as error:  # noqa: BLE001 - raised where somebody waits
             traceback.clear_frames(error.__traceback__)
             self._error = error
@@ -164,6 +165,8 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
     to stderr what has failed if nobody has waited for it: its exit code does not say so, therefore
     wait for the last one yourself.
 
+    Of several ranks, as in `save`, only rank 0 writes: what it fails with is raised there alone.
+
     Examples
     --------
     >>> import os, tempfile
@@ -183,7 +186,10 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
             _latest._raise_untold()
         # The folder one is in may change until it is written.
         place = os.path.abspath(files.text(path)) if files.text(path) else ""
-        saving = BackgroundSave(place, checkpoint.pack(parts, copied=True))
+        with checkpoint.together(parts, "save"):
+            packed = checkpoint.pack(parts, copied=True)
+        saving = BackgroundSave(place, packed)
+        del packed
         _latest = saving
         # Before the start, or this older one would overwrite what a save in between has written.
         files.announce(place, saving._raise_untold)

@@ -7,9 +7,11 @@ the way to the disk in files.py, the thread that writes behind a training in bac
 from __future__ import annotations
 
 import array
+import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -88,6 +90,9 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
     The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it. A save waits
     until one that this process has in the background to the same path is done.
 
+    With a `gradstep.distributed.Sharded` among the parts, all of its ranks call this with the same
+    names. Rank 0 writes its parts and the whole state; where it fails, all raise.
+
     Examples
     --------
     >>> import os, tempfile
@@ -104,7 +109,10 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
            [1., 1., 1.]])
     """
     files.settle(path)  # first, so that there are no two copies in memory
-    files.write_whole(path, partial(archive.write, pack(parts)))
+    with together(parts, "save"):
+        packed = pack(parts)
+        if packed is not None:
+            files.write_whole(path, partial(archive.write, packed))
 
 
 def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded:
@@ -145,6 +153,9 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
 
     An `EWA` that an optimizer keeps is restored by it: load both, or the optimizer alone.
 
+    With a `gradstep.distributed.Sharded` among the parts, all of its ranks call this and read the
+    file, written by any number of ranks or by one process: all load it, or none.
+
     Objects of your own are loaded first, one after another; should a later one raise, those before
     it get back what their ``state_dict`` returned. They must not step or change optimizers that are
     loaded with them: that is a RuntimeError.
@@ -162,14 +173,15 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     >>> params
     {'W': array([1., 1., 1.]), 'b': array([0., 0.])}
     """
-    contents = archive.parse(files.read_whole(path), repr(files.text(path)))
-    plan = _Plan(strict)
-    for name, part in parts.items():
-        plan.add(name, part, contents.parts.get(name), contents.parts)
-    plan.compare()
-    if strict and plan.problems:
-        listed = "".join(f"\n  {problem}" for problem in plan.problems)
-        raise ValueError(f"{files.text(path)!r} does not fit, and nothing was loaded:{listed}")
+    with together(parts, "load"):
+        contents = archive.parse(files.read_whole(path), repr(files.text(path)))
+        plan = _Plan(strict)
+        for name, part in parts.items():
+            plan.add(name, part, contents.parts.get(name), contents.parts)
+        plan.compare()
+        if strict and plan.problems:
+            listed = "".join(f"\n  {problem}" for problem in plan.problems)
+            raise ValueError(f"{files.text(path)!r} does not fit, and nothing was loaded:{listed}")
     loaded = Loaded(
         {name: part.tree for name, part in contents.parts.items() if part.kind == "plain"}
     )
@@ -184,8 +196,22 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     return loaded
 
 
-def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed:
-    """Get parts ready to be written; with `copied`, nothing of the caller's is looked at later."""
+def together(parts: Mapping[str, Any], act: str) -> AbstractContextManager[object]:
+    """Return a block at the end of which all ranks raise where one does, if there are several."""
+    ranks = _ranks_of(parts)
+    return contextlib.nullcontext() if ranks is None else ranks.agreed(act)
+
+
+def _ranks_of(parts: Mapping[str, Any]) -> Any:
+    """Return who has the parts between them: those of the first one that is spread over ranks."""
+    return next(filter(None, (getattr(part, "_ranks", None) for part in parts.values())), None)
+
+
+def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | None:
+    """Get parts ready to be written; None where another rank writes them.
+
+    With `copied`, nothing of the caller's is looked at later.
+    """
     from gradstep import __version__
 
     if not parts:
@@ -193,7 +219,14 @@ def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed:
     for name in parts:
         if name == "strict" or not name.isidentifier():
             raise ValueError(f"a part cannot be called {name!r}, as load could not ask for it")
+    ranks = _ranks_of(parts)
+    if ranks is not None and (named := ranks.told([*parts], 0)) != [*parts]:
+        raise ValueError(
+            f"parts must be named alike on all ranks: {named} on rank 0, {[*parts]} here"
+        )
     packed = {name: _part(name, part) for name, part in parts.items()}
+    if ranks is not None and ranks.rank > 0:
+        return None
     live = [name for name, part in parts.items() if not _prepares(part)]
     return archive.pack(packed, __version__, live if copied else ())
 
@@ -201,7 +234,8 @@ def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed:
 def _part(name: str, part: Any) -> Part:
     kind = _kind(name, part)
     if kind == "state":
-        return Part(kind, part.state_dict())
+        at_rank = getattr(part, "_state_at", None)  # of what is spread over ranks
+        return Part(kind, part.state_dict() if at_rank is None else at_rank(0))
     return Part(kind, _arrays(name, part) if kind == "arrays" else part)
 
 

@@ -184,6 +184,11 @@ class Optimizer:
         return self._layout.state
 
     @property
+    def _is_spread(self) -> bool:
+        """Whether others have gradients of their own for the same step."""
+        return False
+
+    @property
     def _layout(self) -> _Layout:
         return self._stepper.layout  # type: ignore[no-any-return]
 

@@ -24,6 +24,7 @@ _ACTS = (
     "making a Sharded", "step", "state_dict", "sync", "check_synced", "averaged", "average",
     "add_group", "load", "save",
 )  # fmt: skip
+_AGREED = "_gradstep_agreed"  # marks what all ranks raise
 _GONE = 1  # the tag of what a rank says last
 _OFTEN = 256  # how many looks at a request pass between looks whether the rank before has gone
 _pause: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
@@ -91,27 +92,30 @@ class Ranks:
             return
         code = _ACTS.index(act)
         mine = np.array([code, -code, t, -t, 0 if error is None else self.size - self.rank], "i8")
-        all_of_them = np.empty_like(mine)
-        self.wait(self.comm.Iallreduce(mine, all_of_them, op=self._mpi.MAX))
-        last, first, most, least, failed = (int(x) for x in all_of_them * [1, -1, 1, -1, 1])
+        most = np.empty_like(mine)
+        self.wait(self.comm.Iallreduce(mine, most, op=self._mpi.MAX))
+        last, first, latest, earliest, failed = (int(x) for x in most * [1, -1, 1, -1, 1])
+        text = None
         if failed:
-            text = self.told(None if error is None else _text(error), self.size - failed)
-            if error is not None:
-                raise error
-            raise RuntimeError(
-                f"rank {self.size - failed} of {self.size} cannot take part in {act}, so no rank "
-                f"does and nothing has changed: {text}"
+            rank = self.size - failed
+            said = self.told(None if error is None else _text(error), rank)
+            text = (
+                f"rank {rank} of {self.size} cannot take part in {act}, so no rank does and nothing "
+                f"has changed: {said}"
             )
-        if last != first:
-            raise RuntimeError(
-                f"all ranks must call the same; here it is {act}, elsewhere "
-                f"{_ACTS[first if last == code else last]}"
+        elif last != first:
+            other = _ACTS[first if last == code else last]
+            text = f"all ranks must call the same; here it is {act}, elsewhere {other}"
+        elif latest != earliest:
+            text = (
+                f"ranks have taken different numbers of steps, from {earliest} to {latest}; here it "
+                f"is {t}: load the same state on all"
             )
-        if most != least:
-            raise RuntimeError(
-                f"ranks have taken different numbers of steps, from {least} to {most}; here {t}: "
-                "load the same state on all"
-            )
+        if text is not None:
+            error = RuntimeError(text) if error is None else error
+            with contextlib.suppress(AttributeError):
+                setattr(error, _AGREED, True)
+            raise error
 
     @contextlib.contextmanager
     def agreed(self, act: str, t: int = 0) -> Iterator[None]:
@@ -119,7 +123,9 @@ class Ranks:
         failed: BaseException | None = None
         try:
             yield
-        except BaseException as error:  # noqa: BLE001 - raised again when the others know
+        except BaseException as error:
+            if getattr(error, _AGREED, False):
+                raise  # by an act within this one, on all ranks
             failed = error
         self.agree(act, t, failed)
 

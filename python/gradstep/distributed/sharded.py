@@ -286,6 +286,10 @@ class Sharded(Optimizer):
         return self._local._stepper
 
     @property
+    def _is_spread(self) -> bool:
+        return self._ranks.size > 1
+
+    @property
     def _layout(self) -> Any:
         return self._all_layout
 
@@ -633,9 +637,9 @@ class Sharded(Optimizer):
 
         It loads on any number of ranks, and into an optimizer of one process.
         """
-        return self._whole_state(None)
+        return self._state_at(None)
 
-    def _whole_state(self, root: int | None) -> dict[str, Any]:
+    def _state_at(self, root: int | None) -> dict[str, Any]:
         """Return the whole state, on all ranks or at `root`; others get its plain values."""
         ranks, whole = self._ranks, self._whole
         with ranks.agreed("state_dict", self.t):
