@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from gradstep.distributed import watcher
+
 # What ranks may be about to do together, by number.
 _ACTS = (
     "making a Sharded", "step", "state_dict", "sync", "check_synced", "averaged", "average",
@@ -73,7 +75,9 @@ class Ranks:
         self.size: int = comm.Get_size()
         self._looks = 0
         if self.size > 1:
-            _watch()
+            if self.size == self._mpi.COMM_WORLD.Get_size():
+                watcher.connect(comm, comm.Split_type(self._mpi.COMM_TYPE_SHARED))
+            _end_together()
             _together.append(self)
 
     def agree(self, act: str, t: int = 0, error: BaseException | None = None) -> None:
@@ -181,6 +185,7 @@ class Ranks:
             with contextlib.suppress(Exception):
                 stream.flush()
         place = f"process {os.getpid()} on {socket.gethostname()}"
+        watcher.leave(job_ends=True)
         with contextlib.suppress(OSError):
             os.write(2, f"gradstep: {message} ({place}); all ranks are ended\n".encode())
         self._mpi.COMM_WORLD.Abort(1)
@@ -201,7 +206,7 @@ def _keyval() -> int:
     return _keyvals[0]
 
 
-def _watch() -> None:
+def _end_together() -> None:
     """Once: end the job where this process raises to the end, and say goodbye where it ends."""
     if _together:
         return
@@ -222,6 +227,7 @@ def _leave() -> None:
     """Tell the rank behind that this one ends, and wait until the one before does."""
     if mpi().Is_finalized():
         return
+    watcher.leave()
     nothing = np.empty(0, "i1")
     for ranks in _together:
         behind, before = (ranks.rank + 1) % ranks.size, (ranks.rank - 1) % ranks.size
