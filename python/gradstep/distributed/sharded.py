@@ -16,85 +16,22 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gradstep import _core, checks, loading, saving
 from gradstep.averaging import EWA
 from gradstep.distributed.exchange import Exchange, Pending
-from gradstep.distributed.flat import Flat, order_of
+from gradstep.distributed.flat import Flat
 from gradstep.distributed.ranks import Ranks
-from gradstep.distributed.shares import Bucket, Piece, buckets
+from gradstep.distributed.shares import Bucket, Piece
 from gradstep.groups import ByName, Masked
 from gradstep.optimizer import Optimizer
-from gradstep.optimizers import SGD
 
 Array = NDArray[Any]
 
 _REDUCTIONS = ("mean", "sum", None)
 # Elements from which on a step takes so long that messages are worth being moved on meanwhile.
 _WORTH_A_THREAD = 1 << 16
-
-
-class _Whole:
-    """The parameters as the user knows them, and how each lies in memory.
-
-    An optimizer without state judges them, and the gradients of each step, as any optimizer would.
-    """
-
-    def __init__(self, params: Any) -> None:
-        self.optimizer = SGD(_bare(params))
-        layout = self.optimizer._layout
-        trees = layout.trees()
-        self.names: list[str] = [name for s in layout.structures for name in s.names]
-        self.arrays: list[Array] = [
-            _core.as_array(leaf, "params")
-            for structure, tree in zip(layout.structures, trees, strict=True)
-            for leaf in structure.flatten(tree)
-        ]
-        group = {name: i for i, names in enumerate(layout.members) for name in names}
-        self.groups = [group[name] for name in self.names]
-        self.orders = [order_of(array) for array in self.arrays]
-
-    def described(self) -> list[tuple[str, int, str]]:
-        return [
-            (name, group, f"{array.dtype}{array.shape}")
-            for name, group, array in zip(self.names, self.groups, self.arrays, strict=True)
-        ]
-
-    def difference(self, first: Sequence[tuple[str, int, str]], ranks: Ranks) -> str | None:
-        """Return how these differ from the ones of rank 0, if they do."""
-        mine = self.described()
-        if [*first] == mine:
-            return None
-        here = {name: (group, what) for name, group, what in mine}
-        there = {name: (group, what) for name, group, what in first}
-
-        def shown(side: Mapping[str, tuple[int, str]], name: str) -> str:
-            if name not in side:
-                return "not there"
-            group, what = side[name]
-            return f"{what} in group {group}" if max(self.groups, default=0) else what
-
-        problems = [
-            f"{name}: {shown(there, name)} on rank 0, {shown(here, name)} on rank {ranks.rank}"
-            for name in {**there, **here}
-            if there.get(name) != here.get(name)
-        ]
-        return "; ".join(problems) or "they come in another order"
-
-
-def _bare(params: Any) -> Any:
-    """Return parameters in their groups, without hyperparameters."""
-    if isinstance(params, ByName):
-        return ByName(params.params, {pattern: {} for pattern in params.overrides})
-    if isinstance(params, Masked):
-        return Masked(params.params, params.mask, {})
-    if isinstance(params, list | tuple) and all(
-        isinstance(entry, Mapping) and "params" in entry for entry in params
-    ):
-        return [{"params": entry["params"]} for entry in params]
-    return params
 
 
 class Sharded(Optimizer):
@@ -216,7 +153,7 @@ class Sharded(Optimizer):
 
     # --- what is whose ----------------------------------------------------------------------------
 
-    def _align(self, whole: _Whole) -> None:
+    def _align(self, whole: Whole) -> None:
         """Make sure that all ranks have the same parameters, and agree on their order in memory."""
         ranks = self._ranks
         first, orders = ranks.told((whole.described(), whole.orders), 0)
@@ -231,40 +168,6 @@ class Sharded(Optimizer):
                     orders[i] = tuple(range(len(one)))
         whole.orders = orders
 
-    def _cut(self, whole: _Whole, first: int) -> list[dict[str, Array]]:
-        """Cut the parameters from number `first` on; return this rank's share of each group."""
-        kinds = [
-            (group, array.dtype) for group, array in zip(whole.groups, whole.arrays, strict=True)
-        ]
-        sizes = [array.size for array in whole.arrays]
-        rank, size = self._ranks.rank, self._ranks.size
-        local: list[dict[str, Array]] = [{} for _ in range(max(whole.groups) + 1)]
-        for bucket in buckets(sizes[first:], kinds[first:], size, self._bucket):
-            pieces = tuple(
-                piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
-            )
-            bucket = Bucket(bucket.dtype, pieces, bucket.bounds)
-            mine = bucket.part(rank)
-            self._buckets.append(bucket)
-            self._pieces.append(mine)
-            self._spans.append((len(self._own), len(self._own) + len(mine)))
-            for _, piece in mine:
-                self._keep(whole, piece, local)
-        if not self._own:  # more ranks than elements: an optimizer needs a parameter
-            self._keep(whole, Piece(0, 0, 0), local)
-        return local
-
-    def _keep(self, whole: _Whole, piece: Piece, local: list[dict[str, Array]]) -> None:
-        parameter, start, stop = piece
-        array = self._flats[parameter].read(start, stop)
-        name, all_of_it = whole.names[parameter], (start, stop) == (0, whole.arrays[parameter].size)
-        label = name if all_of_it else f"{name}[{start}:{stop}]"
-        self._own.append(array)
-        self._labels.append(label)
-        if self._flats[parameter].dense is None:
-            self._copied.append((array, piece))
-        local[whole.groups[parameter]][label] = array
-
     def _new_layout(self, params: Any) -> Any:
         """Return the layout of the whole, with the hyperparameters and the state that are here."""
         layout = self._whole.optimizer._layout
@@ -273,11 +176,6 @@ class Sharded(Optimizer):
             groups=tuple(self._local.groups),
             state=self._local.state,
         )
-
-    def _refresh(self) -> None:
-        """Copy parameters that are no dense runs to what is stepped in their place."""
-        for array, (parameter, start, stop) in self._copied:
-            array[:] = self._flats[parameter].read(start, stop)
 
     # --- what an optimizer has --------------------------------------------------------------------
 
@@ -594,18 +492,6 @@ class Sharded(Optimizer):
 
     # --- saving and loading -----------------------------------------------------------------------
 
-    def _empty(self, having: Sequence[bool] | None = None) -> list[Array | None]:
-        """Return an array for each parameter of the groups `having` one, in the agreed order."""
-        whole = self._whole
-        return [
-            None
-            if having is not None and not having[group]
-            else np.empty([array.shape[axis] for axis in order], array.dtype).transpose(
-                sorted(range(array.ndim), key=order.__getitem__)
-            )
-            for array, order, group in zip(whole.arrays, whole.orders, whole.groups, strict=True)
-        ]
-
     def _gather_all(
         self,
         own: Sequence[Array | None],
@@ -694,72 +580,6 @@ class Sharded(Optimizer):
 
     def __repr__(self) -> str:
         return f"Sharded({self._local!r}, rank {self._ranks.rank} of {self._ranks.size})"
-
-
-class _Here(saving.Here):
-    """What a whole state is compared with, and cut to: this rank's share."""
-
-    def __init__(self, sharded: Sharded) -> None:
-        self._sharded = sharded
-        whole = sharded._whole
-        kept = sharded._state_names()
-        like = {
-            name: _stand_in(array) for name, array in zip(whole.names, whole.arrays, strict=True)
-        }
-        self.members = sharded._layout.members
-        self.state = {
-            name: dict.fromkeys(kept[group], like[name])
-            for name, group in zip(whole.names, whole.groups, strict=True)
-        }
-        self.averages = like
-
-    def states(self, fitting: Sequence[Sequence[Array] | None]) -> list[list[Array]]:
-        local = self._sharded._local._layout.state
-        return [
-            [*local[label].values()] if saved is None else [self._cut(a, piece) for a in saved]
-            for label, piece, saved in self._each(fitting)
-        ]
-
-    def average(
-        self, fitting: Sequence[Sequence[Array] | None], own: Sequence[Array]
-    ) -> list[Array]:
-        return [
-            mine if saved is None else self._cut(saved[0], piece)
-            for mine, (_, piece, saved) in zip(own, self._each(fitting), strict=True)
-        ]
-
-    def _each(
-        self, fitting: Sequence[Sequence[Array] | None]
-    ) -> Iterator[tuple[str, Piece, Sequence[Array] | None]]:
-        pieces = [piece for pieces in self._sharded._pieces for _, piece in pieces]
-        for label, piece in zip(self._sharded._labels, pieces or [Piece(0, 0, 0)], strict=True):
-            yield label, piece, fitting[piece.parameter]
-
-    def _cut(self, array: Array, piece: Piece) -> Array:
-        order = self._sharded._whole.orders[piece.parameter]
-        return Flat(array, order).read(piece.start, piece.stop)
-
-
-def _stand_in(array: Array) -> Array:
-    """Return an array of that shape and dtype which takes no memory, to compare others with."""
-    one = np.zeros(1, array.dtype)
-    return as_strided(one, array.shape, (0,) * array.ndim)
-
-
-def _with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
-    """Return a rank's share of the parameters in their groups, with the hyperparameters."""
-    if isinstance(params, ByName | Masked):
-        overrides: list[Mapping[str, Any]] = [{}, *params.overrides.values()]
-    elif (
-        isinstance(params, list | tuple)
-        and isinstance(params[0], Mapping)
-        and "params" in params[0]
-    ):
-        overrides = [{k: v for k, v in entry.items() if k != "params"} for entry in params]
-    else:
-        return local[0]
-    shares = [*local, *[{} for _ in overrides[len(local) :]]]
-    return [{"params": share, **more} for share, more in zip(shares, overrides, strict=True)]
 
 
 @functools.lru_cache(maxsize=1)

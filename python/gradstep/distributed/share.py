@@ -1,0 +1,99 @@
+"""What of the parameters is stepped here: windows on them, one for each piece of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gradstep.distributed.flat import Flat
+from gradstep.distributed.ranks import Ranks
+from gradstep.distributed.shares import Bucket, Piece, buckets
+from gradstep.distributed.whole import Whole
+
+Array = NDArray[Any]
+
+
+class Share:
+    """This rank's share of all parameters, cut into buckets of at most `most` bytes."""
+
+    def __init__(self, ranks: Ranks, most: int) -> None:
+        self._ranks = ranks
+        self._most = most
+        self.flats: list[Flat] = []  # of all parameters
+        self.buckets: list[Bucket] = []
+        self.spans: list[
+            tuple[int, int]
+        ] = []  # of each bucket: which of `arrays` are its part here
+        self.pieces: list[list[tuple[int, Piece]]] = []  # of each bucket: this part
+        self.arrays: list[Array] = []  # what is stepped, group by group
+        self.placed: list[Piece] = []  # of each of these, what it is of the parameters
+        self.labels: list[str] = []  # and its name
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest bucket."""
+        return max((bucket.size * bucket.dtype.itemsize for bucket in self.buckets), default=0)
+
+    def extend(self, whole: Whole) -> list[dict[str, Array]]:
+        """Cut the parameters that are new; return this rank's share of each group by name."""
+        first = len(self.flats)
+        kinds = [
+            (group, array.dtype) for group, array in zip(whole.groups, whole.arrays, strict=True)
+        ]
+        sizes = [array.size for array in whole.arrays]
+        new = zip(whole.arrays[first:], whole.orders[first:], strict=True)
+        self.flats += [Flat(array, order) for array, order in new]
+        local: list[dict[str, Array]] = [{} for _ in range(max(whole.groups) + 1)]
+        for bucket in buckets(sizes[first:], kinds[first:], self._ranks.size, self._most):
+            pieces = tuple(
+                piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
+            )
+            bucket = Bucket(bucket.dtype, pieces, bucket.bounds)
+            mine = bucket.part(self._ranks.rank)
+            self.buckets.append(bucket)
+            self.pieces.append(mine)
+            self.spans.append((len(self.arrays), len(self.arrays) + len(mine)))
+            for _, piece in mine:
+                self._keep(whole, piece, local)
+        if not self.arrays:  # more ranks than elements: an optimizer needs a parameter
+            self._keep(whole, Piece(0, 0, 0), local)
+        return local
+
+    def _keep(self, whole: Whole, piece: Piece, local: list[dict[str, Array]]) -> None:
+        parameter, start, stop = piece
+        flat = self.flats[parameter]
+        array = flat.read(start, stop)
+        name, all_of_it = whole.names[parameter], (start, stop) == (0, whole.arrays[parameter].size)
+        label = name if all_of_it else f"{name}[{start}:{stop}]"
+        self.arrays.append(array)
+        self.placed.append(piece)
+        self.labels.append(label)
+        local[whole.groups[parameter]][label] = array
+
+    def refresh(self) -> None:
+        """Copy parameters that are no dense runs to what is stepped in their place."""
+        for array, (parameter, start, stop) in zip(self.arrays, self.placed, strict=True):
+            if self.flats[parameter].dense is None:
+                array[:] = self.flats[parameter].read(start, stop)
+
+    def write_back(self) -> None:
+        """Copy them back, where no message does."""
+        for array, (parameter, start, stop) in zip(self.arrays, self.placed, strict=True):
+            if self.flats[parameter].dense is None:
+                self.flats[parameter].write(start, stop, array)
+
+    def windows(self, gradients: Sequence[Flat], reduced: Sequence[Array] | None) -> list[Array]:
+        """Return one gradient for each of `arrays`.
+
+        Of `reduced`, which has this rank's part of each bucket, or of the gradients themselves.
+        """
+        found = []
+        for i, pieces in enumerate(self.pieces):
+            for offset, (parameter, start, stop) in pieces:
+                if reduced is None:
+                    found.append(gradients[parameter].read(start, stop))
+                else:
+                    found.append(reduced[i][offset : offset + stop - start])
+        return found or [gradients[0].read(0, 0)]
