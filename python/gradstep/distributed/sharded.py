@@ -23,7 +23,9 @@ from gradstep.averaging import EWA
 from gradstep.distributed.exchange import Exchange, Pending
 from gradstep.distributed.flat import Flat
 from gradstep.distributed.ranks import Ranks
-from gradstep.distributed.shares import Bucket, Piece
+from gradstep.distributed.share import Share
+from gradstep.distributed.states import Here, empty
+from gradstep.distributed.whole import Whole, with_overrides
 from gradstep.groups import ByName, Masked
 from gradstep.optimizer import Optimizer
 
@@ -32,6 +34,7 @@ Array = NDArray[Any]
 _REDUCTIONS = ("mean", "sum", None)
 # Elements from which on a step takes so long that messages are worth being moved on meanwhile.
 _WORTH_A_THREAD = 1 << 16
+_SLOTS = 2  # buckets under way at a time, each way
 
 
 class Sharded(Optimizer):
@@ -126,29 +129,22 @@ class Sharded(Optimizer):
                     average.beta, bias_correction=average.bias_correction
                 )
             deterministic = checks.flag("deterministic", deterministic)
-            whole = _Whole(params)
+            whole = Whole(params)
         self._align(whole)
         with ranks.agreed("making a Sharded"):
-            self._buckets: list[Bucket] = []
-            self._spans: list[tuple[int, int]] = []  # of each bucket: local parameters
-            self._pieces: list[list[tuple[int, Piece]]] = []  # of each bucket: this rank's part
-            self._own: list[Array] = []  # the local parameters
-            self._labels: list[str] = []  # and their names
-            self._share: list[Array] = []  # reduced gradients by bucket, where all are measured
-            self._copied: list[tuple[Array, Piece]] = []  # of them, those that are no windows
             self._whole = whole
-            self._flats = [Flat(a, o) for a, o in zip(whole.arrays, whole.orders, strict=True)]
-            local = self._cut(whole, 0)
-            made: object = optimizer(_with_overrides(params, local), **hyperparameters)
+            self._share = share = Share(ranks, self._bucket)
+            # Of each bucket, this rank's part of the gradients, where all are measured first.
+            self._measured_gradients: list[Array] = []
+            made: object = optimizer(with_overrides(params, share.extend(whole)), **hyperparameters)
             if not isinstance(made, Optimizer) or isinstance(made, Sharded):
                 raise TypeError(
                     f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
                 )
             self._local = made
             self._rate = self._local._rate  # type: ignore[misc]
-            most = max((b.size * b.dtype.itemsize for b in self._buckets), default=0)
-            slots = min(2, len(self._buckets))
-            self._exchange = Exchange(ranks, most, slots, deterministic)
+            slots = min(_SLOTS, len(share.buckets))
+            self._exchange = Exchange(ranks, share.largest, slots, deterministic)
             self._all_layout = self._new_layout(params)
 
     # --- what is whose ----------------------------------------------------------------------------
@@ -218,20 +214,16 @@ class Sharded(Optimizer):
                 raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
             layout = self._layout
             before = [*layout.params] if layout.listed else [{"params": layout.params}]
-            whole = _Whole([*before, entry])
+            whole = Whole([*before, entry])
             self._local._planned("", {k: v for k, v in entry.items() if k != "params"})
         self._align(whole)
         with ranks.no_way_back("add_group"):
-            first = len(self._flats)
-            whole.orders[:first] = self._whole.orders
-            self._flats += [
-                Flat(a, o) for a, o in zip(whole.arrays[first:], whole.orders[first:], strict=True)
-            ]
+            share = self._share
+            whole.orders[: len(share.flats)] = self._whole.orders
             self._whole = whole
-            local = self._cut(whole, first)
-            self._local.add_group({**entry, "params": local[-1]})
-            most = max((b.size * b.dtype.itemsize for b in self._buckets), default=0)
-            self._exchange = self._exchange.enlarged(most, min(2, len(self._buckets)))
+            self._local.add_group({**entry, "params": share.extend(whole)[-1]})
+            slots = min(_SLOTS, len(share.buckets))
+            self._exchange = self._exchange.enlarged(share.largest, slots)
             self._all_layout = self._new_layout([*before, entry])._replace(listed=True)
 
     # --- a step -----------------------------------------------------------------------------------
@@ -268,10 +260,11 @@ class Sharded(Optimizer):
                 reduces = self._reduce is not None and ranks.size > 1
                 measures = self._measures()
                 outs = self._outs(measures) if reduces else None
-                self._refresh()
+                self._share.refresh()
                 mean = self._reduce == "mean" and ranks.size > 1
                 parts = self._stepper.step_in_parts(
-                    self._local_gradients(gradients, outs), scale / ranks.size if mean else scale
+                    self._local_tree(self._share.windows(gradients, outs)),
+                    scale / ranks.size if mean else scale,
                 )
                 stack.callback(parts.close)
             norm, not_finite = None, None
@@ -294,24 +287,11 @@ class Sharded(Optimizer):
         """Return where this rank's part of each bucket is reduced to."""
         if not measures:  # one bucket after another in the same few places
             slots = self._exchange.slots
-            return [self._exchange.reduced(i % slots, b) for i, b in enumerate(self._buckets)]
-        if len(self._share) != len(self._buckets):
-            rank = self._ranks.rank
-            self._share = [np.empty(b.counts[rank], b.dtype) for b in self._buckets]
-        return self._share
-
-    def _local_gradients(self, gradients: Sequence[Flat], outs: Sequence[Array] | None) -> Any:
-        """Return the gradients of this rank's parameters, in their structure: windows."""
-        windows = []
-        for i, pieces in enumerate(self._pieces):
-            for offset, (parameter, start, stop) in pieces:
-                if outs is None:
-                    windows.append(gradients[parameter].read(start, stop))
-                else:
-                    windows.append(outs[i][offset : offset + stop - start])
-        if not windows:
-            windows.append(gradients[0].read(0, 0))
-        return self._local_tree(windows)
+            return [self._exchange.reduced(i % slots, b) for i, b in enumerate(self._share.buckets)]
+        rank, kept = self._ranks.rank, self._measured_gradients
+        for bucket in self._share.buckets[len(kept) :]:
+            kept.append(np.empty(bucket.counts[rank], bucket.dtype))
+        return kept
 
     def _local_tree(self, arrays: Sequence[Array]) -> Any:
         """Put one array for each of this rank's parameters into their structure."""
@@ -325,7 +305,7 @@ class Sharded(Optimizer):
     def _reduce_all(self, gradients: Sequence[Flat], outs: Sequence[Array]) -> None:
         under_way: list[Pending] = []
         slots = self._exchange.slots
-        for i, (bucket, out) in enumerate(zip(self._buckets, outs, strict=True)):
+        for i, (bucket, out) in enumerate(zip(self._share.buckets, outs, strict=True)):
             if i >= slots:
                 self._finish(under_way[i - slots])
             under_way.append(self._exchange.reduce(i % slots, bucket, gradients, out))
@@ -349,38 +329,36 @@ class Sharded(Optimizer):
         self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
     ) -> None:
         """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
-        exchange, slots, count = self._exchange, self._exchange.slots, len(self._buckets)
+        exchange, slots, count = self._exchange, self._exchange.slots, len(self._share.buckets)
         reducing: list[Pending] = []
         gathering: list[Pending] = []
-        for i, bucket in enumerate(self._buckets):
+        for i, bucket in enumerate(self._share.buckets):
             if outs is not None:
                 for k in range(len(reducing), min(i + slots, count)):
                     reducing.append(
-                        exchange.reduce(k % slots, self._buckets[k], gradients, outs[k])
+                        exchange.reduce(k % slots, self._share.buckets[k], gradients, outs[k])
                     )
                 self._finish(reducing[i])
             under_way = [*reducing[i + 1 :], *gathering[-slots:]]
             self._run(parts, i, [pending.request for pending in under_way])
             if i >= slots and gathering:
                 self._finish(gathering[i - slots])
-            first, last = self._spans[i]
+            first, last = self._share.spans[i]
             if self._ranks.size > 1:
                 gathering.append(
-                    exchange.gather(i % slots, bucket, self._own[first:last], self._flats)
+                    exchange.gather(
+                        i % slots, bucket, self._share.arrays[first:last], self._share.flats
+                    )
                 )
         for pending in gathering[-slots:]:
             self._finish(pending)
         if self._ranks.size == 1:
-            self._write_back()
-
-    def _write_back(self) -> None:
-        for array, (parameter, start, stop) in self._copied:
-            self._flats[parameter].write(start, stop, array)
+            self._share.write_back()
 
     def _run(self, parts: _core.Parts, i: int, under_way: Sequence[Any]) -> None:
         """Step this rank's part of a bucket, while messages travel."""
-        first, last = self._spans[i]
-        if not under_way or self._buckets[i].counts[self._ranks.rank] < _WORTH_A_THREAD:
+        first, last = self._share.spans[i]
+        if not under_way or self._share.buckets[i].counts[self._ranks.rank] < _WORTH_A_THREAD:
             parts.run(first, last)
             self._ranks.test(under_way)
             return
@@ -401,9 +379,9 @@ class Sharded(Optimizer):
         if ranks.size == 1:
             return
         with ranks.no_way_back("sync"):
-            for bucket in self._buckets:
+            for bucket in self._share.buckets:
                 for _, (parameter, start, stop) in bucket.placed():
-                    flat = self._flats[parameter]
+                    flat = self._share.flats[parameter]
                     values = flat.read(start, stop)
                     ranks.wait(ranks.comm.Ibcast(values, 0))
                     if flat.dense is None:
@@ -419,7 +397,7 @@ class Sharded(Optimizer):
         """
         ranks = self._ranks
         with ranks.agreed("check_synced", self.t):
-            mine = [self._digest(i) for i in range(len(self._flats))]
+            mine = [self._digest(i) for i in range(len(self._share.flats))]
         said = ranks.told_by_all(mine)
         problems = []
         for i, name in enumerate(self._whole.names):
@@ -436,15 +414,17 @@ class Sharded(Optimizer):
         digest = hashlib.sha256()
         room = max(self._bucket // self._whole.arrays[i].itemsize, 1)
         for start in range(0, self._whole.arrays[i].size, room):
-            digest.update(np.ascontiguousarray(self._flats[i].read(start, start + room)).data)
+            digest.update(np.ascontiguousarray(self._share.flats[i].read(start, start + room)).data)
         return digest.digest()
 
     def _gather_parameters(self) -> None:
         if self._ranks.size == 1:
-            self._write_back()
+            self._share.write_back()
             return
-        for bucket, (first, last) in zip(self._buckets, self._spans, strict=True):
-            self._finish(self._exchange.gather(0, bucket, self._own[first:last], self._flats))
+        for bucket, (first, last) in zip(self._share.buckets, self._share.spans, strict=True):
+            self._finish(
+                self._exchange.gather(0, bucket, self._share.arrays[first:last], self._share.flats)
+            )
 
     # --- averages ---------------------------------------------------------------------------------
 
@@ -454,7 +434,7 @@ class Sharded(Optimizer):
         with self._ranks.agreed("average", self.t):
             local = self._local.average
             if local is not None:
-                targets = self._empty()
+                targets = empty(self._whole)
         if local is None:
             return None
         trees = local if self._local._layout.listed else [local]
@@ -477,7 +457,7 @@ class Sharded(Optimizer):
         with contextlib.ExitStack() as stack:
             with ranks.agreed("averaged", self.t):
                 block = self._local.averaged()
-                self._refresh()
+                self._share.refresh()
                 stack.enter_context(block)
             with ranks.no_way_back("averaged"):
                 self._gather_parameters()
@@ -505,7 +485,7 @@ class Sharded(Optimizer):
             for target, order in zip(targets, self._whole.orders, strict=True)
         ]
         for bucket, pieces, (first, last) in zip(
-            self._buckets, self._pieces, self._spans, strict=True
+            self._share.buckets, self._share.pieces, self._share.spans, strict=True
         ):
             if having is not None and not having[self._whole.groups[bucket.pieces[0].parameter]]:
                 continue
@@ -533,22 +513,22 @@ class Sharded(Optimizer):
             members = self._layout.members
             for group, names in zip(state["groups"], members, strict=True):
                 group["params"] = list(names)
-            own = [state["state"][label] for label in self._labels]
+            own = [state["state"][label] for label in self._share.labels]
             kept = self._state_names()
             fills = root is None or root == ranks.rank
             none: list[Array | None] = [None] * len(whole.names)
             arrays: dict[str, Sequence[Array | None]] = {
-                kind: self._empty([kind in names for names in kept]) if fills else none
+                kind: empty(whole, [kind in names for names in kept]) if fills else none
                 for kind in {kind: None for names in kept for kind in names}
             }
             average = state["average"]
-            averages = self._empty() if fills and average else none
+            averages = empty(self._whole) if fills and average else none
         with ranks.no_way_back("state_dict"):
             for kind, targets in arrays.items():
                 having = [kind in names for names in kept]
                 self._gather_all([one.get(kind) for one in own], targets, having, root)
             if average is not None:
-                shares = [average["arrays"][label] for label in self._labels]
+                shares = [average["arrays"][label] for label in self._share.labels]
                 self._gather_all(shares, averages, root=root)
         state["state"] = {
             name: {kind: arrays[kind][i] for kind in kept[whole.groups[i]]}
@@ -575,7 +555,7 @@ class Sharded(Optimizer):
             self._local._averages,
             self.groups,
             strict,
-            _Here(self),
+            Here(self._whole, self._share, self._state_names(), self._local.state),
         ).prepare(state)
 
     def __repr__(self) -> str:

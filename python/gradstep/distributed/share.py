@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class Share:
-    """This rank's share of all parameters, cut into buckets of at most `most` bytes."""
+    """The share of this rank of all parameters, cut into buckets of at most `most` bytes."""
 
     def __init__(self, ranks: Ranks, most: int) -> None:
         self._ranks = ranks

@@ -89,7 +89,10 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
     poll: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
     for _ in range(ranks):
         connection, _address = listening.accept()
-        rank, process = connection.makefile("r").readline().split()
+        line = b""
+        while not line.endswith(b"\n"):  # and no byte more: the rank may have said goodbye by now
+            line += connection.recv(1) or b"? ?\n"
+        rank, process = line.decode().split()[:2]
         number = connection.fileno()
         names[number] = f"rank {rank} of {size} (process {process} on {socket.gethostname()})"
         connections[number] = connection

@@ -37,6 +37,7 @@ class Whole:
         self.orders = [order_of(array) for array in self.arrays]
 
     def described(self) -> list[tuple[str, int, str]]:
+        """Return what ranks have to have in common: names, groups, dtypes and shapes."""
         return [
             (name, group, f"{array.dtype}{array.shape}")
             for name, group, array in zip(self.names, self.groups, self.arrays, strict=True)
