@@ -73,6 +73,8 @@ class Ranks:
         self.comm = comm
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
+        self.acts = 0  # begun by now
+        self.left: int | None = None  # of the rank before, when it ended
         self._looks = 0
         if self.size > 1:
             if self.size == self._mpi.COMM_WORLD.Get_size():
@@ -94,6 +96,7 @@ class Ranks:
             if error is not None:
                 raise error
             return
+        self.acts += 1
         code = _ACTS.index(act)
         mine = np.array([code, -code, t, -t, 0 if error is None else self.size - self.rank], "i8")
         most = np.empty_like(mine)
@@ -166,7 +169,12 @@ class Ranks:
 
     def _look_for_the_gone(self) -> None:
         before = (self.rank - 1) % self.size
-        if self.comm.Iprobe(source=before, tag=_GONE):
+        if self.left is None and self.comm.Iprobe(source=before, tag=_GONE):
+            said = np.empty(1, "i8")
+            self.comm.Recv(said, before, _GONE)
+            self.left = int(said[0])
+        # It may have ended where all that it had to do for the act under way was done.
+        if self.left is not None and self.left < self.acts:
             self.end(f"rank {before} of {self.size} has ended, and rank {self.rank} waits for it")
 
     @contextlib.contextmanager
@@ -228,10 +236,11 @@ def _leave() -> None:
     if mpi().Is_finalized():
         return
     watcher.leave()
-    nothing = np.empty(0, "i1")
     for ranks in _together:
         behind, before = (ranks.rank + 1) % ranks.size, (ranks.rank - 1) % ranks.size
-        sent = ranks.comm.Isend(nothing, behind, _GONE)
-        received = ranks.comm.Irecv(nothing, before, _GONE)
-        while not ranks._mpi.Request.Testall([sent, received]):
+        acts = np.array([ranks.acts], "i8")
+        requests = [ranks.comm.Isend(acts, behind, _GONE)]
+        if ranks.left is None:
+            requests.append(ranks.comm.Irecv(np.empty(1, "i8"), before, _GONE))
+        while not mpi().Request.Testall(requests):
             time.sleep(0.001)
