@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import pickle
 import socket
 import sys
 import time
@@ -28,7 +29,10 @@ _ACTS = (
 )  # fmt: skip
 _AGREED = "_gradstep_agreed"  # marks what all ranks raise
 _GONE = 1  # the tag of what a rank says last
-_OFTEN = 256  # how many looks at a request pass between looks whether the rank before has gone
+# How many looks at a request pass between looks whether the rank before has gone; behind the first
+# of these, about a tenth of a millisecond, looks are rarer.
+_OFTEN = 256
+_NAP = 5e-5  # seconds
 _pause: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
@@ -75,7 +79,6 @@ class Ranks:
         self.size: int = comm.Get_size()
         self.acts = 0  # begun by now
         self.left: int | None = None  # of the rank before, when it ended
-        self._looks = 0
         if self.size > 1:
             if self.size == self._mpi.COMM_WORLD.Get_size():
                 watcher.connect(comm, comm.Split_type(self._mpi.COMM_TYPE_SHARED))
@@ -138,23 +141,47 @@ class Ranks:
 
     def told(self, value: Any, root: int) -> Any:
         """Return what `root` says, any plain value."""
-        return value if self.size == 1 else self.comm.bcast(value, root)
+        if self.size == 1:
+            return value
+        said = np.frombuffer(pickle.dumps(value), np.uint8)
+        length = np.array([said.size], "i8")
+        self.wait(self.comm.Ibcast(length, root))
+        data = said.copy() if self.rank == root else np.empty(length[0], np.uint8)
+        self.wait(self.comm.Ibcast(data, root))
+        return pickle.loads(data.tobytes())
 
     def told_by_all(self, value: Any) -> list[Any]:
         """Return what every rank says, in their order."""
-        return [value] if self.size == 1 else list(self.comm.allgather(value))
+        if self.size == 1:
+            return [value]
+        said = np.frombuffer(pickle.dumps(value), np.uint8)
+        lengths = np.empty(self.size, "i8")
+        self.wait(self.comm.Iallgather(np.array([said.size], "i8"), lengths))
+        ends = np.cumsum(lengths)
+        data = np.empty(ends[-1], np.uint8)
+        starts = ends - lengths
+        self.wait(
+            self.comm.Iallgatherv(said, [data, lengths.tolist(), starts.tolist(), self._mpi.BYTE])
+        )
+        return [
+            pickle.loads(data[start:end].tobytes()) for start, end in zip(starts, ends, strict=True)
+        ]
 
     def wait(self, *requests: Any) -> None:
         """Wait for requests.
 
-        Looking again and again is what moves them on. In between others get the processor: ranks
-        may well be more than there are cores.
+        Looking again and again is what moves them on. In between others get the processor, and
+        all of it where this takes long: ranks may well be more than there are cores.
         """
+        looks = 0
         while not self._mpi.Request.Testall(requests):
-            self._looks += 1
-            if self._looks % _OFTEN == 0:
+            looks += 1
+            if looks % _OFTEN == 0:
                 self._look_for_the_gone()
-            _pause()
+            if looks < _OFTEN:
+                _pause()
+            else:
+                time.sleep(_NAP)
 
     def keep_moving(self, requests: Sequence[Any], until: Callable[[], bool]) -> None:
         """Move requests on until something else is done, be they through or not."""
