@@ -271,3 +271,4 @@ def _leave() -> None:
             requests.append(ranks.comm.Irecv(np.empty(1, "i8"), before, _GONE))
         while not mpi().Request.Testall(requests):
             time.sleep(0.001)
+    watcher.end()

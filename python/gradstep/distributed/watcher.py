@@ -20,6 +20,7 @@ from typing import Any
 _BYE, _END = b"b", b"e"
 _asked = False
 _connection: socket.socket | None = None
+_process: subprocess.Popen[bytes] | None = None  # at the rank that started it
 
 
 def connect(comm: Any, local: Any) -> None:
@@ -52,8 +53,9 @@ def connect(comm: Any, local: Any) -> None:
 
 
 def _start(listening: socket.socket, ranks: int, size: int) -> None:
+    global _process
     listening.set_inheritable(True)
-    subprocess.Popen(
+    _process = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, str(listening.fileno()), str(ranks), str(size)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -67,6 +69,13 @@ def leave(*, job_ends: bool = False) -> None:
     if _connection is not None:
         with contextlib.suppress(OSError):
             _connection.sendall(_END if job_ends else _BYE)
+
+
+def end() -> None:
+    """Wait until the watcher has ended, when all ranks have left it."""
+    if _process is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _process.wait(1)
 
 
 def _forget() -> None:
