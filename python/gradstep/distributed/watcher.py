@@ -69,6 +69,7 @@ def leave(*, job_ends: bool = False) -> None:
     if _connection is not None:
         with contextlib.suppress(OSError):
             _connection.sendall(_END if job_ends else _BYE)
+        _connection.close()
 
 
 def end() -> None:
