@@ -453,6 +453,8 @@ py::list Stepper::Parts::gradients() const {
 
 std::pair<double, std::optional<std::string>> Stepper::Parts::measure() {
   Step& step = at(made);
+  if (!step.measures())
+    throw std::logic_error("there is no memory to measure a step that need not be");
   Sweep::Measured measured{};
   without_interpreter(step.pays_without_interpreter(), [&] {
     const WholeForForks whole;
@@ -467,6 +469,7 @@ bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string
   Step& step = at(made);
   const Options& options = stepper_.options_;
   if (!options.max_norm.value) norm.reset();
+  if (options.max_norm.value && !norm) throw std::logic_error("clipping needs the norm");
   if (options.nonfinite != Options::propagate && not_finite) {
     stage_ = over;
     stepper_.refuse_not_finite(*std::move(not_finite), norm);
