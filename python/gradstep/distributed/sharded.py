@@ -214,8 +214,13 @@ class Sharded(Optimizer):
                 raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
             layout = self._layout
             before = [*layout.params] if layout.listed else [{"params": layout.params}]
+            if len(layout.structures) != len(layout.groups):
+                raise ValueError(
+                    "parameters were grouped by name, so another group cannot be added; make one "
+                    "optimizer over all of them, with a pattern for these"
+                )
             whole = Whole([*before, entry])
-            self._local._planned("", {k: v for k, v in entry.items() if k != "params"})
+            self._try_group(entry, whole.arrays[len(self._share.flats) :])
         self._align(whole)
         with ranks.no_way_back("add_group"):
             share = self._share
@@ -225,6 +230,19 @@ class Sharded(Optimizer):
             slots = min(_SLOTS, len(share.buckets))
             self._exchange = self._exchange.enlarged(share.largest, slots)
             self._all_layout = self._new_layout([*before, entry])._replace(listed=True)
+
+    def _try_group(self, entry: Mapping[str, Any], arrays: Sequence[Array]) -> None:
+        """Raise what adding a group would, with one element of each dtype in the place of arrays."""
+        local = self._local
+        overrides = {name: value for name, value in entry.items() if name != "params"}
+        index = len(local.groups)
+        plan = local._planned(f"group {index}: " if self._layout.listed else "", overrides)
+        dtypes = list({array.dtype: None for array in arrays})
+        names = [str(dtype) for dtype in dtypes]
+        stand_ins = [np.zeros(1, dtype) for dtype in dtypes]
+        addition = local._stepper.prepare_addition([plan], [(index, names, stand_ins)])
+        for name, state in zip(names, addition.states, strict=True):
+            plan.start(name, dict(zip(_core.state_names(plan.rule), state, strict=True)))
 
     # --- a step -----------------------------------------------------------------------------------
 
