@@ -54,7 +54,7 @@ class Exchange:
         self._sent = _memory(0 if alone else most, slots)
         self._gathered = _memory(0 if alone else most, slots)
         own = most // ranks.size + 16
-        self._received = _memory(own * ranks.size if deterministic else 0, slots)
+        self._received = _memory(own * ranks.size if deterministic and not alone else 0, slots)
         self._reduced = _memory(0 if alone else own, slots)
 
     def enlarged(self, most: int, slots: int) -> Exchange:
