@@ -25,7 +25,7 @@ from gradstep.distributed.flat import Flat
 from gradstep.distributed.ranks import Ranks
 from gradstep.distributed.share import Share
 from gradstep.distributed.states import Here, empty
-from gradstep.distributed.whole import Whole, with_overrides
+from gradstep.distributed.whole import Whole, unmasked, with_overrides
 from gradstep.groups import ByName, Masked
 from gradstep.optimizer import Optimizer
 
@@ -129,6 +129,7 @@ class Sharded(Optimizer):
                     average.beta, bias_correction=average.bias_correction
                 )
             deterministic = checks.flag("deterministic", deterministic)
+            params, hyperparameters = unmasked(params, hyperparameters)
             whole = Whole(params)
         self._align(whole)
         with ranks.agreed("making a Sharded"):

@@ -92,3 +92,14 @@ def with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
         return local[0]
     shares = [*local, *[{} for _ in overrides[len(local) :]]]
     return [{"params": share, **more} for share, more in zip(shares, overrides, strict=True)]
+
+
+def unmasked(params: Any, hyperparameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return parameters in the groups that a mask of optax's makes, which is one of the whole."""
+    for name in ("mask", "weight_decay_mask"):
+        mask = hyperparameters.get(name)
+        if mask is not None:
+            params = Masked(params, mask(params) if callable(mask) else mask, {"weight_decay": 0.0})
+            # Still told, so that an optimizer without a mask refuses it.
+            hyperparameters = {**hyperparameters, name: None}
+    return params, hyperparameters
