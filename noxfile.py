@@ -42,6 +42,15 @@ def endurance(session: nox.Session) -> None:
 
 
 @nox.session
+def mpi(session: nox.Session) -> None:
+    """Run what is spread over MPI ranks, in jobs of up to 7; `-- --short`, most of it in up to 5."""
+    session.install(".[test,mpi]", STRICT)
+    selected = [argument for argument in session.posargs if argument != "--short"]
+    effort = {} if "--short" in session.posargs else {"GRADSTEP_EFFORT": "full"}
+    session.run("pytest", "tests/test_distributed.py", *selected, env=effort)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Break the code in many places and see a test notice each; `-- --sample 6` breaks a few."""
     # It builds its own copies, so the package itself is not installed.

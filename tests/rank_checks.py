@@ -1,0 +1,1021 @@
+"""What is checked of `gradstep.distributed.Sharded` in ranks; see ranks.py for how.
+
+The judge is an optimizer of one process, which each rank keeps for itself over the same model: it is
+given what the ranks' gradients come to, added up here by NumPy.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import math
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import gradstep as gs
+from effort import effort
+from ranks import (
+    Array,
+    Sharded,
+    assert_same,
+    assert_same_everywhere,
+    check,
+    copied,
+    gradients,
+    mapped,
+    model,
+    rank,
+    refused,
+    refused_by_all,
+    size,
+    world,
+)
+from teams import shared_out
+from test_resumption import RUNS
+from whole import everything
+
+Wrap = Callable[[Any], Any]
+
+
+def one_process(kind: Any, params: Any, **options: Any) -> gs.Optimizer:
+    rate = inspect.signature(kind).parameters.get("learning_rate")
+    if rate is not None and rate.default in (rate.empty, None):
+        options = {"learning_rate": 0.1, **options}
+    made: gs.Optimizer = kind(params, **options)
+    return made
+
+
+class Pair:
+    """A `Sharded` and its judge, each over a model of its own that began alike."""
+
+    def __init__(
+        self,
+        kind: Any,
+        make: Callable[[], Any] = model,
+        wrap: Wrap = lambda params: params,
+        sharded: Any = None,
+        **options: Any,
+    ) -> None:
+        self.params, self.judged = make(), make()
+        self.opt = Sharded(kind, wrap(self.params), **copy.deepcopy(options), **(sharded or {}))
+        self.judge = one_process(kind, wrap(self.judged), **copy.deepcopy(options))
+
+    def step(self, grads: Any, reduced: Any = None, scale: float = 1.0) -> None:
+        self.opt.step(grads, scale)
+        self.judge.step(grads if reduced is None else reduced, scale)
+
+    def compare(self, about: object = "") -> None:
+        """Require parameters, state, average and all that is said of them to have the same bits."""
+        about = f"{about} {self.opt!r}"
+        assert_same(self.params, self.judged, about)
+        assert_same(self.opt.state_dict(), self.judge.state_dict(), about)
+        for name in ("t", "skipped", "lr", "average"):
+            assert_same(getattr(self.opt, name), getattr(self.judge, name), f"{about}.{name}")
+
+
+def reductions() -> list[str | None]:
+    """Return by what equal gradients come out as they are: of two, the mean is exact."""
+    return [None, "mean"] if size() <= 2 else [None]
+
+
+def in_groups(params: Any) -> Any:
+    """Return two groups, the second with hyperparameters of its own."""
+    first = {key: params[key] for key in ("W", "fortran", "layers", "empty")}
+    second = {key: params[key] for key in params if key not in first}
+    return [{"params": first}, {"params": second, "lr": 0.03}]
+
+
+def grouped(grads: Any) -> Any:
+    return [entry["params"] for entry in in_groups(grads)]
+
+
+# --- the bits of one process ------------------------------------------------------------------------
+
+
+@check
+def every_optimizer_has_the_bits_of_one_process() -> None:
+    # Fewer on many ranks, which share a few cores; together they are all.
+    for number in range(size() - 1, len(RUNS), effort(size(), 1)):
+        kind, options = RUNS[number]
+        for reduce in reductions():
+            named = "learning_rate" in inspect.signature(kind).parameters
+            rate = "learning_rate" if named else "lr"
+            own = {"[bl]*": {rate: gs.schedules.ExponentialDecay(0.1)}} if number % 2 else {}
+
+            def wrap(params: Any, own: Any = own) -> Any:
+                return gs.by_name(params, own) if own else params
+
+            around: dict[str, Any] = {}
+            if number % 3 == 1:
+                around = {"clip_value": 0.5, "nonfinite": "skip"}
+            elif number % 3 == 2:
+                around["average"] = gs.EWA(0.5, bias_correction=True)
+            cosine = gs.schedules.warmup(gs.schedules.Cosine(0.25, steps=6), 3)
+            sharded = {
+                "reduce": reduce,
+                "bucket": (400, 4 << 20)[number % 5 > 1],
+                "deterministic": number % 4 == 3,
+            }
+            pair = Pair(kind, wrap=wrap, sharded=sharded, **{**options, rate: cosine, **around})
+            for t in range(effort(3, 8)):
+                pair.step(gradients(pair.params, number, t))
+            pair.compare(f"{number} {sharded}")
+
+
+@check
+def smallest_buckets() -> None:
+    for reduce in reductions():
+        pair = Pair(gs.Adam, wrap=in_groups, sharded={"bucket": 8, "reduce": reduce})
+        for t in range(effort(1, 3)):
+            pair.step(grouped(gradients(pair.params, t)))
+        pair.compare()
+
+
+def is_matrix(params: Any) -> Any:
+    return mapped(lambda w: w.ndim > 1, params)
+
+
+@check
+def masks_as_optax_has_them() -> None:
+    optax = gs.compat.optax
+    masks: list[Any] = [
+        is_matrix,
+        is_matrix(model()),
+        {**is_matrix(model()), "layers": False},
+        True,
+    ]
+    for mask in masks:
+        for kind, name in ((optax.adamw, "mask"), (optax.adadelta, "weight_decay_mask")):
+            options = {name: mask, "weight_decay": 0.5}
+            pair = Pair(kind, sharded={"reduce": None, "bucket": 300}, **options)
+            for t in range(2):
+                pair.step(gradients(pair.params, t))
+            pair.compare(mask)
+    with refused(TypeError, "mask"):
+        Sharded(gs.Adam, model(), mask=is_matrix)
+
+
+@check
+def groups_that_come_later() -> None:
+    # Larger than what was there, so that the places of buckets grow; and smaller than one element a rank.
+    for average in (None, gs.EWA(0.5)):
+        sharded = {"reduce": None, "bucket": 1 << 12}
+        pair = Pair(gs.Adam, sharded=sharded, average=average, lr=gs.schedules.Cosine(0.1, steps=9))
+        grads: Any = [gradients(pair.params, 0)]
+        pair.step(grads[0])
+        for seed, shape in enumerate([(70, 80), (1,), (0,)]):
+            name = f"late {seed}"
+            entry = {"params": {name: np.ones(shape)}, "lr": 0.5}
+            pair.opt.add_group(entry)
+            pair.judge.add_group(copy.deepcopy(entry))
+            grads.append({name: gradients(np.ones(shape), seed)})
+            pair.step(grads)
+            assert_same(pair.opt.params[-1]["params"], pair.judge.params[-1]["params"])
+            pair.compare(shape)
+        assert len(pair.opt.groups) == 4
+        with refused(ValueError, "params"):
+            pair.opt.add_group({})
+        pair.step(grads)
+        pair.compare()
+
+
+@check
+def a_group_that_only_one_rank_adds_wrongly() -> None:
+    opt = Sharded(gs.Adam, model())
+    before = everything(opt)
+    wrong = {"params": [np.ones(3)], "lr": -1.0 if rank() == size() - 1 else 0.5}
+    with refused_by_all(size() - 1, ValueError, "lr"):
+        opt.add_group(wrong)
+    assert everything(opt) == before
+    other = {"params": [np.ones(3 if rank() == 0 else 4)]}
+    if size() > 1:
+        with refused(*((ValueError, "on rank 0") if rank() else (RuntimeError, "rank [1-9]"))):
+            opt.add_group(other)
+    assert everything(opt) == before
+    opt.add_group({"params": [np.ones(3)]})
+    assert len(opt.groups) == 2
+    by_name = Sharded(gs.Adam, gs.by_name(model(), {"b": {"lr": 0.5}}))
+    with refused(ValueError, "grouped by name"):
+        by_name.add_group({"params": [np.ones(3)]})
+    rising = Sharded(gs.Adagrad, model(), initial_accumulator=0.5)
+    with refused(ValueError, "finite in float32"):
+        rising.add_group({"params": [np.ones(3, np.float32)], "initial_accumulator": 1e300})
+    rising.step(gradients(model()))
+
+
+@check
+def hyperparameters_that_are_changed() -> None:
+    pair = Pair(gs.Momentum, wrap=in_groups, sharded={"reduce": None})
+    for t in range(3):
+        for opt in (pair.opt, pair.judge):
+            opt.groups[t % 2]["lr"] = 0.25 / (t + 1)
+            opt.groups[0]["beta"] = 0.5
+            if t == 2:
+                opt.lr = 0.125
+        pair.step(grouped(gradients(pair.params, t)))
+        pair.compare(t)
+
+
+@check
+def any_number_of_threads() -> None:
+    for threads in (1, 3):
+        with shared_out(threads):
+            pair = Pair(gs.NAdam, sharded={"reduce": None, "bucket": 1000}, average=gs.EWA(0.5))
+            for t in range(2):
+                pair.step(gradients(pair.params, t))
+            pair.compare(threads)
+
+
+@check
+def a_large_model_in_several_buckets() -> None:
+    # Parts so large that they are stepped by another thread than moves the messages.
+    elements = effort(1_400_000, 6_000_001)
+    make = functools.partial(large_model, elements)
+    arounds: list[dict[str, Any]] = [{}, {"clip_value": 0.5, "nonfinite": "skip"}]
+    for around in arounds:
+        sharded = {"reduce": reductions()[-1], "bucket": 2 << 20}
+        pair = Pair(gs.Adam, make, sharded=sharded, lr=0.1, **around)
+        ramp = np.linspace(-1, 1, elements, dtype=np.float32)
+        for _ in range(2):
+            pair.step({"w": ramp, "b": np.arange(9.0)})
+        assert_same(pair.params, pair.judged)
+
+
+def large_model(elements: int) -> dict[str, Array]:
+    return {"w": np.ones(elements, np.float32), "b": np.ones(9)}
+
+
+@check
+def fewer_elements_than_ranks() -> None:
+    for params in (
+        [np.ones(1, np.float32)],
+        [np.ones(2), np.array(3.0, np.float32)],
+        [np.array(2.0)],
+        [np.ones((0, 3))],
+        [np.ones(0, np.float32), np.ones(4)[::2]],
+    ):
+        for sharded in ({"reduce": None}, {"reduce": None, "bucket": 8, "deterministic": True}):
+            options: dict[str, Any] = {"average": gs.EWA(0.5), "nonfinite": "skip"}
+            make = functools.partial(copy.deepcopy, params)
+            pair = Pair(gs.Adam, make, sharded=sharded, **options)
+            for t in range(2):
+                pair.step(gradients(pair.params, t))
+                pair.compare(params)
+            reduced = Sharded(gs.Adam, make(), max_norm=1.0, **options)
+            reduced.step(gradients(make(), rank()))
+            reduced.sync()
+            reduced.check_synced()
+            assert_same_everywhere(repr(reduced.grad_norm))
+            with reduced.averaged():
+                pass
+
+
+@check
+def memory_in_another_order_on_one_rank() -> None:
+    def make() -> Any:
+        params = model()
+        if rank() == size() - 1:
+            params["W"] = np.asfortranarray(params["W"])
+            params["fortran"] = params["fortran"].copy(order="C")
+            params["layers"][0]["turned"] = params["layers"][0]["turned"].copy()
+        return params
+
+    for sharded in ({"reduce": None, "bucket": 300}, {"reduce": None}):
+        pair = Pair(gs.AdamW, make, sharded=sharded, average=gs.EWA(0.5))
+        for t in range(3):
+            pair.step(gradients(model(), t))
+        pair.compare()
+        pair.opt.check_synced()
+
+
+@check
+def clipping_by_the_norm() -> None:
+    for bound in (0.5, 1e9, math.inf, gs.schedules.Linear(0.5, 2.0, steps=3)):
+        for reduce in reductions():
+            pair = Pair(gs.SGD, sharded={"reduce": reduce, "bucket": 500}, lr=0.1, max_norm=bound)
+            for t in range(3):
+                pair.step(gradients(pair.params, t))
+                assert pair.opt.grad_norm is not None
+                assert pair.judge.grad_norm is not None
+                assert math.isclose(pair.opt.grad_norm, pair.judge.grad_norm, rel_tol=1e-12)
+                assert_same_everywhere(pair.opt.grad_norm)
+            assert_close(pair.params, pair.judged, 1e-6)
+            pair.opt.check_synced()
+
+
+def assert_close(a: Any, b: Any, within: float) -> None:
+    """Require arrays to be near those in the same places."""
+    if isinstance(a, dict):
+        for key in a:
+            assert_close(a[key], b[key], within)
+    elif isinstance(a, list):
+        for one, other in zip(a, b, strict=True):
+            assert_close(one, other, within)
+    else:
+        np.testing.assert_allclose(a, b, rtol=within, atol=within)
+
+
+# --- gradients that differ --------------------------------------------------------------------------
+
+
+def added(trees: list[Any]) -> Any:
+    """Add structures up, from the first to the last."""
+    first, *others = trees
+    if isinstance(first, dict):
+        return {key: added([tree[key] for tree in trees]) for key in first}
+    if isinstance(first, list):
+        return [added([tree[i] for tree in trees]) for i in range(len(first))]
+    total = np.array(first)
+    for other in others:
+        total = total + other
+    return total
+
+
+@check
+def sums_in_the_order_of_ranks() -> None:
+    arounds: list[dict[str, Any]] = [{}, {"nonfinite": "skip", "clip_value": 1.0}]
+    for reduce in ("mean", "sum"):
+        for around in arounds:
+            for bucket in (200, 4 << 20):
+                sharded = {"reduce": reduce, "deterministic": True, "bucket": bucket}
+                pair = Pair(gs.Adam, sharded=sharded, **around)
+                for t in range(3):
+                    trees = [gradients(pair.params, t, r) for r in range(size())]
+                    pair.opt.step(trees[rank()], 0.5)
+                    share = size() if reduce == "mean" else 1
+                    pair.judge.step(added(trees), 0.5 / share)
+                pair.compare(sharded)
+
+
+@check
+def sums_as_mpi_takes_them() -> None:
+    rows: list[tuple[Any, dict[str, Any]]] = [(gs.SGD, {}), (gs.Momentum, {"max_norm": 3.0})]
+    for reduce in ("mean", "sum"):
+        for kind, around in rows:
+            pair = Pair(kind, sharded={"reduce": reduce, "bucket": 300}, lr=0.1, **around)
+            for t in range(3):
+                trees = [gradients(pair.params, t, r) for r in range(size())]
+                share = size() if reduce == "mean" else 1
+                pair.opt.step(trees[rank()])
+                pair.judge.step(added(trees), 1.0 / share)
+            assert_close(pair.params, pair.judged, 2e-6)
+            pair.opt.check_synced()
+
+
+@check
+def gradients_stay_as_they_are() -> None:
+    for around in ({}, {"max_norm": 0.1, "nonfinite": "raise"}):
+        for deterministic in (False, True):
+            opt = Sharded(gs.Adam, model(), deterministic=deterministic, **around)
+            grads = copied(gradients(model(), rank()))
+            before = copied(grads)
+            opt.step(grads)
+            assert_same(grads, before)
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+def state_bytes(opt: gs.Optimizer) -> int:
+    return sum(a.nbytes for arrays in opt.state.values() for a in arrays.values())
+
+
+@check
+def each_rank_keeps_one_part_of_the_state() -> None:
+    params = {
+        "a": np.zeros((301, 67), np.float32),
+        "b": np.zeros(7001),
+        "c": np.zeros((90, 90), np.float32)[:, ::2],
+        "d": [np.zeros(3, np.float32) for _ in range(40)],
+    }
+    for bucket in (100, 5000, 4 << 20):
+        whole = state_bytes(gs.Adam(params))
+        opt = Sharded(gs.Adam, params, bucket=bucket)
+        here = state_bytes(opt)
+        assert abs(here - whole / size()) <= 0.05 * whole / size(), (bucket, here, whole)
+        assert sum(world().allgather(here)) == whole
+    for elements in range(1, 12):
+        opt = Sharded(gs.Adam, [np.zeros(1) for _ in range(elements)], bucket=8)
+        here = state_bytes(opt)
+        assert here <= -(-elements // size()) * 16, (elements, here)
+        assert sum(world().allgather(here)) == 16 * elements
+
+
+@check
+def a_step_takes_a_few_buckets_of_memory() -> None:
+    bucket = 1 << 18
+    params: dict[str, Array] = {
+        "w": np.zeros((1 << 21) + 5, np.float32),
+        "s": np.zeros((500, 600))[:, ::2],
+    }
+    total = sum(w.nbytes for w in params.values())
+    grads = {name: np.ones(w.shape, w.dtype) for name, w in params.items()}
+    rows: list[tuple[dict[str, Any], bool, int]] = [
+        ({}, False, 0),
+        ({}, True, 0),
+        # All that is reduced is measured before any of it is stepped.
+        ({"max_norm": 1.0}, False, 1),
+    ]
+    for around, deterministic, shares in rows:
+        tracemalloc.start()
+        opt = Sharded(gs.Adam, params, bucket=bucket, deterministic=deterministic, **around)
+        made, peak = tracemalloc.get_traced_memory()
+        # What lies strided is stepped in a copy of this rank's share.
+        kept = state_bytes(opt) + params["s"].nbytes // size()
+        few = 8 * bucket if size() > 1 else bucket
+        assert made - kept < few, (around, deterministic, (made - kept) / bucket)
+        # NumPy is asked how another array like a parameter would lie, which is made and never touched.
+        untouched = params["w"].nbytes
+        assert peak - kept < few + untouched, (around, deterministic, (peak - kept) / bucket)
+        tracemalloc.reset_peak()
+        for _ in range(2):
+            opt.step(grads)
+        stepped = tracemalloc.get_traced_memory()[1] - made - shares * total // size()
+        tracemalloc.stop()
+        assert stepped < 4 * bucket, (around, deterministic, stepped / bucket)
+
+
+# --- gradients that are not finite ------------------------------------------------------------------
+
+
+@check
+def one_rank_has_a_gradient_that_is_not_finite() -> None:
+    for policy in ("skip", "raise"):
+        for value in (np.nan, np.inf):
+            for culprit in {0, size() - 1}:
+                not_finite(policy, value, culprit)
+
+
+def not_finite(policy: str, value: float, culprit: int) -> None:
+    sharded = {"deterministic": True, "bucket": 300}
+    pair = Pair(gs.Adam, sharded=sharded, nonfinite=policy, average=gs.EWA(0.5))
+
+    def step(t: int) -> None:
+        trees = [gradients(pair.params, t, r) for r in range(size())]
+        pair.opt.step(trees[rank()])
+        pair.judge.step(added(trees), 1 / size())
+
+    step(0)
+    before = copied(pair.params), pair.opt.state_dict(), pair.opt.average
+    grads = copied(gradients(pair.params, 9, rank()))
+    if rank() == culprit:
+        grads["W"][-1, -1] = value
+    if policy == "raise":
+        with refused(FloatingPointError, "rank .*'W"):
+            pair.opt.step(grads)
+    else:
+        pair.opt.step(grads)
+    state = pair.opt.state_dict()
+    said = pair.opt.last_nonfinite
+    assert said is not None
+    assert "'W" in said, said
+    assert size() == 1 or "rank " in said, said
+    assert_same_everywhere(said)
+    assert pair.opt.skipped == 1
+    assert pair.opt.t == 1
+    for counted in (before[1], state):
+        counted.pop("skipped", None)
+        counted.get("options", {}).pop("skipped", None)
+    assert_same((copied(pair.params), state, pair.opt.average), before)
+    step(1)
+    assert pair.opt.t == 2
+    assert_same(pair.params, pair.judged)
+
+
+@check
+def what_is_not_finite_goes_on_by_default() -> None:
+    opt = Sharded(gs.SGD, {"w": np.zeros(5 * size())}, lr=1.0)
+    grads = np.ones(5 * size())
+    grads[rank()] = np.nan
+    opt.step({"w": grads})
+    assert np.isnan(opt.params["w"][: size()]).all()
+    assert np.isfinite(opt.params["w"][size() :]).all()
+
+
+# --- everybody's parameters -------------------------------------------------------------------------
+
+
+@check
+def synced_and_not() -> None:
+    params = model(rank())
+    opt = Sharded(gs.Adam, params, bucket=256)
+    if size() > 1:
+        with refused(ValueError, r"W on rank 1.*layers.*sync\(\)"):
+            opt.check_synced()
+    opt.sync()
+    assert_same(params, model(0))
+    opt.check_synced()
+    opt.step(gradients(params, rank()))
+    opt.check_synced()
+    last = size() - 1
+    if last:
+        if rank() == last:
+            params["strided"][-1, -1] += 1
+        with refused(
+            ValueError, rf"^parameters differ from those of rank 0: strided on rank {last};"
+        ):
+            opt.check_synced()
+        # Bits are compared, so that a zero of the other sign counts, and NaN is equal to itself.
+        opt.sync()
+        params["b"][3] = -0.0 if rank() == last else 0.0
+        with refused(ValueError, f"b on rank {last}"):
+            opt.check_synced()
+        params["b"][3] = np.nan
+        opt.check_synced()
+
+
+@check
+def averages_in_the_place_of_parameters() -> None:
+    for corrected in (False, True):
+        average = gs.EWA(0.9, bias_correction=corrected)
+        sharded = {"reduce": None, "bucket": 300}
+        pair = Pair(gs.Adam, sharded=sharded, lr=0.1, average=average)
+        for t in range(3):
+            pair.step(gradients(pair.params, t))
+        before = everything(pair.opt)
+        with pair.judge.averaged():
+            expected = copied(pair.judged)
+        with pair.opt.averaged() as inside:
+            assert inside is pair.opt.params
+            assert_same(pair.params, expected)
+            with refused(RuntimeError, "averaged"):
+                pair.opt.step(gradients(pair.params))
+            assert_same(pair.params, expected)
+        assert everything(pair.opt) == before
+        assert_same(pair.opt.average, pair.judge.average)
+        pair.step(gradients(pair.params, 7))
+        pair.compare()
+
+
+class Own(Exception):
+    pass
+
+
+@check
+def a_body_that_raises_inside_of_averages() -> None:
+    for culprits in (range(size()), [size() - 1]):
+        opt = Sharded(gs.Adam, model(), average=gs.EWA(0.5))
+        opt.step(gradients(model(), rank()))
+        before = everything(opt)
+        raised = False
+        try:
+            with opt.averaged():
+                if rank() in culprits:
+                    raise Own
+        except Own:
+            raised = True
+        assert raised == (rank() in culprits)
+        assert everything(opt) == before
+
+
+@check
+def averages_that_nobody_keeps() -> None:
+    opt = Sharded(gs.Adam, model())
+    assert opt.average is None
+    with refused(ValueError, "keeps no average"), opt.averaged():
+        pass
+
+
+# --- saving and loading -----------------------------------------------------------------------------
+
+
+def parts_of_the_job() -> list[Any]:
+    """Return communicators of the first 1, 2, ... ranks, each None for ranks outside."""
+    from mpi4py import MPI
+
+    found = []
+    for count in range(1, size() + 1):
+        inside = rank() < count
+        comm = world().Split(0 if inside else MPI.UNDEFINED, rank())
+        found.append(comm if inside else None)
+    return found
+
+
+@check
+def a_run_goes_on_with_any_number_of_ranks() -> None:
+    options: dict[str, Any] = {
+        "betas": (gs.schedules.Linear(0.5, 0.9, steps=6), 0.999),
+        "lr": gs.schedules.Cosine(0.25, steps=6),
+        "average": gs.EWA(0.5, bias_correction=True),
+    }
+
+    def groups(params: Any) -> Any:
+        return gs.by_name(params, {"[bl]*": {"lr": 0.5}})
+
+    def made(comm: Any) -> Any:
+        return Sharded(
+            gs.NAdam, groups(model()), comm, reduce=None, bucket=300, **copy.deepcopy(options)
+        )
+
+    judge = gs.NAdam(groups(model()), **copy.deepcopy(options))
+    for t in range(3):
+        judge.step(gradients(model(), t))
+    parameters, state = copied(judge.params), judge.state_dict()
+    for t in range(3, 5):
+        judge.step(gradients(model(), t))
+    for comm in parts_of_the_job():
+        if comm is None:
+            continue
+        opt = made(comm)
+        for t in range(3):
+            opt.step(gradients(model(), t))
+        saved = opt.state_dict()
+        assert_same(saved, state, opt)
+        # What was returned is a copy: another step does not change it.
+        opt.step(gradients(model(), 3))
+        assert_same(saved, state, opt)
+
+        other = made(comm)
+        other.step(gradients(model(), 99))
+        for w, v in zip(leaves(other.params), leaves(parameters), strict=True):
+            w[...] = v
+        other.load_state_dict(saved)
+        for t in range(3, 5):
+            other.step(gradients(model(), t))
+        assert_same(other.params, judge.params, other)
+        assert_same(other.state_dict(), judge.state_dict(), other)
+        assert_same(other.average, judge.average, other)
+    one = gs.NAdam(groups(copied(parameters)), **copy.deepcopy(options))
+    one.load_state_dict(passed_on(made, parameters, state))
+    for t in range(3, 5):
+        one.step(gradients(model(), t))
+    assert_same(one.params, judge.params)
+
+
+def passed_on(made: Callable[[Any], Any], parameters: Any, state: Any) -> Any:
+    """Return a state that went into all ranks, and came out again."""
+    opt = made(None)
+    opt.load_state_dict(state)
+    return opt.state_dict()
+
+
+def leaves(tree: Any) -> list[Array]:
+    found: list[Array] = []
+
+    def note(array: Array) -> Array:
+        found.append(array)
+        return array
+
+    mapped(note, tree)
+    return found
+
+
+@check
+def a_state_that_does_not_fit() -> None:
+    opt = Sharded(gs.Adam, model(), average=gs.EWA(0.5))
+    opt.step(gradients(model(), rank()))
+    good = opt.state_dict()
+    opt.step(gradients(model(), rank() + 9))
+    before = everything(opt)
+
+    def changed(change: Callable[[Any], object]) -> Any:
+        state = copy.deepcopy(good)
+        change(state)
+        return state
+
+    wrong: list[tuple[Any, str]] = [
+        (changed(lambda s: s["state"].pop("W")), "W"),
+        (changed(lambda s: s["state"]["W"].update(m=np.zeros(3, np.float32))), "W"),
+        (changed(lambda s: s["state"].update(Y=s["state"]["W"])), "Y"),
+        (changed(lambda s: s["average"]["arrays"].pop("b")), "b"),
+        (gs.SGD(model()).state_dict(), "SGD"),
+    ]
+    for state, words in wrong:
+        with refused(ValueError, words):
+            opt.load_state_dict(state)
+        for culprit in range(size()):
+            with refused_by_all(culprit, ValueError, words):
+                opt.load_state_dict(state if rank() == culprit else good)
+    assert everything(opt) == before
+    opt.load_state_dict(good)
+    assert_same(opt.state_dict(), good)
+
+
+# --- what stands around an optimizer ----------------------------------------------------------------
+
+
+@check
+def an_accumulator_over_it() -> None:
+    pair = Pair(gs.Momentum, sharded={"deterministic": True}, lr=0.1)
+    steps = gs.Accumulator(pair.opt, every=3)
+    judge = gs.Accumulator(pair.judge, every=3)
+    for t in range(6):
+        # Whole numbers, whose sums are exact in any order.
+        trees = [mapped(np.rint, gradients(pair.params, t, r)) for r in range(size())]
+        steps.step(trees[rank()])
+        judge.step(added(trees), 1 / size())
+        assert pair.opt.t == (t + 1) // 3
+    assert_close(pair.params, pair.judged, 1e-6)
+    pair.opt.check_synced()
+
+
+@check
+def a_loss_scaler_over_it() -> None:
+    opt = Sharded(gs.SGD, {"w": np.ones(7, np.float32)}, lr=1.0, nonfinite="skip")
+    scaler = gs.LossScaler(opt, scale=2.0**10)
+    scales = []
+    for t in range(4):
+        scales.append(scaler.scale)
+        grads = np.full(7, scaler.scale, np.float32)
+        if t == 1 and rank() == size() - 1:
+            grads[2] = np.inf
+        scaler.step({"w": grads})
+    assert scales[2] < scales[0] == scales[1]
+    assert_same_everywhere(scales)
+    assert opt.skipped == 1
+    np.testing.assert_array_equal(opt.params["w"], np.full(7, -2.0, np.float32))
+
+
+@check
+def batches_in_parts() -> None:
+    x = np.arange(97.0)[:, None] * np.ones(3)
+    whole = gs.MiniBatches(x, batch_size=20, seed=5)
+    part = gs.MiniBatches(x, batch_size=20, seed=5, shard=(rank(), size()))
+    for _ in range(2):
+        count = 0
+        for one, mine in zip(whole, part, strict=True):
+            assert_same(np.concatenate(world().allgather(mine)), one)
+            count += 1
+        assert count == 5
+
+
+@check
+def a_network_trained_on_parts_of_each_batch() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(480, 6))
+    y = np.tanh(x @ rng.normal(size=(6, 2)))
+
+    def network() -> dict[str, Array]:
+        init = np.random.default_rng(2)
+        return {
+            "W1": init.normal(size=(6, 8)) / 3,
+            "b1": np.zeros(8),
+            "W2": init.normal(size=(8, 2)) / 3,
+        }
+
+    def backwards(params: Any, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
+        hidden = np.tanh(x @ params["W1"] + params["b1"])
+        error = hidden @ params["W2"] - y
+        back = error @ params["W2"].T * (1 - hidden**2)
+        n = len(x)
+        grads = {"W1": x.T @ back / n, "b1": back.mean(0), "W2": hidden.T @ error / n}
+        return float((error**2).sum() / 2 / n), grads
+
+    batch = 60 if 60 % size() == 0 else 60 // size() * size()
+
+    def curve(opt: gs.Optimizer, shard: tuple[int, int] | None) -> list[float]:
+        losses = []
+        batches = gs.MiniBatches(x, y, batch_size=batch, seed=3, drop_last=True, shard=shard)
+        for _ in range(4):
+            for examples in batches:
+                loss, grads = backwards(opt.params, *examples)
+                losses.append(float(np.mean(world().allgather(loss))) if shard else loss)
+                opt.step(grads)
+        return losses
+
+    options: dict[str, Any] = {"lr": gs.schedules.Cosine(0.02, steps=40), "max_norm": 1.0}
+    one = curve(gs.Adam(network(), **options), None)
+    many = curve(Sharded(gs.Adam, network(), **options), (rank(), size()))
+    assert one[-1] < one[0] / 2
+    np.testing.assert_allclose(many, one, rtol=1e-6)
+
+
+# --- faults that a job survives ---------------------------------------------------------------------
+
+
+@check
+def gradients_of_one_rank_are_wrong() -> None:
+    params = model()
+    pair = Pair(gs.Adam, sharded={"reduce": None, "bucket": 300}, average=gs.EWA(0.5))
+    pair.step(gradients(params, 0))
+    before = everything(pair.opt)
+    good = gradients(params, 1)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        ({**good, "W": np.ones((23, 16), np.float32)}, ValueError, "W"),
+        ({**good, "W": np.ones((23, 17))}, TypeError, "W"),
+        ({key: g for key, g in good.items() if key != "b"}, ValueError, "b"),
+        (None, TypeError, "NoneType"),
+    ]
+    for culprit in range(size()):
+        for grads, error, words in wrong:
+            with refused_by_all(culprit, error, words):
+                pair.opt.step(grads if rank() == culprit else good)
+        with refused_by_all(culprit, ValueError, "scale"):
+            pair.opt.step(good, np.inf if rank() == culprit else 1.0)
+    assert everything(pair.opt) == before
+    pair.step(good)
+    pair.compare()
+
+
+@check
+def parameters_of_one_rank_are_read_only() -> None:
+    opt = Sharded(gs.Adam, model())
+    params = opt.params
+    before = everything(opt)
+    culprit = size() - 1
+    if rank() == culprit:
+        params["W"].flags.writeable = False
+    with refused_by_all(culprit, ValueError, "W"):
+        opt.step(gradients(model()))
+    params["W"].flags.writeable = True
+    assert everything(opt) == before
+    opt.step(gradients(model()))
+
+
+@check
+def the_schedule_of_one_rank_raises() -> None:
+    culprit = size() - 1
+
+    def schedule(n: int) -> float:
+        if rank() == culprit and n == 1 and raising:
+            raise Own("of mine")
+        return 0.1
+
+    raising = True
+    for around in ({}, {"max_norm": 1.0}):
+        opt = Sharded(gs.Adam, model(), lr=schedule, **around)
+        raising = True
+        opt.step(gradients(model(), 0))
+        before = copied(opt.params), opt.t
+        with refused_by_all(culprit, Own, "of mine"):
+            opt.step(gradients(model(), 1))
+        assert_same((opt.params, opt.t), before)
+        raising = False
+        opt.step(gradients(model(), 1))
+        assert opt.t == 2
+        opt.check_synced()
+
+
+@check
+def ranks_that_call_different_methods() -> None:
+    if size() == 1:
+        return
+    opt = Sharded(gs.Adam, model(), average=gs.EWA(0.5))
+    opt.step(gradients(model()))
+    before = everything(opt)
+    acts: dict[str, Callable[[], object]] = {
+        "step": lambda: opt.step(gradients(model())),
+        "sync": opt.sync,
+        "check_synced": opt.check_synced,
+        "state_dict": opt.state_dict,
+        "average": lambda: opt.average,
+        "averaged": lambda: opt.averaged().__enter__(),
+        "add_group": lambda: opt.add_group({"params": [np.ones(2)]}),
+        "load": lambda: opt.load_state_dict(good),
+    }
+    good = opt.state_dict()
+    names = list(acts)
+    for i, name in enumerate(names):
+        other = names[i - 1]
+        mine, elsewhere = (other, name) if rank() == size() - 1 else (name, other)
+        with refused(RuntimeError, f"here it is {mine}, elsewhere {elsewhere}"):
+            acts[mine]()
+    assert everything(opt) == before
+    opt.step(gradients(model()))
+    opt.check_synced()
+
+
+@check
+def ranks_that_have_taken_different_numbers_of_steps() -> None:
+    if size() == 1:
+        return
+    opt = Sharded(gs.Adam, model(), reduce=None)
+    opt.step(gradients(model()))
+    good = opt.state_dict()
+    if rank() == 0:
+        # As nobody should: around the ranks.
+        opt._local.step({name: np.zeros_like(w) for name, w in opt._local.params.items()})
+    before = copied(opt.params)
+    with refused(RuntimeError, rf"from 1 to 2; here {1 + (rank() == 0)}"):
+        opt.step(gradients(model()))
+    assert_same(opt.params, before)
+    with refused(RuntimeError, "from 1 to 2"):
+        opt.state_dict()
+    opt.load_state_dict(good)
+    opt.step(gradients(model()))
+
+
+@check
+def models_that_differ_are_named() -> None:
+    if size() == 1:
+        return
+    last = size() - 1
+    base = model()
+    others: list[tuple[Any, str]] = [
+        (
+            {**base, "W": np.ones((23, 18), np.float32)},
+            rf"W: float32\(23, 17\) on rank 0, float32\(23, 18\) on rank {last}",
+        ),
+        ({**base, "b": np.ones(17)}, rf"b: float32.* on rank 0, float64.* on rank {last}"),
+        ({**base, "more": np.ones(2)}, f"more: not there on rank 0, .* on rank {last}"),
+        ({key: w for key, w in base.items() if key != "b"}, f"b: .*, not there on rank {last}"),
+        (dict(reversed(base.items())), "order"),
+        ([{"params": base}, {"params": [np.ones(2)]}], f"not there on rank 0.* rank {last}"),
+    ]
+    for params, words in others:
+        with refused_by_all(last, ValueError, words):
+            Sharded(gs.Adam, params if rank() == last else base)
+    Sharded(gs.Adam, base).step(gradients(base))
+
+
+@check
+def arguments_of_one_rank_are_wrong() -> None:
+    culprit = size() - 1
+
+    def made(kind: Any = gs.Adam, params: Any = None, **options: Any) -> gs.Optimizer:
+        return Sharded(kind, model() if params is None else params, **options)
+
+    def no_optimizer(params: Any) -> Any:
+        return params
+
+    used = gs.EWA(0.5)
+    used.update(model())
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"lr": -1.0}, ValueError, "lr"),
+        ({"nothing": 1}, TypeError, "nothing"),
+        ({"reduce": "max"}, ValueError, "reduce must be"),
+        ({"bucket": 0}, ValueError, "bucket"),
+        ({"deterministic": "yes"}, TypeError, "deterministic"),
+        ({"max_norm": -1.0}, ValueError, "max_norm"),
+        ({"params": {}}, ValueError, "params"),
+        ({"params": [np.ones(3, int)]}, TypeError, "int64"),
+        ({"kind": no_optimizer}, TypeError, "optimizer must be a class"),
+        ({"average": used}, ValueError, "average has been used"),
+    ]
+    for arguments, error, words in wrong:
+        with refused_by_all(culprit, error, words):
+            made(**(arguments if rank() == culprit else {}))
+    with refused(TypeError, "intracommunicator"):
+        Sharded(gs.Adam, model(), comm=3)
+    made().step(gradients(model()))
+
+
+@check
+def several_at_once_and_other_communicators() -> None:
+    from mpi4py import MPI
+
+    halves = world().Split(rank() % 2, rank())
+    first, second = Sharded(gs.Adam, model()), Sharded(gs.SGD, model(), halves, reduce="sum")
+    alone = Sharded(gs.Adam, model(), MPI.COMM_SELF)
+    assert (first.rank, first.size) == (rank(), size())
+    assert (second.rank, second.size) == (halves.Get_rank(), halves.Get_size())
+    assert (alone.rank, alone.size) == (0, 1)
+    judge = gs.Adam(model())
+    for t in range(2):
+        first.step(gradients(model(), t, rank()))
+        # Of each half a sum of its own.
+        second.step(gradients(model(), t, rank()))
+        alone.step(gradients(model(), t, rank()))
+        judge.step(gradients(model(), t, rank()))
+        first.check_synced()
+        second.check_synced()
+    assert_same(alone.params, judge.params)
+    # Many of them: a job has only so many communicators, and one is made for each but once.
+    for _ in range(effort(40, 500)):
+        opt = Sharded(gs.SGD, [np.ones(3)])
+    opt.step([np.ones(3)])
+
+
+@check
+def random_models_cut_anyhow() -> None:
+    # Shapes, dtypes, orders in memory, strides, buckets and options.
+    rng = np.random.default_rng(7)
+    for turn in range(effort(30 // size(), 80)):
+        shapes = [
+            tuple(rng.integers(0 if rng.random() < 0.1 else 1, 9, rng.integers(0, 4)))
+            for _ in range(rng.integers(1, 6))
+        ]
+        kinds = [
+            (rng.choice(["f4", "f8"]), rng.permutation(len(s)), rng.integers(3)) for s in shapes
+        ]
+
+        def make(shapes: Any = shapes, kinds: Any = kinds, turn: int = turn) -> list[Array]:
+            fresh = np.random.default_rng(turn)
+            found = []
+            for shape, (dtype, order, stride) in zip(shapes, kinds, strict=True):
+                full = [n * 2 for n in shape] if stride else list(shape)
+                a = np.array(fresh.normal(size=[full[i] for i in order]), dtype)
+                a = a.transpose(np.argsort(order))
+                if stride:
+                    step = slice(None, None, (2, -2)[stride - 1])
+                    cut = (..., *[step] * len(shape))
+                    a = a[cut]
+                found.append(a)
+            return found
+
+        sharded = {
+            "reduce": str(rng.choice(["mean", "sum"])),
+            "deterministic": True,
+            "bucket": int(rng.choice([8, 64, 1000, 1 << 20])),
+        }
+        arounds: list[dict[str, Any]] = [{}, {"nonfinite": "raise"}, {"average": gs.EWA(0.5)}]
+        pair = Pair(gs.AdamW, make, sharded=sharded, **arounds[rng.integers(3)])
+        for t in range(2):
+            trees = [gradients(pair.params, turn, t, r) for r in range(size())]
+            pair.opt.step(trees[rank()])
+            pair.judge.step(added(trees), 1 / size() if sharded["reduce"] == "mean" else 1.0)
+        pair.compare((turn, sharded, shapes))

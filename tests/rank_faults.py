@@ -1,0 +1,148 @@
+"""What befalls one rank of an MPI job, and has to end all of them; `python rank_faults.py NAME`.
+
+Each trains until something happens to the last rank. Whoever comes through prints that it did.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import gradstep as gs
+from ranks import rank, size
+
+FAULTS: dict[str, Callable[[], object]] = {}
+LAST = -1
+
+
+def fault(run: Callable[[], object]) -> Callable[[], object]:
+    FAULTS[run.__name__.replace("_", " ")] = run
+    return run
+
+
+def trained(steps: int = 2, **options: Any) -> gs.distributed.Sharded:
+    opt = gs.distributed.Sharded(gs.Adam, {"w": np.zeros((40, 30)), "b": np.zeros(7)}, **options)
+    for _ in range(steps):
+        opt.step(GRADS)
+    return opt
+
+
+GRADS = {"w": np.ones((40, 30)), "b": np.ones(7)}
+
+
+def is_last() -> bool:
+    return rank() == size() - 1
+
+
+@fault
+def an_exception_that_nobody_catches() -> None:
+    opt = trained()
+    if is_last():
+        raise KeyError("mine")
+    opt.step(GRADS)
+
+
+@fault
+def an_exception_before_the_first_step() -> None:
+    opt = trained(0)
+    if is_last():
+        raise KeyError("mine")
+    opt.step(GRADS)
+
+
+@fault
+def an_exception_while_the_others_are_busy() -> None:
+    trained()
+    if is_last():
+        raise KeyError("mine")
+    time.sleep(600)
+
+
+@fault
+def a_rank_that_ends_early() -> None:
+    opt = trained()
+    if is_last():
+        sys.exit(0)
+    opt.step(GRADS)
+
+
+@fault
+def one_step_fewer() -> None:
+    opt = trained()
+    if not is_last():
+        opt.step(GRADS)
+
+
+@fault
+def one_step_fewer_on_the_first() -> None:
+    opt = trained()
+    if rank():
+        opt.step(GRADS)
+
+
+@fault
+def an_exit_without_a_goodbye() -> None:
+    opt = trained()
+    if is_last():
+        os._exit(3)
+    opt.step(GRADS)
+
+
+@fault
+def a_rank_that_is_killed() -> None:
+    opt = trained()
+    if is_last():
+        os.kill(os.getpid(), signal.SIGKILL)
+    opt.step(GRADS)
+
+
+@fault
+def a_rank_that_is_killed_while_the_others_are_busy() -> None:
+    trained()
+    if is_last():
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+@fault
+def a_fault_in_the_midst_of_a_step() -> None:
+    opt = trained()
+    if is_last():
+
+        def broken(*arguments: Any) -> None:
+            raise MemoryError("none left")
+
+        opt._exchange.gather = broken  # type: ignore[method-assign, assignment]
+    opt.step(GRADS)
+
+
+@fault
+def nothing_at_all() -> None:
+    trained().check_synced()
+
+
+@fault
+def ranks_that_end_one_after_another() -> None:
+    trained()
+    time.sleep(rank())
+
+
+@fault
+def exceptions_that_are_caught() -> None:
+    opt = trained()
+    try:
+        opt.step(None if is_last() else GRADS)
+    except (TypeError, RuntimeError):
+        opt.step(GRADS)
+
+
+if __name__ == "__main__":
+    atexit.register(lambda: print("through", flush=True))
+    FAULTS[sys.argv[1]]()
