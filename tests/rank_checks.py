@@ -65,7 +65,8 @@ class Pair:
         self.judge = one_process(kind, wrap(self.judged), **copy.deepcopy(options))
 
     def step(self, grads: Any, reduced: Any = None, scale: float = 1.0) -> None:
-        self.opt.step(grads, scale)
+        """Step by a rank's gradients, and the judge by what they come to, times `scale`."""
+        self.opt.step(grads)
         self.judge.step(grads if reduced is None else reduced, scale)
 
     def compare(self, about: object = "") -> None:
@@ -135,6 +136,24 @@ def smallest_buckets() -> None:
         pair.compare()
 
 
+@check
+def buckets_of_several_arrays() -> None:
+    # One after another, so that several are under way at the same time.
+    def make() -> Any:
+        return [np.linspace(-1, 1, 14, dtype=np.float32)[:: 1 + i % 2] for i in range(60)]
+
+    arounds: list[dict[str, Any]] = [{}, {"clip_value": 0.5, "nonfinite": "skip"}]
+    for around in arounds:
+        for deterministic in (False, True):
+            sharded = {"bucket": 150, "deterministic": deterministic}
+            pair = Pair(gs.AdamW, make, sharded=sharded, **around)
+            for t in range(3):
+                # Whole numbers, whose sums are exact in any order.
+                trees = [mapped(np.rint, gradients(make(), t, r)) for r in range(size())]
+                pair.step(trees[rank()], added(trees), 1 / size())
+            pair.compare(sharded)
+
+
 def is_matrix(params: Any) -> Any:
     return mapped(lambda w: w.ndim > 1, params)
 
@@ -161,25 +180,28 @@ def masks_as_optax_has_them() -> None:
 
 @check
 def groups_that_come_later() -> None:
-    # Larger than what was there, so that the places of buckets grow; and smaller than one element a rank.
+    # Larger than what was there, so that buckets need more room; smaller than one element a rank.
     for average in (None, gs.EWA(0.5)):
-        sharded = {"reduce": None, "bucket": 1 << 12}
+        sharded = {"deterministic": True, "bucket": 1 << 12}
         pair = Pair(gs.Adam, sharded=sharded, average=average, lr=gs.schedules.Cosine(0.1, steps=9))
-        grads: Any = [gradients(pair.params, 0)]
-        pair.step(grads[0])
-        for seed, shape in enumerate([(70, 80), (1,), (0,)]):
-            name = f"late {seed}"
-            entry = {"params": {name: np.ones(shape)}, "lr": 0.5}
+        trees = [[gradients(pair.params, r)] for r in range(size())]
+        pair.step(trees[rank()][0], added(trees)[0], 1 / size())
+        pair.compare()
+        shapes: list[tuple[int, ...]] = [(90, 2), (1,), (0,)]
+        for i, shape in enumerate(shapes):
+            late = {f"a{i}": np.ones(shape), f"b{i}": np.ones((*shape, 4))[..., ::2]}
+            entry = {"params": late, "lr": 0.5}
             pair.opt.add_group(entry)
             pair.judge.add_group(copy.deepcopy(entry))
-            grads.append({name: gradients(np.ones(shape), seed)})
-            pair.step(grads)
-            assert_same(pair.opt.params[-1]["params"], pair.judge.params[-1]["params"])
+            for r, tree in enumerate(trees):
+                tree.append(gradients(late, i, r))
+            pair.step(trees[rank()], added(trees), 1 / size())
+            assert_same(pair.opt.params[-1], pair.judge.params[-1])
             pair.compare(shape)
         assert len(pair.opt.groups) == 4
         with refused(ValueError, "params"):
             pair.opt.add_group({})
-        pair.step(grads)
+        pair.step(trees[rank()], added(trees), 1 / size())
         pair.compare()
 
 
@@ -237,11 +259,12 @@ def a_large_model_in_several_buckets() -> None:
     make = functools.partial(large_model, elements)
     arounds: list[dict[str, Any]] = [{}, {"clip_value": 0.5, "nonfinite": "skip"}]
     for around in arounds:
-        sharded = {"reduce": reductions()[-1], "bucket": 2 << 20}
-        pair = Pair(gs.Adam, make, sharded=sharded, lr=0.1, **around)
-        ramp = np.linspace(-1, 1, elements, dtype=np.float32)
-        for _ in range(2):
-            pair.step({"w": ramp, "b": np.arange(9.0)})
+        pair = Pair(gs.Adam, make, sharded={"bucket": 2 << 20}, lr=0.1, **around)
+        # Whole numbers, whose sums are exact in any order.
+        ramp = {"w": np.rint(np.linspace(-9, 9, elements, dtype=np.float32)), "b": np.arange(9.0)}
+        for t in range(2):
+            trees = [mapped(lambda g, r=r, t=t: g * (r + t + 1), ramp) for r in range(size())]  # type: ignore[misc]
+            pair.step(trees[rank()], added(trees), 1 / size())
         assert_same(pair.params, pair.judged)
 
 
@@ -408,10 +431,8 @@ def each_rank_keeps_one_part_of_the_state() -> None:
 @check
 def a_step_takes_a_few_buckets_of_memory() -> None:
     bucket = 1 << 18
-    params: dict[str, Array] = {
-        "w": np.zeros((1 << 21) + 5, np.float32),
-        "s": np.zeros((500, 600))[:, ::2],
-    }
+    params: dict[str, Array] = {f"small{i}": np.zeros(3000) for i in range(50)}
+    params |= {"w": np.zeros((1 << 21) + 5, np.float32), "s": np.zeros((500, 600))[:, ::2]}
     total = sum(w.nbytes for w in params.values())
     grads = {name: np.ones(w.shape, w.dtype) for name, w in params.items()}
     rows: list[tuple[dict[str, Any], bool, int]] = [
@@ -518,6 +539,10 @@ def synced_and_not() -> None:
         with refused(
             ValueError, rf"^parameters differ from those of rank 0: strided on rank {last};"
         ):
+            opt.check_synced()
+        opt.sync()
+        params["W"][-1, -1] += rank() == 0  # behind what is looked at first
+        with refused(ValueError, r"rank 0: W on rank 1"):
             opt.check_synced()
         # Bits are compared, so that a zero of the other sign counts, and NaN is equal to itself.
         opt.sync()
