@@ -41,6 +41,7 @@ ARCHIVE, CHECKPOINT, FILES = (
     f"tests/test_{name}.py" for name in ("archive", "checkpoint", "files")
 )
 ONE_STEP, AVERAGED, FORK = (f"tests/test_{name}.py" for name in ("one_step", "averaged", "fork"))
+DISTRIBUTED = "tests/test_distributed.py"
 FORMULAS = f"{STEPS}::test_thirty_steps_in_float64"
 LAYOUTS = f"{STEPS}::test_every_layout_with_every_gradient"
 BEFORE_MEAN = ";\n  }\n  GRADSTEP_INLINE T mean"  # Adadelta has the same average
@@ -4165,6 +4166,63 @@ MUTANTS = [
             "        if self._averages is None:\n            self._unexpected.append(",
             "        if self._averages is None:\n            [].append(",
             "averages are dropped without a word",
+        ),
+    ),
+    # What of the optimizer over MPI ranks runs without MPI; the rest needs `nox -s mpi`.
+    *_in(
+        "python/gradstep/distributed/shares.py",
+        DISTRIBUTED,
+        Mutant(
+            "buckets are a little too large",
+            "room = max(most // dtype.itemsize, 1)",
+            "room = max(most // dtype.itemsize + 1, 1)",
+            "what a bucket is copied to has no room for it",
+        ),
+        Mutant(
+            "small arrays fill more than a bucket",
+            "if filled + size > room and open_pieces:",
+            "if filled + size > 2 * room and open_pieces:",
+            "what a bucket is copied to has no room for it",
+        ),
+        Mutant(
+            "buckets mix groups",
+            "if other == kind):",
+            "if other[1] == dtype):",
+            "parameters are stepped more than once",
+        ),
+        Mutant(
+            "the same ranks always have one more",
+            "next_with_more = (next_with_more + more) % ranks",
+            "next_with_more = 0",
+            "the first ranks keep more of the state than the last",
+        ),
+        Mutant(
+            "the end of a piece is nobody's",
+            "high = min(stop - offset, last - first)",
+            "high = min(stop - offset, last - first - (last - first > 7))",
+            "some elements are never stepped",
+        ),
+    ),
+    *_in(
+        "python/gradstep/distributed/flat.py",
+        DISTRIBUTED,
+        Mutant(
+            "strided arrays are not written",
+            "self._turned.flat[start:stop] = values",
+            "pass",
+            "views do not move",
+        ),
+        Mutant(
+            "the order in memory, by signed strides",
+            "-abs(array.strides[axis])",
+            "-array.strides[axis]",
+            "arrays that run backwards are walked in another order",
+        ),
+        Mutant(
+            "windows on what lies in another order",
+            "if turned.flags.c_contiguous else None",
+            "if array.flags.c_contiguous else None",
+            "what is stepped of a turned array is a copy, and lost",
         ),
     ),
 ]
