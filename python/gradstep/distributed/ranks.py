@@ -259,16 +259,17 @@ def _end_together() -> None:
 
 
 def _leave() -> None:
-    """Tell the rank behind that this one ends, and wait until the one before does."""
+    """Tell the ranks behind that this one ends, and wait until those before do."""
     if mpi().Is_finalized():
         return
     watcher.leave()
+    requests = []
+    # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
     for ranks in _together:
         behind, before = (ranks.rank + 1) % ranks.size, (ranks.rank - 1) % ranks.size
-        acts = np.array([ranks.acts], "i8")
-        requests = [ranks.comm.Isend(acts, behind, _GONE)]
+        requests.append(ranks.comm.Isend(np.array([ranks.acts], "i8"), behind, _GONE))
         if ranks.left is None:
             requests.append(ranks.comm.Irecv(np.empty(1, "i8"), before, _GONE))
-        while not mpi().Request.Testall(requests):
-            time.sleep(0.001)
+    while not mpi().Request.Testall(requests):
+        time.sleep(0.001)
     watcher.end()
