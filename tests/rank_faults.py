@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 import gradstep as gs
-from ranks import rank, size
+from ranks import rank, size, world
 
 FAULTS: dict[str, Callable[[], object]] = {}
-LAST = -1
 
 
 def fault(run: Callable[[], object]) -> Callable[[], object]:
@@ -84,6 +83,16 @@ def one_step_fewer() -> None:
 def one_step_fewer_on_the_first() -> None:
     opt = trained()
     if rank():
+        opt.step(GRADS)
+
+
+@fault
+def one_step_fewer_of_the_second_optimizer() -> None:
+    trained()
+    # Of the last two ranks, which are not all that the others would wait for.
+    pair = world().Split(int(rank() < size() - 2), rank())
+    opt = trained(comm=pair)
+    if not is_last():
         opt.step(GRADS)
 
 

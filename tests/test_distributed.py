@@ -91,6 +91,7 @@ ENDS = [
     ("a rank that ends early", "rank {last} of {ranks} has ended, and rank 0 waits for it"),
     ("one step fewer", "rank {last} of {ranks} has ended, and rank 0 waits for it"),
     ("one step fewer on the first", "rank 0 of {ranks} has ended, and rank 1 waits for it"),
+    ("one step fewer of the second optimizer", "rank 1 of 2 has ended, and rank 0 waits for it"),
     ("an exit without a goodbye", ""),
     ("a rank that is killed", ""),
     ("a rank that is killed while the others are busy", ""),
