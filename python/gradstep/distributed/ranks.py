@@ -29,6 +29,7 @@ _ACTS = (
 )  # fmt: skip
 _AGREED = "_gradstep_agreed"  # marks what all ranks raise
 _GONE = 1  # the tag of what a rank says last
+_READING = 0.5  # seconds that the launcher has for the last words of a rank
 # How many looks at a request pass between looks whether the rank before has gone; behind the first
 # of these, about a tenth of a millisecond, looks are rarer.
 _OFTEN = 256
@@ -223,6 +224,8 @@ class Ranks:
         watcher.leave(job_ends=True)
         with contextlib.suppress(OSError):
             os.write(2, f"gradstep: {message} ({place}); all ranks are ended\n".encode())
+        # The launcher passes on what it has read by then, and loses the rest.
+        time.sleep(_READING)
         self._mpi.COMM_WORLD.Abort(1)
         os._exit(1)  # where that returns
 
