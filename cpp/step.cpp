@@ -382,6 +382,11 @@ Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_sca
   s.sweep_.prepare(team_->size(), measures());
 }
 
+Stepper::Step::LetGo::~LetGo() {
+  stepper.pins_.release();
+  stepper.drop_gradients();
+}
+
 Sweep::Measured Stepper::Step::measure() {
   return stepper_.sweep_.measure(*team_, stepper_.table_->gradients, scale_);
 }

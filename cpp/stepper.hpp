@@ -272,10 +272,7 @@ class Stepper::Step {
  private:
   struct LetGo {
     Stepper& stepper;
-    ~LetGo() {
-      stepper.pins_.release();
-      stepper.drop_gradients();
-    }
+    ~LetGo();
   };
   Stepper& stepper_;
   const Turn turn_;

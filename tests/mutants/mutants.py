@@ -1662,7 +1662,11 @@ MUTANTS = [
         "cpp/step.cpp",
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
-            "t stays", "t_.store(t() + 1,", "t_.store(t(),", "no correction ever ends", FORMULAS
+            "t stays",
+            "s.t_.store(s.t() + 1,",
+            "s.t_.store(s.t(),",
+            "no correction ever ends",
+            FORMULAS,
         ),
         Mutant(
             "gradients are kept",
@@ -1672,8 +1676,8 @@ MUTANTS = [
         ),
         Mutant(
             "gradients are let go early",
-            "const auto take_step = [&] {",
-            "gradients_.clear();\n  const auto take_step = [&] {",
+            "    if (step.measures()) {\n",
+            "    gradients_.clear();\n    if (step.measures()) {\n",
             "memory that was given back is read",
         ),
         Mutant(
@@ -1684,7 +1688,7 @@ MUTANTS = [
         ),
         Mutant(
             "constants of the step before",
-            "for (Group& group : stepper->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;",
+            "for (Group& group : each->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;",
             "",
             "corrections and rates of the first step",
             FORMULAS,
@@ -1711,14 +1715,14 @@ MUTANTS = [
         ),
         Mutant(
             "nothing is pinned",
-            "  if (releases_lock || !interpreter_has_lock) pin();\n",
+            "  if (pays_without_interpreter() || !interpreter_has_lock || reason) s.pin();\n",
             "",
             "an array moves while others run",
             "tests/test_moving_arrays.py",
         ),
         Mutant(
             "written arrays are judged once",
-            "  if (!written_.unchanged()) judge();\n",
+            "  if (!s.written_.unchanged()) s.judge();\n",
             "",
             "protected memory changes",
             ERRORS,
@@ -1872,7 +1876,7 @@ MUTANTS = [
         ),
         Mutant(
             "clipped twice",
-            "make_constants(limits ? 1.0 : factor);",
+            "make_constants(limits_ ? 1.0 : factor);",
             "make_constants(factor);",
             "steps too short",
             ONE_STEP,
@@ -1893,21 +1897,21 @@ MUTANTS = [
         ),
         Mutant(
             "a step notes no norm",
-            "    note_norm(norm);\n  };",
-            "  };",
+            "  s.note_norm(norm_);\n",
+            "",
             "grad_norm is None",
             ONE_STEP,
         ),
         Mutant(
             "averages do not count",
-            "averages_->t_.store(averages_->t() + 1, std::memory_order_relaxed);",
+            "s.averages_->t_.store(s.averages_->t() + 1, std::memory_order_relaxed);",
             "",
             "averages are not corrected",
             AVERAGED,
         ),
         Mutant(
             "any scale",
-            "if (scale != 1.0) require_scale(scale);",
+            "if (scale_ != 1.0) s.require_scale(scale_);",
             "",
             "float32 gradients become zero or infinite",
             ONE_STEP,
@@ -3983,8 +3987,8 @@ MUTANTS = [
         ),
         Mutant(
             "half of a parameter's state",
-            "fits = not problems\n",
-            "fits = bool(saved)\n",
+            "None if problems else [",
+            "None if not saved else [",
             "with strict=False, an error instead of what fits",
             CHECKPOINT,
         ),
@@ -4011,8 +4015,8 @@ MUTANTS = [
         ),
         Mutant(
             "the average begins anew",
-            "return changes, t, None, None, None, [value for (value,) in values]",
-            "return changes, 0, None, None, None, [value for (value,) in values]",
+            "return changes, t, None, None, None, self._here",
+            "return changes, 0, None, None, None, self._here",
             "its bias is corrected as in the first step",
             "tests/test_averaged.py",
         ),
