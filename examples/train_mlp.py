@@ -1,11 +1,13 @@
 """Trains a NumPy multilayer perceptron twice: with updates written in NumPy, and with gradstep.
 
-The network, the plain updates and the comparison live here; `idx.py` reads MNIST-like files.
+The network, the plain updates and the comparison live here; `idx.py` reads MNIST-like files, and
+`train_mpi.py` does the same over several processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Sequence
@@ -195,16 +197,15 @@ class Method:
     name: str
     lr: float
     numpy: Callable[[Arrays, Arrays, Arrays, Arrays, int, float], None]
-    gradstep: Callable[[Arrays, float], gs.Optimizer]
+    gradstep: Callable[..., gs.Optimizer]
+    options: dict[str, Any]
 
 
 METHODS = (
-    Method("gradient descent", 0.1, numpy_descent, lambda p, lr: gs.SGD(p, lr)),
-    Method("Momentum", 0.5, numpy_momentum, lambda p, lr: gs.Momentum(p, lr, BETA)),
-    Method("RMSprop", 1e-3, numpy_rmsprop, lambda p, lr: gs.RMSprop(p, lr, BETA, eps_root=EPSILON)),
-    Method(
-        "Adam", 1e-3, numpy_adam, lambda p, lr: gs.Adam(p, lr, (BETA1, BETA2), eps_root=EPSILON)
-    ),
+    Method("gradient descent", 0.1, numpy_descent, gs.SGD, {}),
+    Method("Momentum", 0.5, numpy_momentum, gs.Momentum, {"beta": BETA}),
+    Method("RMSprop", 1e-3, numpy_rmsprop, gs.RMSprop, {"beta": BETA, "eps_root": EPSILON}),
+    Method("Adam", 1e-3, numpy_adam, gs.Adam, {"betas": (BETA1, BETA2), "eps_root": EPSILON}),
 )
 
 
@@ -226,7 +227,7 @@ class Run:
         """See every example once."""
         begin = perf_counter()
         for x, y in self.batches:
-            loss, grads = loss_and_gradients(self.params, x, y)
+            loss, grads = self.differentiated(x, y)
             before = perf_counter()
             self.update(grads)
             end = perf_counter()
@@ -235,6 +236,10 @@ class Run:
             self.step_seconds.append(end - begin)
             begin = end
 
+    def differentiated(self, x: Array, y: Array) -> tuple[float, Arrays]:
+        """Return the loss of a batch and its gradients."""
+        return loss_and_gradients(self.params, x, y)
+
 
 def numpy_update(method: Method, params: Arrays) -> Callable[[Arrays], None]:
     """Return a function that takes gradients and steps; it keeps the moments."""
@@ -242,6 +247,21 @@ def numpy_update(method: Method, params: Arrays) -> Callable[[Arrays], None]:
     v = {key: np.zeros_like(w) for key, w in params.items()}
     t = itertools.count(1)
     return lambda grads: method.numpy(params, grads, m, v, next(t), method.lr)
+
+
+# Mini-batches come as a function: one that keeps a shard of each gives `shard` to it.
+Batches = Callable[..., gs.MiniBatches]
+Start = Callable[[Method, Arrays, Batches], Run]
+
+
+def start_numpy(method: Method, params: Arrays, batches: Batches) -> Run:
+    """Begin a run with the update in NumPy."""
+    return Run(params, batches(), numpy_update(method, params))
+
+
+def start_gradstep(method: Method, params: Arrays, batches: Batches) -> Run:
+    """Begin a run with an optimizer of gradstep."""
+    return Run(params, batches(), method.gradstep(params, method.lr, **method.options).step)
 
 
 def train(
@@ -253,19 +273,16 @@ def train(
     batch_size: int,
     seed: int,
     after_epoch: Callable[[], object] = lambda: None,
+    starts: tuple[Start, Start] = (start_numpy, start_gradstep),
 ) -> tuple[Run, Run]:
     """Train with NumPy and with gradstep, from the same weights and on the same batches."""
     sizes = [data.x.shape[1], *hidden, data.classes]
+    batches = functools.partial(gs.MiniBatches, data.x, data.y, batch_size=batch_size, seed=seed)
 
-    def new_run(make_update: Callable[[Arrays], Callable[[Arrays], None]]) -> Run:
-        params = initialize(sizes, seed, data.x.dtype.name)
-        batches = gs.MiniBatches(data.x, data.y, batch_size=batch_size, seed=seed)
-        return Run(params, batches, make_update(params))
+    def new_run(start: Start) -> Run:
+        return start(method, initialize(sizes, seed, data.x.dtype.name), batches)
 
-    runs = (
-        new_run(lambda params: numpy_update(method, params)),
-        new_run(lambda params: method.gradstep(params, method.lr).step),
-    )
+    runs = (new_run(starts[0]), new_run(starts[1]))
     # In turn, so that whatever else the machine does slows both alike.
     for _ in range(epochs):
         for run in runs:
@@ -397,11 +414,13 @@ def not_negative(text: str) -> int:
     return number
 
 
-def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Data]:
+def parse(
+    argv: Sequence[str] | None, how: str = "gradstep", picture: str = "train_mlp.png"
+) -> tuple[argparse.Namespace, Data]:
     """Read the command line, and the data that it names."""
     parser = argparse.ArgumentParser(
         description="Train a NumPy multilayer perceptron with gradient descent, Momentum, RMSprop "
-        "and Adam: each once with the update in plain NumPy and once with gradstep, from the same "
+        f"and Adam: each once with the update in plain NumPy and once with {how}, from the same "
         "weights and on the same batches. Compare losses, accuracy and time; draw the losses.",
         epilog="Exit code 1 means that a pair of loss curves disagreed.",
     )
@@ -448,9 +467,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Data]:
     add(
         "--out",
         type=Path,
-        default=Path("train_mlp.png"),
+        default=Path(picture),
         metavar="FILE",
-        help="the picture, a PNG (default: train_mlp.png)",
+        help=f"the picture, a PNG (default: {picture})",
     )
     args = parser.parse_args(argv)
     # Found out now rather than after the training.
@@ -463,9 +482,8 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Data]:
         parser.error(str(error))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the comparison; return 0 where all curves agree."""
-    args, data = parse(argv)
+def introduce(args: argparse.Namespace, data: Data) -> None:
+    """Say what is trained, and on what."""
     cpu = gs.cpu_info()
     sizes = [data.x.shape[1], *args.hidden, data.classes]
     print(f"gradstep   level {cpu['isa']}, threads: at most {cpu['threads']}")
@@ -476,10 +494,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     rates = ", ".join(f"{method.name} {method.lr:g}" for method in METHODS)
     print(f"rates      {rates}\n", flush=True)
 
+
+def train_all(
+    args: argparse.Namespace, data: Data, *, quiet: bool = False, **options: Any
+) -> dict[str, tuple[Run, Run]]:
+    """Train with every optimizer; return the pair of runs of each."""
     results = {}
     with (
         threadpool_limits(args.blas_threads, user_api="blas"),
-        tqdm(total=2 * len(METHODS) * args.epochs, unit="epoch") as bar,
+        tqdm(total=2 * len(METHODS) * args.epochs, unit="epoch", disable=quiet) as bar,
     ):
         for method in METHODS:
             bar.set_description(method.name)
@@ -491,13 +514,26 @@ def main(argv: Sequence[str] | None = None) -> int:
                 batch_size=args.batch_size,
                 seed=args.seed,
                 after_epoch=bar.update,
+                **options,
             )
+    return results
+
+
+def conclude(args: argparse.Namespace, data: Data, results: dict[str, tuple[Run, Run]]) -> bool:
+    """Print and draw the results; return whether all curves agree."""
     print(f"{table(results, data)}\n\n{LEGEND}\n")
     report, agree = agreement(results, STANDARDS[args.dtype])
     print(report)
     draw(results, data, args.batch_size, args.out)
     print(f"\nThe loss curves are drawn in {args.out}.")
-    return 0 if agree else 1
+    return agree
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the comparison; return 0 where all curves agree."""
+    args, data = parse(argv)
+    introduce(args, data)
+    return 0 if conclude(args, data, train_all(args, data)) else 1
 
 
 if __name__ == "__main__":

@@ -179,7 +179,11 @@ def test_command_says_no(
             params[key] = params[key] - lr * g / (np.sqrt(v[key]) + example.EPSILON)
 
     wrong = [
-        dataclasses.replace(method, numpy=epsilon_outside) if method.name == "RMSprop" else method
+        dataclasses.replace(
+            method,
+            numpy=epsilon_outside if method.name == "RMSprop" else method.numpy,
+            options={key: 1e-2 if key == "eps_root" else o for key, o in method.options.items()},
+        )
         for method in example.METHODS
     ]
     monkeypatch.setattr(example, "METHODS", wrong)

@@ -1,0 +1,102 @@
+"""Trains the network of `train_mlp.py` on several ranks of MPI, beside NumPy on one.
+
+mpirun -n 2 python examples/train_mpi.py
+
+Every rank takes its part of each batch, and steps its share of the parameters with
+`gs.distributed.Sharded`. The first rank also trains with the update in NumPy, on whole batches.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from train_mlp import (
+    Array,
+    Arrays,
+    Batches,
+    Method,
+    Run,
+    conclude,
+    introduce,
+    loss_and_gradients,
+    numpy_update,
+    parse,
+    train_all,
+)
+
+try:
+    from mpi4py import MPI
+
+    import gradstep as gs
+except (ImportError, RuntimeError) as error:  # the latter where mpi4py finds no MPI
+    raise SystemExit(
+        f'{error}. Install what this example needs from the checkout: pip install ".[examples,mpi]"'
+    ) from error
+
+
+class OnFirst(Run):
+    """A run on the first rank, for which the others wait."""
+
+    def epoch(self) -> None:
+        """See every example once."""
+        comm = MPI.COMM_WORLD
+        if comm.rank == 0:
+            super().epoch()
+        # Asleep: a barrier that waits takes the core that the first rank may need.
+        reached = comm.Ibarrier()
+        while not reached.Test():
+            time.sleep(1e-3)
+
+
+class OnAll(Run):
+    """A run of which each rank sees its part of every batch."""
+
+    def differentiated(self, x: Array, y: Array) -> tuple[float, Arrays]:
+        """Return the loss of the whole batch, and gradients of which it has the mean over ranks."""
+        if len(y):
+            loss, grads = loss_and_gradients(self.params, x, y)
+        else:  # the last batch may have fewer examples than there are ranks
+            loss, grads = 0.0, {f"d{key}": np.zeros_like(w) for key, w in self.params.items()}
+        comm = MPI.COMM_WORLD
+        total, count = comm.allreduce(np.array([loss * len(y), len(y)]))
+        # `Sharded` takes the mean over ranks. Parts may differ in length by one example, so each counts
+        # by its length: then that mean is the gradient of the whole batch.
+        for g in grads.values():
+            g *= comm.size * len(y) / count
+        return total / count, grads
+
+
+def start_on_first(method: Method, params: Arrays, batches: Batches) -> Run:
+    """Begin a run with the update in NumPy, on the first rank."""
+    return OnFirst(params, batches(), numpy_update(method, params))
+
+
+def start_on_all(method: Method, params: Arrays, batches: Batches) -> Run:
+    """Begin a run whose optimizer is spread over all ranks."""
+    comm = MPI.COMM_WORLD
+    opt = gs.distributed.Sharded(method.gradstep, params, lr=method.lr, **method.options)
+    return OnAll(params, batches(shard=(comm.rank, comm.size)), opt.step)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the comparison; return 0 on all ranks where all curves agree."""
+    comm = MPI.COMM_WORLD
+    args, data = parse(argv, "gradstep on all ranks of an MPI job", "train_mpi.png")
+    # The ranks of a machine share its cores.
+    here = comm.Split_type(MPI.COMM_TYPE_SHARED).size
+    gs.set_num_threads(max(1, gs.get_num_threads() // here))
+    if comm.rank == 0:
+        print(f"ranks      {comm.size}, of which {here} on this machine")
+        introduce(args, data)
+    starts = (start_on_first, start_on_all)
+    results = train_all(args, data, quiet=comm.rank > 0, starts=starts)
+    agree = conclude(args, data, results) if comm.rank == 0 else None
+    return 0 if comm.bcast(agree) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
