@@ -7,19 +7,14 @@ scaling.py.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch_first  # noqa: F401  (ahead of everything that imports gradstep)
 
 # isort: split
-import numpy as np
 
 import around
 import averages
@@ -31,6 +26,7 @@ import packages
 import picture
 import scaling
 import steps
+from machine import machine
 from report import Options, Result, Section, line
 
 SECTIONS = {
@@ -44,27 +40,6 @@ SECTIONS = {
 }
 
 BUSY = 0.3  # load before anything is measured
-
-
-def machine(options: Options) -> dict[str, Any]:
-    """Return what the figures depend on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    versions = {name: packages.version(name) for name in packages.PACKAGES}
-    return {
-        "cpu": models[0] if models else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),  # of others: nothing has been measured yet
-        "date": datetime.date.today().isoformat(),
-        "level": gs.cpu_info()["isa"],
-        "threads": options.threads,
-        "rounds": options.rounds,
-        "python": platform.python_version(),
-        "gradstep": gs.__version__,
-        "numpy": np.__version__,
-        **{name: version for name, version in versions.items() if version},
-    }
 
 
 def run(section: Section, options: Options) -> list[Result]:
@@ -120,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = parsed.rounds or (7 if parsed.quick else 21)
     options = Options(parsed.threads, rounds, parsed.quick, parsed.max_elements)
     begin = time.perf_counter()
-    about = machine(options)
+    about = machine(options.threads, options.rounds)
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     for missing in packages.missing():
         print(missing)
