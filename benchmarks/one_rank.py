@@ -92,7 +92,7 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
         flat.Flat(grads[f"d{name}"], order)
         for name, order in zip(opt._whole.names, opt._whole.orders, strict=True)
     ]
-    own = opt._local_gradients(arrays, None)
+    own = opt._local_tree(opt._share.windows(arrays, None))
 
     def communicate() -> None:
         """Send and receive what a step does, by the same code, and step nothing."""
@@ -103,14 +103,14 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
     acts["messages"] = communicate
     acts["stepping"] = lambda: opt._local.step(own)
     kept = [array for state in opt.state.values() for array in state.values()]
-    sent, received = bytes_of(opt._buckets, comm.rank, comm.size)
+    sent, received = bytes_of(opt._share.buckets, comm.rank, comm.size)
     facts = {
         "rank": comm.rank,
         "state": sum(array.nbytes for array in kept),
         "sent": sent,
         "received": received,
         "library": mpi.Get_library_version().split("\n")[0].strip(),
-        "buckets": {str(b): len(o._buckets) for b, o in zip(buckets, optimizers, strict=True)},
+        "buckets": {str(b): len(o._share.buckets) for b, o in zip(buckets, optimizers, strict=True)},
     }
     return Rank(acts, comm.Barrier, facts)
 
