@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import packages
+import page
 from distributed_cases import CASES
 from machine import machine
 from one_rank import step_with
@@ -329,6 +331,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="leave gradstep over TCP out, for other MPIs than MPICH",
     )
     add("--json", metavar="FILE", help="write everything")
+    add("--read", metavar="FILE", help="print what --json wrote, and measure nothing")
+    add(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="put the tables there, such as docs/distributed.md",
+    )
     return parser.parse_args(arguments)
 
 
@@ -340,8 +349,8 @@ def has_torch(python: str) -> bool:
     return found.returncode == 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = parse(arguments)
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the command line asks for."""
     if packages.version("mpi4py") is None or mpirun() is None:
         raise SystemExit('MPI is missing. Install it from the checkout: pip install ".[mpi]"')
     ways = [way for way in WAYS if not (way.environment and args.without_tcp)]
@@ -363,16 +372,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results.append(measured(case, ranks, ways, options))
             print(f"{case}, {ranks} ranks: {time.perf_counter() - begin:.0f} s", flush=True)
     print(f"\nAll answers are right. {time.perf_counter() - begin:.0f} s\n")
-    for text in (
+    return {"machine": about, "results": results}
+
+
+def written(whole: Mapping[str, Any]) -> str:
+    """Return all tables, and what they are of."""
+    about, results = whole["machine"], whole["results"]
+    names = {"numpy": "NumPy", "mpi4py": "mpi4py", "mpich": "MPICH", "torch": "PyTorch"}
+    versions = [f"{names[name]} {about[name]}" for name in names if about.get(name)]
+    command = f"python benchmarks/distributed.py --rounds {about['rounds']}"
+    origin = (
+        f"`{command}`, {about['date']}: {about['cpu']}, {about['cores']} cores, "
+        f"level {about['level']}, {', '.join(versions)}. Medians of {about['rounds']} interleaved "
+        f"rounds; load of others before: {about['load']}."
+    )
+    tables = (
         steps_table(results),
         overlap_table(results),
-        buckets_table(results, options.buckets),
+        buckets_table(results, BUCKETS),
         bytes_table(results),
-    ):
-        print(text)
+    )
+    return "\n".join([textwrap.fill(origin, 100, break_on_hyphens=False), "", *tables])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
+    whole = json.loads(Path(args.read).read_text(encoding="utf-8")) if args.read else run(args)
+    print(written(whole))
     if args.json:
-        text = json.dumps({"machine": about, "results": results}, indent=1, ensure_ascii=False)
+        text = json.dumps(whole, indent=1, ensure_ascii=False)
         Path(args.json).write_text(text + "\n", encoding="utf-8")
+    if args.page:
+        page.fill(args.page, "measured", written(whole))
 
 
 if __name__ == "__main__":

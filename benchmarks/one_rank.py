@@ -110,7 +110,9 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
         "sent": sent,
         "received": received,
         "library": mpi.Get_library_version().split("\n")[0].strip(),
-        "buckets": {str(b): len(o._share.buckets) for b, o in zip(buckets, optimizers, strict=True)},
+        "buckets": {
+            str(b): len(o._share.buckets) for b, o in zip(buckets, optimizers, strict=True)
+        },
     }
     return Rank(acts, comm.Barrier, facts)
 

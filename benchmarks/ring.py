@@ -1,6 +1,6 @@
 """A step over many ranks, computed: a ring that reduces, scatters and gathers, beside the stepping.
 
-`python benchmarks/ring.py` prints the tables of docs/distributed.md. Nothing is measured here but
+`python benchmarks/ring.py --page docs/distributed.md` puts the tables there. Nothing is measured here but
 what --ns brings: the nanoseconds that one rank takes for an element of its share.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import page
 from report import duration
 
 MIB = 1 << 20
@@ -170,13 +172,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--sizes", nargs="+", type=float, default=[1e8, 1e9], metavar="N", help="parameters")
     add("--ns", type=float, default=1.04, help="for an element, on one rank (default: 1.04)")
     add("--bucket", type=int, default=4 * MIB, help="bytes (default: 4 MiB)")
+    add("--page", type=Path, metavar="FILE", help="put the tables there: docs/distributed.md")
     args = parser.parse_args(arguments)
     sizes = [int(size) for size in args.sizes]
     seconds = args.ns * 1e-9
-    print(detailed_table(sizes[-1], NETWORKS[-1], seconds, args.bucket))
-    for size in sizes:
-        print(networks_table(size, seconds, args.bucket))
-    print(memory_table(sizes))
+    text = "\n".join(
+        [
+            detailed_table(sizes[-1], NETWORKS[-1], seconds, args.bucket),
+            *(networks_table(size, seconds, args.bucket) for size in sizes),
+            memory_table(sizes),
+        ]
+    )
+    print(text)
+    if args.page:
+        page.fill(args.page, "computed", text)
 
 
 if __name__ == "__main__":

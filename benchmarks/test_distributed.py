@@ -82,6 +82,19 @@ def test_memory_is_that_of_the_paper() -> None:
     assert memory(1000, 8) == 9_000
 
 
+def test_a_page_has_the_tables_of_the_last_run(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- computed -->\nold\n<!-- end of computed -->\nafter\n")
+    for _ in range(2):
+        main(["--sizes", "1e6", "--page", str(page)])
+        written = page.read_text()
+        assert written.startswith("before\n<!-- computed -->\n\n1,000,000 parameters")
+        assert written.endswith("|\n\n<!-- end of computed -->\nafter\n")
+    page.write_text("nothing")
+    with pytest.raises(ValueError, match="has no place for computed"):
+        main(["--sizes", "1e6", "--page", str(page)])
+
+
 def test_tables_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--sizes", "1e6", "--ns", "1"])
     printed = capsys.readouterr().out
@@ -174,6 +187,8 @@ def test_command(tmp_path: Path) -> None:
     assert sum(fact["state"] for fact in two["facts"]["gradstep"]) == whole
     assert two["facts"]["gradstep"][0]["sent"] == whole / 2
     assert two["seconds"]["gradstep"]["median"] > 0
+    again = run("--read", str(file))
+    assert again.stdout in done.stdout
     if packages.version("torch"):
         assert sum(fact["state"] for fact in two["facts"]["PyTorch"]) == whole
 
