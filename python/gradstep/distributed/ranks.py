@@ -86,8 +86,10 @@ class Ranks:
             _end_together()
             _together.append(self)
 
-    def agree(self, act: str, t: int = 0, error: BaseException | None = None) -> None:
-        """Go on where every rank can and is about to do the same after as many steps.
+    def agree(
+        self, act: str, t: int = 0, error: BaseException | None = None, scale: float = 1.0
+    ) -> None:
+        """Go on where every rank can and is about to do the same after as many steps, by one scale.
 
         Raises
         ------
@@ -102,10 +104,14 @@ class Ranks:
             return
         self.acts += 1
         code = _ACTS.index(act)
-        mine = np.array([code, -code, t, -t, 0 if error is None else self.size - self.rank], "i8")
+        bits = int(np.float64(scale).view("i8")) if error is None else 0
+        failing = 0 if error is None else self.size - self.rank
+        mine = np.array([code, t, bits, ~code, ~t, ~bits, failing], "i8")
         most = np.empty_like(mine)
         self.wait(self.comm.Iallreduce(mine, most, op=self._mpi.MAX))
-        last, first, latest, earliest, failed = (int(x) for x in most * [1, -1, 1, -1, 1])
+        last, latest, highest = (int(x) for x in most[:3])
+        first, earliest, lowest = (~int(x) for x in most[3:6])
+        failed = int(most[6])
         text = None
         if failed:
             rank = self.size - failed
@@ -122,6 +128,11 @@ class Ranks:
                 f"ranks have taken different numbers of steps, from {earliest} to {latest}; here it "
                 f"is {t}: load the same state on all"
             )
+        elif highest != lowest:
+            text = (
+                f"scale must be the same on all ranks, here it is {scale}: where each has another one, "
+                "multiply its gradients before the step"
+            )
         if text is not None:
             error = RuntimeError(text) if error is None else error
             with contextlib.suppress(AttributeError):
@@ -129,7 +140,7 @@ class Ranks:
             raise error
 
     @contextlib.contextmanager
-    def agreed(self, act: str, t: int = 0) -> Iterator[None]:
+    def agreed(self, act: str, t: int = 0, scale: float = 1.0) -> Iterator[None]:
         """Inside, a rank may fail alone; at the end all agree that none has, or raise."""
         failed: BaseException | None = None
         try:
@@ -138,7 +149,7 @@ class Ranks:
             if getattr(error, _AGREED, False):
                 raise  # by an act within this one, on all ranks
             failed = error
-        self.agree(act, t, failed)
+        self.agree(act, t, failed, scale)
 
     def told(self, value: Any, root: int) -> Any:
         """Return what `root` says, any plain value."""

@@ -253,7 +253,8 @@ class Sharded(Optimizer):
         Parameters
         ----------
         grads, scale
-            As in `Optimizer.step`: this rank's gradients, of the whole model.
+            As in `Optimizer.step`: this rank's gradients, of the whole model, and a scale that is
+            the same on all ranks.
 
         Raises
         ------
@@ -269,7 +270,7 @@ class Sharded(Optimizer):
         """
         ranks = self._ranks
         with contextlib.ExitStack() as stack:
-            with ranks.agreed("step", self.t):
+            with ranks.agreed("step", self.t, scale):
                 whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
                 stack.callback(whole.close)
                 gradients = [
