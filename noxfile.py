@@ -403,6 +403,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_ranks(session: nox.Session) -> None:
+    """Measure steps over MPI ranks of this machine; `-- --with-torch` as in bench."""
+    session.install(".[bench,mpi]")
+    if "--with-torch" in session.posargs:
+        session.install("torch==2.13.0")
+    arguments = [argument for argument in session.posargs if argument != "--with-torch"]
+    session.run("python", "benchmarks/distributed.py", *arguments)
+
+
+@nox.session
 def parity(session: nox.Session) -> None:
     """Compare `gradstep.compat`, schedules and examples with PyTorch, Keras, optax, scikit-learn."""
     # PyTorch alone first: another package's wish for it would bring gigabytes of CUDA.
