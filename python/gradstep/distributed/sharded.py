@@ -349,6 +349,10 @@ class Sharded(Optimizer):
         self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
     ) -> None:
         """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
+        if self._ranks.size == 1:  # nothing travels, so all is stepped at once
+            parts.run(0, len(self._share.arrays))
+            self._share.write_back()
+            return
         exchange, slots, count = self._exchange, self._exchange.slots, len(self._share.buckets)
         reducing: list[Pending] = []
         gathering: list[Pending] = []
@@ -364,16 +368,10 @@ class Sharded(Optimizer):
             if i >= slots and gathering:
                 self._finish(gathering[i - slots])
             first, last = self._share.spans[i]
-            if self._ranks.size > 1:
-                gathering.append(
-                    exchange.gather(
-                        i % slots, bucket, self._share.arrays[first:last], self._share.flats
-                    )
-                )
+            own = self._share.arrays[first:last]
+            gathering.append(exchange.gather(i % slots, bucket, own, self._share.flats))
         for pending in gathering[-slots:]:
             self._finish(pending)
-        if self._ranks.size == 1:
-            self._share.write_back()
 
     def _run(self, parts: _core.Parts, i: int, under_way: Sequence[Any]) -> None:
         """Step this rank's part of a bucket, while messages travel."""
