@@ -10,8 +10,10 @@ import copy
 import functools
 import inspect
 import math
+import tempfile
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -915,13 +917,26 @@ def ranks_that_have_taken_different_numbers_of_steps() -> None:
         # As nobody should: around the ranks.
         opt._local.step({name: np.zeros_like(w) for name, w in opt._local.params.items()})
     before = copied(opt.params)
-    with refused(RuntimeError, rf"from 1 to 2; here {1 + (rank() == 0)}"):
+    with refused(RuntimeError, rf"from 1 to 2; here it is {1 + (rank() == 0)}"):
         opt.step(gradients(model()))
     assert_same(opt.params, before)
     with refused(RuntimeError, "from 1 to 2"):
         opt.state_dict()
     opt.load_state_dict(good)
     opt.step(gradients(model()))
+
+
+@check
+def scales_that_differ() -> None:
+    opt = Sharded(gs.Adam, model(), reduce=None)
+    opt.step(gradients(model()), 0.5)
+    if size() == 1:
+        return
+    before = everything(opt)
+    with refused(RuntimeError, "scale must be the same on all ranks"):
+        opt.step(gradients(model()), 0.5 + rank())
+    assert everything(opt) == before
+    opt.step(gradients(model()), 0.25)
 
 
 @check
@@ -974,6 +989,20 @@ def arguments_of_one_rank_are_wrong() -> None:
     for arguments, error, words in wrong:
         with refused_by_all(culprit, error, words):
             made(**(arguments if rank() == culprit else {}))
+    if size() > 1:
+        differing: list[tuple[dict[str, Any], str]] = [
+            ({"lr": 0.5}, r"hyperparameters must be the same .*0\.001.* on rank 0, .*0\.5"),
+            ({"lr": gs.schedules.Constant(0.001)}, "hyperparameters must be the same"),
+            ({"kind": gs.SGD, "lr": 0.001}, "optimizer must be the same .*Adam on rank 0, SGD"),
+            ({"reduce": "sum"}, "reduce must be the same .*'mean' on rank 0, 'sum'"),
+            ({"bucket": 300}, "bucket must be the same"),
+            ({"deterministic": True}, "deterministic must be the same"),
+            ({"max_norm": 2.0}, "options must be the same"),
+            ({"average": gs.EWA(0.5)}, "average must be the same"),
+        ]
+        for arguments, words in differing:
+            with refused_by_all(culprit, ValueError, words):
+                made(**(arguments if rank() == culprit else {}))
     with refused(TypeError, "intracommunicator"):
         Sharded(gs.Adam, model(), comm=3)
     made().step(gradients(model()))
@@ -1044,3 +1073,75 @@ def random_models_cut_anyhow() -> None:
             pair.opt.step(trees[rank()])
             pair.judge.step(added(trees), 1 / size() if sharded["reduce"] == "mean" else 1.0)
         pair.compare((turn, sharded, shapes))
+
+
+# --- checkpoints ------------------------------------------------------------------------------------
+
+
+def shared_folder() -> Path:
+    """Return a folder that all ranks know."""
+    made: str = world().bcast(tempfile.mkdtemp() if rank() == 0 else None, 0)
+    return Path(made)
+
+
+@check
+def one_file_for_all_ranks() -> None:
+    folder = shared_folder()
+    options: dict[str, Any] = {"reduce": None, "bucket": 300, "average": gs.EWA(0.5)}
+    opt = Sharded(gs.Adam, model(), **copy.deepcopy(options))
+    batches = gs.MiniBatches(np.arange(30), batch_size=7, seed=1, shard=(rank(), size()))
+    judge = gs.Adam(model(), average=gs.EWA(0.5))
+    for t, _ in zip(range(3), batches, strict=False):
+        for each in (opt, judge):
+            each.step(gradients(model(), t))
+    parts: dict[str, Any] = {"params": opt.params, "opt": opt, "batches": batches}
+    gs.save(folder / "a", **parts, epoch=3)
+    saving = gs.save_in_background(folder / "b", **parts, epoch=3)
+    opt.step(gradients(model(), 3))  # which is not in the file
+    judge.step(gradients(model(), 3))
+    saving.wait()
+    world().Barrier()  # only rank 0 has waited for the disk
+    for name in ("a", "b"):
+        # Taken up by all ranks, and by one process that knows of no other.
+        other = Sharded(gs.Adam, model(1), **copy.deepcopy(options))
+        own = gs.MiniBatches(np.arange(30), batch_size=7, seed=2, shard=(rank(), size()))
+        assert gs.load(folder / name, params=other.params, opt=other, batches=own) == {"epoch": 3}
+        alone = gs.Adam(model(2), average=gs.EWA(0.5))
+        assert gs.load(folder / name, params=alone.params, opt=alone) == {"epoch": 3}
+        assert_same(own.state_dict(), batches.state_dict(), name)
+        for each in (other, alone):
+            each.step(gradients(model(), 3))
+            assert_same(each.params, judge.params, name)
+            assert_same(each.state_dict(), judge.state_dict(), name)
+
+
+@check
+def files_that_not_all_can_have() -> None:
+    folder = shared_folder()
+    opt = Sharded(gs.Adam, model())
+    opt.step(gradients(model(), 1))
+    gs.save(folder / "good", params=opt.params, opt=opt)
+    good = (folder / "good").read_bytes()
+    opt.step(gradients(model(), 2))
+    before = everything(opt)
+    with refused_by_all(0, FileNotFoundError, "No such file"):
+        gs.save(folder / "none" / "x", opt=opt)
+    for culprit in range(size()):
+        mine = rank() == culprit
+        with refused_by_all(culprit, FileNotFoundError, "No such file"):
+            gs.load(folder / ("none" if mine else "good"), params=opt.params, opt=opt)
+        with refused_by_all(culprit, ValueError, "good. does not fit"):
+            more: Any = {"more": np.ones(3)} if mine else {}
+            gs.load(folder / "good", opt=opt, **more)
+    if size() > 1:
+        with refused_by_all(size() - 1, ValueError, "parts must be named alike on all ranks"):
+            gs.save(folder / "good", opt=opt, **({"x": 1} if rank() == size() - 1 else {}))
+    sums = gs.Accumulator(opt, every=2)
+    sums.step(gradients(model(), 3))
+    if size() > 1:
+        with refused(ValueError, "micro-batches are added up, others on each rank"):
+            gs.save(folder / "good", sums=sums, opt=opt)
+    world().Barrier()
+    assert everything(opt) == before
+    assert (folder / "good").read_bytes() == good
+    assert [path.name for path in folder.iterdir()] == ["good"]

@@ -6,11 +6,13 @@ Each trains until something happens to the last rank. Whoever comes through prin
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,31 @@ def a_fault_in_the_midst_of_a_step() -> None:
 
         opt._exchange.gather = broken  # type: ignore[method-assign, assignment]
     opt.step(GRADS)
+
+
+@fault
+def a_run_in_parts() -> None:
+    """Train for eight steps, saving every other one; or be killed behind the fifth."""
+    path, dies = Path(sys.argv[2]), sys.argv[3:] == ["killed"]
+    params = {"w": np.zeros((40, 30)), "b": np.zeros(7)}
+    opt = gs.distributed.Sharded(gs.Adam, params, reduce=None)
+    batches = gs.MiniBatches(np.arange(30.0), batch_size=7, seed=1, shard=(rank(), size()))
+    if path.exists():
+        gs.load(path, params=params, opt=opt, batches=batches)
+        print("taken up at", opt.t, flush=True)
+    while opt.t < 8:
+        for part in batches:
+            # The same on all ranks: of the whole batch.
+            total = float(np.float64(world().allreduce(part.sum())))
+            opt.step({"w": np.full((40, 30), total), "b": np.full(7, -total)})
+            if opt.t % 2 == 0:
+                gs.save(path, params=params, opt=opt, batches=batches)
+            if dies and opt.t == 5 and is_last():
+                os.kill(os.getpid(), signal.SIGKILL)
+            if opt.t == 8:
+                break
+    digest = hashlib.sha256(params["w"].tobytes() + params["b"].tobytes()).hexdigest()
+    print("ended with", digest, flush=True)
 
 
 @fault

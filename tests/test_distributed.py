@@ -80,7 +80,9 @@ def test_in_ranks(
     assert not failed, "\n".join(failed)
 
 
-# Each with what stderr has to say; of who is killed, the launcher speaks.
+# What a process says that outlives the ranks.
+KILLED = "rank {last} of {ranks} (process "
+# Each with what stderr has to say.
 ENDS = [
     ("an exception that nobody catches", "rank {last} of {ranks} has raised KeyError: 'mine'"),
     ("an exception before the first step", "rank {last} of {ranks} has raised KeyError: 'mine'"),
@@ -93,8 +95,8 @@ ENDS = [
     ("one step fewer on the first", "rank 0 of {ranks} has ended, and rank 1 waits for it"),
     ("one step fewer of the second optimizer", "rank 1 of 2 has ended, and rank 0 waits for it"),
     ("an exit without a goodbye", ""),
-    ("a rank that is killed", ""),
-    ("a rank that is killed while the others are busy", ""),
+    ("a rank that is killed", KILLED),
+    ("a rank that is killed while the others are busy", KILLED),
     (
         "a fault in the midst of a step",
         "rank {last} of {ranks} was in the midst of step: MemoryError",
@@ -115,6 +117,22 @@ def test_what_ends_one_rank_ends_all(ranks: int, fault: str, words: str) -> None
     assert done.returncode != 0, done.stdout
     expected = words.format(last=ranks - 1, ranks=ranks)
     assert expected in done.stderr, done.stderr
+
+
+@needs_mpi
+@pytest.mark.parametrize(("first", "second"), [(3, 2), (2, 3), (2, 1)])
+def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
+    tmp_path: Path, first: int, second: int
+) -> None:
+    path = tmp_path / "run.ckpt"
+    killed = jobs.run(first, "rank_faults.py", "a run in parts", str(path), "killed", timeout=30)
+    assert killed.returncode not in (0, None), killed.stderr
+    taken_up = jobs.run(second, "rank_faults.py", "a run in parts", str(path), timeout=30)
+    whole = jobs.run(1, "rank_faults.py", "a run in parts", str(tmp_path / "other"), timeout=30)
+    ends = [re.findall("[0-9a-f]{64}", done.stdout) for done in (taken_up, whole)]
+    assert "taken up at 4" in taken_up.stdout, taken_up.stderr
+    assert len(ends[0]) == second
+    assert set(ends[0]) == set(ends[1])
 
 
 @needs_mpi

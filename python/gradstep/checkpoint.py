@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gradstep import _core, archive, files, loading
 from gradstep.archive import Part
 from gradstep.loading import Prepared
+from gradstep.optimizer import Optimizer
 from gradstep.structure import Structure
 
 Array = NDArray[Any]
@@ -204,7 +205,8 @@ def together(parts: Mapping[str, Any], act: str) -> AbstractContextManager[objec
 
 def _ranks_of(parts: Mapping[str, Any]) -> Any:
     """Return who has the parts between them: those of the first one that is spread over ranks."""
-    return next(filter(None, (getattr(part, "_ranks", None) for part in parts.values())), None)
+    spread = (part._spread_over for part in parts.values() if isinstance(part, Optimizer))
+    return next(filter(None, spread), None)
 
 
 def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | None:

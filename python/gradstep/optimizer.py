@@ -184,9 +184,9 @@ class Optimizer:
         return self._layout.state
 
     @property
-    def _is_spread(self) -> bool:
-        """Whether others have gradients of their own for the same step."""
-        return False
+    def _spread_over(self) -> Any:
+        """The ranks that take this optimizer's steps together, where there are several."""
+        return None
 
     @property
     def _layout(self) -> _Layout:

@@ -49,7 +49,7 @@ class Exchange:
         self.slots = slots
         self._most = most
         self._ranks = ranks
-        self._deterministic = deterministic
+        self.deterministic = deterministic
         alone = ranks.size == 1
         self._sent = _memory(0 if alone else most, slots)
         self._gathered = _memory(0 if alone else most, slots)
@@ -61,7 +61,7 @@ class Exchange:
         """Return one for buckets up to so many bytes."""
         if most <= self._most and slots <= self.slots:
             return self
-        return Exchange(self._ranks, most, slots, self._deterministic)
+        return Exchange(self._ranks, most, slots, self.deterministic)
 
     def reduced(self, slot: int, bucket: Bucket) -> Array:
         """Return where this rank's part of a bucket can be reduced to."""
@@ -71,7 +71,7 @@ class Exchange:
         """Begin to add up a bucket of all ranks, each rank's part at that rank, into `out`."""
         sent = self._together(self._sent[slot], bucket, sources)
         comm, kind = self._ranks.comm, _mpi_type(bucket.dtype)
-        if not self._deterministic:
+        if not self.deterministic:
             request = comm.Ireduce_scatter([sent, kind], [out, kind], bucket.counts)
             return Pending(request, _nothing)
         size, count = self._ranks.size, out.size

@@ -26,7 +26,7 @@ from gradstep.distributed.ranks import Ranks
 from gradstep.distributed.share import Share
 from gradstep.distributed.states import Here, empty
 from gradstep.distributed.whole import Whole, unmasked, with_overrides
-from gradstep.groups import ByName, Masked
+from gradstep.groups import ByName, Masked, plain
 from gradstep.optimizer import Optimizer
 
 Array = NDArray[Any]
@@ -147,6 +147,28 @@ class Sharded(Optimizer):
             slots = min(_SLOTS, len(share.buckets))
             self._exchange = Exchange(ranks, share.largest, slots, deterministic)
             self._all_layout = self._new_layout(params)
+            described = self._described()
+        first = ranks.told(described, 0)
+        with ranks.agreed("making a Sharded"):
+            different = [name for name in described if described[name] != first.get(name)]
+            if different:
+                name = different[0]
+                raise ValueError(
+                    f"{name} must be the same on all ranks: {first.get(name)} on rank 0, "
+                    f"{described[name]} on rank {ranks.rank}"
+                )
+
+    def _described(self) -> dict[str, str]:
+        """Return what all ranks have to be given alike; of callables of the user's, only which are."""
+        return {
+            "optimizer": type(self._local).__name__,
+            "reduce": repr(self._reduce),
+            "deterministic": repr(self._exchange.deterministic),
+            "bucket": repr(self._bucket),
+            "hyperparameters": repr([plain(group) for group in self.groups]),
+            "options": repr(plain(self._options)),
+            "average": repr(self._local._average),
+        }
 
     # --- what is whose ----------------------------------------------------------------------------
 
@@ -181,8 +203,8 @@ class Sharded(Optimizer):
         return self._local._stepper
 
     @property
-    def _is_spread(self) -> bool:
-        return self._ranks.size > 1
+    def _spread_over(self) -> Ranks | None:
+        return self._ranks if self._ranks.size > 1 else None
 
     @property
     def _layout(self) -> Any:

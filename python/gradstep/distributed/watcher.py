@@ -17,7 +17,8 @@ import sys
 import tempfile
 from typing import Any
 
-_BYE, _END = b"b", b"e"
+_BYE, _END, _WATCHES = b"b", b"e", b"w"
+_PATIENCE = 5.0  # seconds that ranks wait for it at the start
 _asked = False
 _connection: socket.socket | None = None
 _process: subprocess.Popen[bytes] | None = None  # at the rank that started it
@@ -50,6 +51,10 @@ def connect(comm: Any, local: Any) -> None:
                 connection.sendall(f"{comm.Get_rank()} {os.getpid()}\n".encode())
                 _connection = connection
         local.Barrier()  # the socket's file is needed until all are connected
+        if _connection is not None:
+            with contextlib.suppress(OSError):
+                _connection.settimeout(_PATIENCE)
+                _connection.recv(1)  # it watches
 
 
 def _start(listening: socket.socket, ranks: int, size: int) -> None:
@@ -108,6 +113,9 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
         connections[number] = connection
         poll.register(number, select.POLLIN)
     listening.close()
+    for connection in connections.values():
+        with contextlib.suppress(OSError):
+            connection.send(_WATCHES)
     while connections:
         for number, _ in poll.poll():
             said = connections[number].recv(1)
