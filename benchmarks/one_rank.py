@@ -96,7 +96,7 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
 
     def communicate() -> None:
         """Send and receive what a step does, by the same code, and step nothing."""
-        opt._ranks.agree("step", opt.t)
+        opt._ranks.agree("step", t=opt.t)
         outs = opt._outs(False) if comm.size > 1 else None
         opt._run_all(Idle(), arrays, outs)
 
@@ -126,7 +126,7 @@ def bytes_of(buckets: Sequence[Any], rank: int, ranks: int) -> tuple[int, int]:
     """Return what a rank sends and receives in a step, at the least: computed from the buckets.
 
     To be reduced, every element leaves a rank but those it steps itself; to be gathered, its own go
-    to each other rank, or on along a ring, and those of others arrive. The agreement of 56 bytes
+    to each other rank, or on along a ring, and those of others arrive. The agreement of 72 bytes
     is not counted.
     """
     sent = received = 0

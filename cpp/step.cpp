@@ -172,14 +172,19 @@ void Stepper::take(py::handle gradients) {
   }
 }
 
+// Once for a group and step, whatever asks for it first.
+void Stepper::prepare_corrections(Group& group) {
+  if (group.is_corrected) return;
+  const DefaultFloatingPointMode mode;
+  group.corrected = group.values;
+  group.corrections.prepare(group.corrected, t() + 1 - group.start);
+  group.is_corrected = true;
+}
+
 // The kernel for the parameters of one dtype in a group, and what its constants are made from.
 void Stepper::prepare(Group& group, DType dtype) {
   const Hyperparameters& values = group.values;
-  if (!group.kernels[float32] && !group.kernels[float64]) {
-    const DefaultFloatingPointMode mode;
-    group.corrected = values;
-    group.corrections.prepare(group.corrected, t() + 1 - group.start);
-  }
+  prepare_corrections(group);
   const Decay decay = values.weight_decay == 0 ? no_decay
                       : values.decoupled       ? decoupled_decay
                                                : coupled_decay;
@@ -365,7 +370,10 @@ Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_sca
   s.call_schedules();
   for (Stepper* each : {&s, s.averages_}) {
     if (!each) continue;
-    for (Group& group : each->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;
+    for (Group& group : each->groups_) {
+      group.is_corrected = false;
+      group.kernels[float32] = group.kernels[float64] = nullptr;
+    }
   }
   s.take(gradients);
   if (!s.judged_) s.judge();
@@ -378,6 +386,7 @@ Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_sca
   s.sweep_.clear();
   s.strided_.clear();
   for (std::size_t i = 0; i < s.slots_.size(); ++i) s.plan(i);
+  for (Group& group : s.groups_) s.prepare_corrections(group);  // also where nothing is stepped
   team_.emplace(s.sweep_.written());
   s.sweep_.prepare(team_->size(), measures());
 }
@@ -487,10 +496,20 @@ bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string
 
 void Stepper::Parts::run(int first, int last) {
   Step& step = at(begun);
+  if (first < 0 || first > last || last > stepper_.sweep_.size()) {
+    throw std::out_of_range("parts of a step that it does not have");
+  }
+  stage_ = running;
   without_interpreter(step.pays_without_interpreter(), [&] {
     const WholeForForks whole;
     step.run(first, last);
   });
+  stage_ = begun;
+}
+
+void Stepper::Parts::close() {
+  if (stage_ == running) throw std::logic_error("parts of a step are being run");
+  step_.reset();
 }
 
 void Stepper::Parts::finish() {

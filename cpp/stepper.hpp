@@ -162,7 +162,8 @@ class Stepper {
     py::object mu_product;  // none, or the array of the caller's that keeps it, and its memory
     char* mu_data = nullptr;
     // Of the step under way.
-    Hyperparameters corrected;                // with corrections, where any kernel is there
+    bool is_corrected = false;
+    Hyperparameters corrected;                // with corrections, where those are prepared
     const Kernel* kernels[dtype_count] = {};  // null: not prepared yet
     Constants constants[dtype_count];
   };
@@ -202,6 +203,7 @@ class Stepper {
   void take_products();
   void call_schedules();
   void prepare(Group& group, DType dtype);
+  void prepare_corrections(Group& group);
   void make_constants(double scale);
   void plan(std::size_t i);
   void plan_unusual(std::size_t i, Item& item);
@@ -298,10 +300,11 @@ class Stepper::Parts {
   void run(int first, int last);
   void finish();
   // Lets go of everything, wherever the step stands.
-  void close() { step_.reset(); }
+  void close();
 
  private:
-  enum Stage { made, begun, over };
+  // `running` while another thread may hold the interpreter.
+  enum Stage { made, begun, running, over };
   Step& at(Stage stage);
   Stepper& stepper_;  // whoever owns this keeps it alive
   std::optional<Step> step_;

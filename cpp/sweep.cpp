@@ -39,6 +39,7 @@ void Sweep::clear() {
 
 void Sweep::prepare(int members, bool measures) {
   members_ = members;
+  backwards_ = !backwards_;
   if (members > static_cast<int>(shares_.size())) shares_ = std::vector<Share>(members);
   if (measures) squares_.resize(static_cast<std::size_t>(tiles_));
 }
@@ -95,7 +96,6 @@ void Sweep::pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begi
     share.taken.store(0, std::memory_order_relaxed);
     share.begun.store(false, std::memory_order_relaxed);
   }
-  backwards_ = !backwards_;
   auto work = [this, visit](int member) { take_parts(member, visit); };
   run_together(members_, work, linger);
 }

@@ -917,10 +917,10 @@ def ranks_that_have_taken_different_numbers_of_steps() -> None:
         # As nobody should: around the ranks.
         opt._local.step({name: np.zeros_like(w) for name, w in opt._local.params.items()})
     before = copied(opt.params)
-    with refused(RuntimeError, rf"from 1 to 2; here it is {1 + (rank() == 0)}"):
+    with refused(RuntimeError, rf"different numbers of steps.*; here it is {1 + (rank() == 0)}"):
         opt.step(gradients(model()))
     assert_same(opt.params, before)
-    with refused(RuntimeError, "from 1 to 2"):
+    with refused(RuntimeError, "different numbers of steps"):
         opt.state_dict()
     opt.load_state_dict(good)
     opt.step(gradients(model()))

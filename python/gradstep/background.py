@@ -182,8 +182,10 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
     """
     global _latest
     with _turn:
-        if _latest is not None:
-            _latest._raise_untold()
+        with checkpoint.together(parts, "save"):  # what one rank may meet alone
+            checkpoint.require_names(parts)
+            if _latest is not None:
+                _latest._raise_untold()
         # The folder one is in may change until it is written.
         place = os.path.abspath(files.text(path)) if files.text(path) else ""
         with checkpoint.together(parts, "save"):

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -109,7 +108,9 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
-    files.settle(path)  # first, so that there are no two copies in memory
+    with together(parts, "save"):  # what one rank may meet alone, before anything is sent
+        require_names(parts)
+        files.settle(path)  # first, so that there are no two copies in memory
     with together(parts, "save"):
         packed = pack(parts)
         if packed is not None:
@@ -193,20 +194,39 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
             for name, part in contents.parts.items()
             if name not in parts and part.kind != "plain"
         ]
-    plan.commit()  # last, as whatever fails after it would come too late
+    plan.commit(parts)  # last, as whatever fails after it would come too late
     return loaded
 
 
-def together(parts: Mapping[str, Any], act: str) -> AbstractContextManager[object]:
-    """Return a block at the end of which all ranks raise where one does, if there are several."""
+@contextlib.contextmanager
+def together(parts: Mapping[str, Any], act: str) -> Iterator[None]:
+    """Inside, a rank may fail alone; at the end all raise where one does, if there are several."""
     ranks = _ranks_of(parts)
-    return contextlib.nullcontext() if ranks is None else ranks.agreed(act)
+    if ranks is None:
+        yield
+        return
+    with ranks.act(act), ranks.agreed(act):
+        yield
 
 
 def _ranks_of(parts: Mapping[str, Any]) -> Any:
-    """Return who has the parts between them: those of the first one that is spread over ranks."""
-    spread = (part._spread_over for part in parts.values() if isinstance(part, Optimizer))
-    return next(filter(None, spread), None)
+    """Return who has the parts between them, if they are spread over ranks."""
+    spread = [part._spread_over for part in parts.values() if isinstance(part, Optimizer)]
+    found = list({id(ranks): ranks for ranks in spread if ranks is not None}.values())
+    if len(found) > 1:
+        raise ValueError(
+            "parts are spread over different communicators; save and load those of each by themselves"
+        )
+    return found[0] if found else None
+
+
+def require_names(parts: Mapping[str, Any]) -> None:
+    """Raise ValueError where there are no parts, or one has a name that `load` could not ask for."""
+    if not parts:
+        raise ValueError("there is nothing to save; name parts: save(path, params=params, opt=opt)")
+    for name in parts:
+        if name == "strict" or not name.isidentifier():
+            raise ValueError(f"a part cannot be called {name!r}, as load could not ask for it")
 
 
 def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | None:
@@ -216,11 +236,6 @@ def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | Non
     """
     from gradstep import __version__
 
-    if not parts:
-        raise ValueError("there is nothing to save; name parts: save(path, params=params, opt=opt)")
-    for name in parts:
-        if name == "strict" or not name.isidentifier():
-            raise ValueError(f"a part cannot be called {name!r}, as load could not ask for it")
     ranks = _ranks_of(parts)
     if ranks is not None and (named := ranks.told([*parts], 0)) != [*parts]:
         raise ValueError(
@@ -376,27 +391,31 @@ class _Plan:
         self.missing += [f"{name}: {entry}" for entry in prepared.missing]
         self.unexpected += [f"{name}: {entry}" for entry in prepared.unexpected]
 
-    def commit(self) -> None:
-        """Do it all, or nothing."""
-        for prepared in self._prepared:
-            for warning in prepared.warnings:
-                warnings.warn(warning, stacklevel=3)  # whoever calls load
+    def commit(self, parts: Mapping[str, Any]) -> None:
+        """Do it all, or nothing; on all ranks, where there are several."""
         undo: list[Callable[[], object]] = []
         done = [False]
         try:
-            for name, part, state in self._foreign:
-                # A copy, as it may be what the object itself goes on with.
-                undo.append(partial(part.load_state_dict, copy.deepcopy(part.state_dict())))
-                try:
-                    part.load_state_dict(state)
-                except (TypeError, ValueError, LookupError) as error:
-                    undo[-1]()  # it may have taken half
-                    undo.pop()
-                    self._refuse(name, error)
-            for prepared in self._prepared:
-                for bits, _ in prepared.random:
-                    undo.append(partial(setattr, bits, "state", bits.state))
-            loading.commit(self._prepared, done)
+            with together(parts, "load"):
+                for prepared in self._prepared:
+                    for warning in prepared.warnings:
+                        warnings.warn(warning, stacklevel=5)  # whoever calls load
+                for name, part, state in self._foreign:
+                    # A copy, as it may be what the object itself goes on with.
+                    undo.append(partial(part.load_state_dict, copy.deepcopy(part.state_dict())))
+                    try:
+                        part.load_state_dict(state)
+                    except (TypeError, ValueError, LookupError) as error:
+                        undo[-1]()  # it may have taken half
+                        undo.pop()
+                        self._refuse(name, error)
+                for prepared in self._prepared:
+                    for bits, _ in prepared.random:
+                        undo.append(partial(setattr, bits, "state", bits.state))
+            ranks = _ranks_of(parts)
+            # Others have done it, or will.
+            with contextlib.nullcontext() if ranks is None else ranks.act("load", must_end=True):
+                loading.commit(self._prepared, done)
         except BaseException:
             if not done[0]:
                 for restore in reversed(undo):

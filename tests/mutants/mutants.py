@@ -1688,7 +1688,7 @@ MUTANTS = [
         ),
         Mutant(
             "constants of the step before",
-            "for (Group& group : each->groups_) group.kernels[float32] = group.kernels[float64] = nullptr;",
+            "      group.is_corrected = false;\n      group.kernels[float32] = group.kernels[float64] = nullptr;\n",
             "",
             "corrections and rates of the first step",
             FORMULAS,
@@ -1750,8 +1750,8 @@ MUTANTS = [
         ),
         Mutant(
             "a step's corrections in the caller's mode",
-            "const DefaultFloatingPointMode mode;\n    group.corrected = values;",
-            "group.corrected = values;",
+            "const DefaultFloatingPointMode mode;\n  group.corrected = group.values;",
+            "group.corrected = group.values;",
             "other bits where the caller rounds otherwise",
             NUMBERS,
         ),

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstep.distributed.flat import Flat
-from gradstep.distributed.ranks import Ranks, mpi
+from gradstep.distributed.ranks import Ranks
+from gradstep.distributed.runtime import mpi
 from gradstep.distributed.shares import Bucket
 
 Array = NDArray[Any]
@@ -83,8 +84,9 @@ class Exchange:
 
         def add_up() -> None:
             out[:] = rows[0]
-            for row in rows[1:]:
-                np.add(out, row, out=out)
+            with np.errstate(all="ignore"):  # what is not finite is the step's business
+                for row in rows[1:]:
+                    np.add(out, row, out=out)
 
         return Pending(request, add_up)
 

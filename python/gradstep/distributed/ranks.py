@@ -1,58 +1,55 @@
-"""The processes that step together: what they agree on, waiting for it, and ending them all.
+"""The processes that step together: what they agree on, and waiting for it.
 
-Nothing that one rank meets alone may leave the others waiting. So every act that all ranks take part
-in begins with an agreement, in which a rank that cannot go on says so and all raise; and what ends
-one rank otherwise ends the job.
+Nothing that one rank meets alone may leave the others waiting. So every act of all ranks begins with
+an agreement, in which a rank that cannot go on says so, and all raise. Whatever else is raised in an
+act ends the job, as ranks would be left in different states.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import pickle
-import socket
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from gradstep.distributed import watcher
+from gradstep.distributed import ending, watcher
+from gradstep.distributed.runtime import mpi
 
 # What ranks may be about to do together, by number.
 _ACTS = (
     "making a Sharded", "step", "state_dict", "sync", "check_synced", "averaged", "average",
     "add_group", "load", "save",
 )  # fmt: skip
-_AGREED = "_gradstep_agreed"  # marks what all ranks raise
-_GONE = 1  # the tag of what a rank says last
-_READING = 0.5  # seconds that the launcher has for the last words of a rank
+# What has to be the same for it, and what to do where it is not.
+_ALIKE = {
+    "t": "ranks have taken different numbers of steps: load the same state on all",
+    "scale": (
+        "scale must be the same on all ranks: where each has another one, multiply its gradients "
+        "before the step"
+    ),
+    "hyperparameters": (
+        "hyperparameters, or options of a step, are not the same on all ranks: what is assigned has "
+        "to be assigned on all"
+    ),
+}
 # How many looks at a request pass between looks whether the rank before has gone; behind the first
 # of these, about a tenth of a millisecond, looks are rarer.
 _OFTEN = 256
 _NAP = 5e-5  # seconds
 _pause: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
-
-
-def mpi() -> Any:
-    """Return mpi4py's module, which starts MPI where it has not been started."""
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:  # the latter from mpi4py, where it finds no MPI
-        raise ImportError(
-            "gradstep.distributed needs mpi4py and an MPI runtime: pip install mpi4py mpich "
-            f"({error})"
-        ) from error
-    return MPI
+# On an exception: by agreement of which ranks all of them raise, and in which of their acts.
+_MARK = "_gradstep_agreed"
 
 
 class Ranks:
     """The ranks of one communicator; `Ranks.of` makes them.
 
-    All methods but `end` are called by every rank, in the same order.
+    All methods are called by every rank, in the same order.
     """
 
     @classmethod
@@ -69,6 +66,8 @@ class Ranks:
         # of all ranks, which a collector of garbage cannot be trusted with.
         known: Ranks | None = comm.Get_attr(_keyval())
         if known is None:
+            if comm.Get_size() > 1:
+                ending.watch()
             known = cls(comm.Dup())
             comm.Set_attr(_keyval(), known)
         return known
@@ -78,78 +77,101 @@ class Ranks:
         self.comm = comm
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
-        self.acts = 0  # begun by now
-        self.left: int | None = None  # of the rank before, when it ended
+        self._turn = threading.RLock()
         if self.size > 1:
+            self._goodbye = ending.Goodbye(comm)
             if self.size == self._mpi.COMM_WORLD.Get_size():
-                watcher.connect(comm, comm.Split_type(self._mpi.COMM_TYPE_SHARED))
-            _end_together()
-            _together.append(self)
+                watcher.connect(comm)
 
-    def agree(
-        self, act: str, t: int = 0, error: BaseException | None = None, scale: float = 1.0
-    ) -> None:
-        """Go on where every rank can and is about to do the same after as many steps, by one scale.
+    @contextlib.contextmanager
+    def act(self, name: str, *, must_end: bool = False) -> Iterator[None]:
+        """Do what all ranks take part in: what is raised inside, and not by agreement, ends the job.
+
+        With `must_end`, whatever is raised does.
+        """
+        if self.size == 1:
+            yield
+            return
+        if not self._turn.acquire(blocking=False):
+            raise RuntimeError(
+                f"{name}: another thread of this rank is in the midst of an act of all ranks; take "
+                "turns, in the same order on all"
+            )
+        begun = self._goodbye.acts
+        try:
+            yield
+        except BaseException as error:
+            if must_end or not self._is_agreed(error, begun):
+                ending.end(f"was in the midst of {name}: {ending.told(error)}")
+            raise
+        finally:
+            self._turn.release()
+
+    @contextlib.contextmanager
+    def agreed(self, name: str, **alike: float) -> Iterator[None]:
+        """Inside, a rank may fail alone; at the end all agree that none has, or all raise."""
+        begun = self._goodbye.acts if self.size > 1 else 0
+        failed: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            if self.size == 1 or self._is_agreed(error, begun):
+                raise  # by an agreement within this one, on all ranks
+            failed = error
+        self.agree(name, failed, **alike)
+
+    def agree(self, name: str, error: BaseException | None = None, **alike: float) -> None:
+        """Go on where every rank can, is about to do the same, and all that is given is `alike`.
 
         Raises
         ------
         BaseException
             `error`, if there is any.
         RuntimeError
-            Where another rank has one, or does something else.
+            Where another rank has one, does something else, or is given something else.
         """
         if self.size == 1:
             if error is not None:
                 raise error
             return
-        self.acts += 1
-        code = _ACTS.index(act)
-        bits = int(np.float64(scale).view("i8")) if error is None else 0
+        self._goodbye.acts += 1
+        code = _ACTS.index(name)
+        given = [code, *(_bits(alike.get(key, 0.0)) for key in _ALIKE)]
         failing = 0 if error is None else self.size - self.rank
-        mine = np.array([code, t, bits, ~code, ~t, ~bits, failing], "i8")
+        mine = np.array([failing, *given, *(~bits for bits in given)], "i8")
         most = np.empty_like(mine)
         self.wait(self.comm.Iallreduce(mine, most, op=self._mpi.MAX))
-        last, latest, highest = (int(x) for x in most[:3])
-        first, earliest, lowest = (~int(x) for x in most[3:6])
-        failed = int(most[6])
-        text = None
+        failed, *both = (int(bits) for bits in most)
+        highest, lowest = both[: len(given)], [~bits for bits in both[len(given) :]]
         if failed:
             rank = self.size - failed
-            said = self.told(None if error is None else _text(error), rank)
-            text = (
-                f"rank {rank} of {self.size} cannot take part in {act}, so no rank does and nothing "
-                f"has changed: {said}"
-            )
-        elif last != first:
-            other = _ACTS[first if last == code else last]
-            text = f"all ranks must call the same; here it is {act}, elsewhere {other}"
-        elif latest != earliest:
-            text = (
-                f"ranks have taken different numbers of steps, from {earliest} to {latest}; here it "
-                f"is {t}: load the same state on all"
-            )
-        elif highest != lowest:
-            text = (
-                f"scale must be the same on all ranks, here it is {scale}: where each has another one, "
-                "multiply its gradients before the step"
-            )
-        if text is not None:
-            error = RuntimeError(text) if error is None else error
-            with contextlib.suppress(AttributeError):
-                setattr(error, _AGREED, True)
-            raise error
+            said = self.told(None if error is None else ending.told(error), rank)
+            text = f"rank {rank} of {self.size} cannot take part in {name}, so no rank does: {said}"
+        elif highest[0] != lowest[0]:
+            other = _ACTS[lowest[0] if highest[0] == code else highest[0]]
+            text = f"all ranks must call the same; here it is {name}, elsewhere {other}"
+        else:
+            different = [
+                f"{text}; here it is {alike.get(key)}"
+                for key, text, one, other in zip(
+                    _ALIKE, _ALIKE.values(), highest[1:], lowest[1:], strict=True
+                )
+                if one != other
+            ]
+            if not different:
+                return
+            text = different[0]
+        raise self.marked(RuntimeError(text) if error is None else error)
 
-    @contextlib.contextmanager
-    def agreed(self, act: str, t: int = 0, scale: float = 1.0) -> Iterator[None]:
-        """Inside, a rank may fail alone; at the end all agree that none has, or raise."""
-        failed: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            if getattr(error, _AGREED, False):
-                raise  # by an act within this one, on all ranks
-            failed = error
-        self.agree(act, t, failed, scale)
+    def marked(self, error: BaseException) -> BaseException:
+        """Return an exception that all ranks raise now."""
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(error, _MARK, (self, self._goodbye.acts))
+        return error
+
+    def _is_agreed(self, error: BaseException, begun: int) -> bool:
+        ranks, act = getattr(error, _MARK, (None, 0))
+        return ranks is self and act > begun
 
     def told(self, value: Any, root: int) -> Any:
         """Return what `root` says, any plain value."""
@@ -189,7 +211,7 @@ class Ranks:
         while not self._mpi.Request.Testall(requests):
             looks += 1
             if looks % _OFTEN == 0:
-                self._look_for_the_gone()
+                self._goodbye.look()
             if looks < _OFTEN:
                 _pause()
             else:
@@ -206,84 +228,15 @@ class Ranks:
         if requests:
             self._mpi.Request.Testall(requests)
 
-    def _look_for_the_gone(self) -> None:
-        before = (self.rank - 1) % self.size
-        if self.left is None and self.comm.Iprobe(source=before, tag=_GONE):
-            said = np.empty(1, "i8")
-            self.comm.Recv(said, before, _GONE)
-            self.left = int(said[0])
-        # It may have ended where all that it had to do for the act under way was done.
-        if self.left is not None and self.left < self.acts:
-            self.end(f"rank {before} of {self.size} has ended, and rank {self.rank} waits for it")
 
-    @contextlib.contextmanager
-    def no_way_back(self, act: str) -> Iterator[None]:
-        """Inside, whatever is raised ends the job: ranks would be left in different states."""
-        try:
-            yield
-        except BaseException as error:
-            if self.size == 1:
-                raise
-            self.end(f"rank {self.rank} of {self.size} was in the midst of {act}: {_text(error)}")
-
-    def end(self, message: str) -> None:
-        """End all ranks with a message."""
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        place = f"process {os.getpid()} on {socket.gethostname()}"
-        watcher.leave(job_ends=True)
-        with contextlib.suppress(OSError):
-            os.write(2, f"gradstep: {message} ({place}); all ranks are ended\n".encode())
-        # The launcher passes on what it has read by then, and loses the rest.
-        time.sleep(_READING)
-        self._mpi.COMM_WORLD.Abort(1)
-        os._exit(1)  # where that returns
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def _bits(number: float) -> int:
+    return int(np.float64(number).view("i8"))
 
 
 _keyvals: list[int] = []
-_together: list[Ranks] = []
 
 
 def _keyval() -> int:
     if not _keyvals:
         _keyvals.append(mpi().Comm.Create_keyval())
     return _keyvals[0]
-
-
-def _end_together() -> None:
-    """Once: end the job where this process raises to the end, and say goodbye where it ends."""
-    if _together:
-        return
-    previous = sys.excepthook
-
-    def hook(
-        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-    ) -> None:
-        previous(kind, error, traceback)
-        ranks = _together[0]
-        ranks.end(f"rank {ranks.rank} of {ranks.size} has raised {_text(error)}")
-
-    sys.excepthook = hook
-    atexit.register(_leave)
-
-
-def _leave() -> None:
-    """Tell the ranks behind that this one ends, and wait until those before do."""
-    if mpi().Is_finalized():
-        return
-    watcher.leave()
-    requests = []
-    # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
-    for ranks in _together:
-        behind, before = (ranks.rank + 1) % ranks.size, (ranks.rank - 1) % ranks.size
-        requests.append(ranks.comm.Isend(np.array([ranks.acts], "i8"), behind, _GONE))
-        if ranks.left is None:
-            requests.append(ranks.comm.Irecv(np.empty(1, "i8"), before, _GONE))
-    while not mpi().Request.Testall(requests):
-        time.sleep(0.001)
-    watcher.end()

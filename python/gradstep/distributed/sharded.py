@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -27,7 +28,7 @@ from gradstep.distributed.share import Share
 from gradstep.distributed.states import Here, empty
 from gradstep.distributed.whole import Whole, unmasked, with_overrides
 from gradstep.groups import ByName, Masked, plain
-from gradstep.optimizer import Optimizer
+from gradstep.optimizer import Optimizer, expected
 
 Array = NDArray[Any]
 
@@ -62,7 +63,8 @@ class Sharded(Optimizer):
         Bytes of parameters that travel at a time.
     **hyperparameters
         As for `optimizer`, options of a step included. `max_norm` and `nonfinite` act on the
-        reduced gradients of the whole model, and alike on all ranks.
+        reduced gradients of the whole model, and alike on all ranks. An `average` gives its
+        settings only: read it by `average`, it is saved and loaded with the optimizer.
 
     Raises
     ------
@@ -110,53 +112,60 @@ class Sharded(Optimizer):
         **hyperparameters: Any,
     ) -> None:
         self._ranks = ranks = Ranks.of(comm)
-        with ranks.agreed("making a Sharded"):
-            if reduce not in _REDUCTIONS:
-                raise ValueError(
-                    f"reduce must be 'mean', 'sum' or None, got {checks.shown(reduce)}"
-                )
-            self._reduce = reduce
-            self._bucket = checks.count("bucket", bucket, least=8)
-            average = hyperparameters.get("average")
-            if isinstance(average, EWA):
-                if average.t:
+        with ranks.act("making a Sharded"):
+            with ranks.agreed("making a Sharded"):
+                if reduce not in _REDUCTIONS:
                     raise ValueError(
-                        "average has been used, and cannot be spread over ranks; load its state "
-                        "with the optimizer's"
+                        f"reduce must be 'mean', 'sum' or None, got {checks.shown(reduce)}"
                     )
-                # Of shares, which are nothing to the caller: `average` gathers them.
-                hyperparameters["average"] = EWA(
-                    average.beta, bias_correction=average.bias_correction
-                )
-            deterministic = checks.flag("deterministic", deterministic)
-            params, hyperparameters = unmasked(params, hyperparameters)
-            whole = Whole(params)
-        self._align(whole)
+                self._reduce = reduce
+                self._bucket = checks.count("bucket", bucket, least=8)
+                average = hyperparameters.get("average")
+                if isinstance(average, EWA):
+                    if average.t:
+                        raise ValueError(
+                            "average has been used, and cannot be spread over ranks; load its "
+                            "state with the optimizer's"
+                        )
+                    # Of shares, which are nothing to the caller: `average` gathers them.
+                    hyperparameters["average"] = EWA(
+                        average.beta, bias_correction=average.bias_correction
+                    )
+                deterministic = checks.flag("deterministic", deterministic)
+                params, hyperparameters = unmasked(params, hyperparameters)
+                whole = Whole(params)
+            self._align(whole)
+            with ranks.agreed("making a Sharded"):
+                self._whole = whole
+                self._share = share = Share(ranks, self._bucket)
+                # Of each bucket, this rank's part of the gradients, where all are measured first.
+                self._measured_gradients: list[Array] = []
+                self._checked: list[Any] = []  # what the checksum is of
+                self._checked_sum = 0
+                local = with_overrides(params, share.extend(whole))
+                made: object = optimizer(local, **hyperparameters)
+                if not isinstance(made, Optimizer) or isinstance(made, Sharded):
+                    raise TypeError(
+                        f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
+                    )
+                self._local = made
+                self._rate = self._local._rate  # type: ignore[misc]
+                slots = min(_SLOTS, len(share.buckets))
+                self._exchange = Exchange(ranks, share.largest, slots, deterministic)
+                self._all_layout = self._new_layout(params)
+            self._compare(self._described())
+
+    def _compare(self, described: Mapping[str, str]) -> None:
+        """Make sure that all ranks were given the same."""
+        ranks = self._ranks
+        first = ranks.told(dict(described), 0)
         with ranks.agreed("making a Sharded"):
-            self._whole = whole
-            self._share = share = Share(ranks, self._bucket)
-            # Of each bucket, this rank's part of the gradients, where all are measured first.
-            self._measured_gradients: list[Array] = []
-            made: object = optimizer(with_overrides(params, share.extend(whole)), **hyperparameters)
-            if not isinstance(made, Optimizer) or isinstance(made, Sharded):
-                raise TypeError(
-                    f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
-                )
-            self._local = made
-            self._rate = self._local._rate  # type: ignore[misc]
-            slots = min(_SLOTS, len(share.buckets))
-            self._exchange = Exchange(ranks, share.largest, slots, deterministic)
-            self._all_layout = self._new_layout(params)
-            described = self._described()
-        first = ranks.told(described, 0)
-        with ranks.agreed("making a Sharded"):
-            different = [name for name in described if described[name] != first.get(name)]
-            if different:
-                name = different[0]
-                raise ValueError(
-                    f"{name} must be the same on all ranks: {first.get(name)} on rank 0, "
-                    f"{described[name]} on rank {ranks.rank}"
-                )
+            for name, here in described.items():
+                if here != first.get(name):
+                    raise ValueError(
+                        f"{name} must be the same on all ranks: {first.get(name)} on rank 0, {here} "
+                        f"on rank {ranks.rank}"
+                    )
 
     def _described(self) -> dict[str, str]:
         """Return what all ranks have to be given alike; of callables of the user's, only which are."""
@@ -231,21 +240,22 @@ class Sharded(Optimizer):
         Collective.
         """
         ranks = self._ranks
-        with ranks.agreed("add_group", self.t):
-            entry = checks.mapping("group", group)
-            if "params" not in entry:
-                raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
-            layout = self._layout
-            before = [*layout.params] if layout.listed else [{"params": layout.params}]
-            if len(layout.structures) != len(layout.groups):
-                raise ValueError(
-                    "parameters were grouped by name, so another group cannot be added; make one "
-                    "optimizer over all of them, with a pattern for these"
-                )
-            whole = Whole([*before, entry])
-            self._try_group(entry, whole.arrays[len(self._share.flats) :])
-        self._align(whole)
-        with ranks.no_way_back("add_group"):
+        with ranks.act("add_group"):
+            with ranks.agreed("add_group", t=self.t):
+                entry = checks.mapping("group", group)
+                if "params" not in entry:
+                    raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
+                layout = self._layout
+                before = [*layout.params] if layout.listed else [{"params": layout.params}]
+                if len(layout.structures) != len(layout.groups):
+                    raise ValueError(
+                        "parameters were grouped by name, so another group cannot be added; make "
+                        "one optimizer over all of them, with a pattern for these"
+                    )
+                whole = Whole([*before, entry])
+                values = self._try_group(entry, whole.arrays[len(self._share.flats) :])
+            self._align(whole)
+            self._compare({"hyperparameters": repr(plain(values))})
             share = self._share
             whole.orders[: len(share.flats)] = self._whole.orders
             self._whole = whole
@@ -254,8 +264,11 @@ class Sharded(Optimizer):
             self._exchange = self._exchange.enlarged(share.largest, slots)
             self._all_layout = self._new_layout([*before, entry])._replace(listed=True)
 
-    def _try_group(self, entry: Mapping[str, Any], arrays: Sequence[Array]) -> None:
-        """Raise what adding a group would, with one element of each dtype in the place of arrays."""
+    def _try_group(self, entry: Mapping[str, Any], arrays: Sequence[Array]) -> dict[str, Any]:
+        """Raise what adding a group would, with one element of each dtype in the place of arrays.
+
+        Returns the hyperparameters that it would have.
+        """
         local = self._local
         overrides = {name: value for name, value in entry.items() if name != "params"}
         index = len(local.groups)
@@ -266,6 +279,7 @@ class Sharded(Optimizer):
         addition = local._stepper.prepare_addition([plan], [(index, names, stand_ins)])
         for name, state in zip(names, addition.states, strict=True):
             plan.start(name, dict(zip(_core.state_names(plan.rule), state, strict=True)))
+        return plan.values
 
     # --- a step -----------------------------------------------------------------------------------
 
@@ -291,35 +305,52 @@ class Sharded(Optimizer):
         be of two different steps, ends the job.
         """
         ranks = self._ranks
-        with contextlib.ExitStack() as stack:
-            with ranks.agreed("step", self.t, scale):
+        if ranks.size == 1:
+            flatten, _, _ = expected(self._layout)
+            flat = flatten(grads)
+            own = [flat[piece.parameter] for piece in self._share.placed]
+            self._local.step(self._local_tree(own), scale)
+            return
+        with ranks.act("step"), contextlib.ExitStack() as stack:
+            with ranks.agreed("step", t=self.t, scale=scale, hyperparameters=self._checksum()):
                 whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
                 stack.callback(whole.close)
                 gradients = [
                     Flat(array, order)
                     for array, order in zip(whole.gradients, self._whole.orders, strict=True)
                 ]
-                reduces = self._reduce is not None and ranks.size > 1
                 measures = self._measures()
-                outs = self._outs(measures) if reduces else None
+                outs = None if self._reduce is None else self._outs(measures)
                 self._share.refresh()
-                mean = self._reduce == "mean" and ranks.size > 1
                 parts = self._stepper.step_in_parts(
                     self._local_tree(self._share.windows(gradients, outs)),
-                    scale / ranks.size if mean else scale,
+                    scale / ranks.size if self._reduce == "mean" else scale,
                 )
                 stack.callback(parts.close)
             norm, not_finite = None, None
-            with ranks.no_way_back("step"):
-                if measures and outs is not None:
-                    self._reduce_all(gradients, outs)
-                if measures:
-                    norm, not_finite = self._measured(parts)
-            if not parts.begin(norm, not_finite):
-                return
-            with ranks.no_way_back("step"):
-                self._run_all(parts, gradients, None if measures else outs)
-                parts.finish()
+            if measures and outs is not None:
+                self._reduce_all(gradients, outs)
+            if measures:
+                norm, not_finite = self._measured(parts)
+            try:
+                if not parts.begin(norm, not_finite):
+                    return
+            except FloatingPointError as error:
+                raise ranks.marked(error) from None  # as all do
+            self._run_all(parts, gradients, None if measures else outs)
+            parts.finish()
+
+    def _checksum(self) -> int:
+        """Return a number that is another one where hyperparameters or options are others."""
+        now = [self._stepper.options, *(group._values for group in self.groups)]
+        # Each is replaced as a whole where anything in it changes.
+        if len(now) != len(self._checked) or any(
+            one is not other for one, other in zip(now, self._checked, strict=True)
+        ):
+            groups = [plain(group) for group in self.groups]
+            self._checked = now
+            self._checked_sum = zlib.crc32(repr([groups, plain(self._options)]).encode())
+        return self._checked_sum
 
     def _measures(self) -> bool:
         options = self._options
@@ -371,10 +402,6 @@ class Sharded(Optimizer):
         self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
     ) -> None:
         """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
-        if self._ranks.size == 1:  # nothing travels, so all is stepped at once
-            parts.run(0, len(self._share.arrays))
-            self._share.write_back()
-            return
         exchange, slots, count = self._exchange, self._exchange.slots, len(self._share.buckets)
         reducing: list[Pending] = []
         gathering: list[Pending] = []
@@ -387,7 +414,7 @@ class Sharded(Optimizer):
                 self._finish(reducing[i])
             under_way = [*reducing[i + 1 :], *gathering[-slots:]]
             self._run(parts, i, [pending.request for pending in under_way])
-            if i >= slots and gathering:
+            if i >= slots:
                 self._finish(gathering[i - slots])
             first, last = self._share.spans[i]
             own = self._share.arrays[first:last]
@@ -414,11 +441,11 @@ class Sharded(Optimizer):
         The state is not looked at: it is of no rank in particular.
         """
         ranks = self._ranks
-        with ranks.agreed("sync", self.t):
-            self._whole.optimizer._stepper.require_ready()
-        if ranks.size == 1:
-            return
-        with ranks.no_way_back("sync"):
+        with ranks.act("sync"):
+            with ranks.agreed("sync", t=self.t):
+                self._whole.optimizer._stepper.require_ready()
+            if ranks.size == 1:
+                return
             for bucket in self._share.buckets:
                 for _, (parameter, start, stop) in bucket.placed():
                     flat = self._share.flats[parameter]
@@ -436,9 +463,10 @@ class Sharded(Optimizer):
             On all ranks; it names the arrays and the ranks that differ from rank 0.
         """
         ranks = self._ranks
-        with ranks.agreed("check_synced", self.t):
-            mine = [self._digest(i) for i in range(len(self._share.flats))]
-        said = ranks.told_by_all(mine)
+        with ranks.act("check_synced"):
+            with ranks.agreed("check_synced", t=self.t):
+                mine = [self._digest(i) for i in range(len(self._share.flats))]
+            said = ranks.told_by_all(mine)
         problems = []
         for i, name in enumerate(self._whole.names):
             others = [rank for rank, digests in enumerate(said) if digests[i] != said[0][i]]
@@ -459,7 +487,6 @@ class Sharded(Optimizer):
 
     def _gather_parameters(self) -> None:
         if self._ranks.size == 1:
-            self._share.write_back()
             return
         for bucket, (first, last) in zip(self._share.buckets, self._share.spans, strict=True):
             self._finish(
@@ -471,14 +498,14 @@ class Sharded(Optimizer):
     @property
     def average(self) -> Any:
         """The (corrected) average of the parameters, in their structure: new arrays. Collective."""
-        with self._ranks.agreed("average", self.t):
-            local = self._local.average
-            if local is not None:
-                targets = empty(self._whole)
-        if local is None:
-            return None
-        trees = local if self._local._layout.listed else [local]
-        self._gather_all([array for tree in trees for array in tree.values()], targets)
+        with self._ranks.act("average"):
+            with self._ranks.agreed("average", t=self.t):
+                local = self._local.average
+                targets = [] if local is None else empty(self._whole)
+            if local is None:
+                return None
+            trees = local if self._local._layout.listed else [local]
+            self._gather_all([array for tree in trees for array in tree.values()], targets)
         arrays = iter(targets)
         layout = self._layout
         trees = [structure.unflatten(arrays) for structure in layout.structures]
@@ -495,18 +522,18 @@ class Sharded(Optimizer):
     def _averaged(self) -> Iterator[Any]:
         ranks = self._ranks
         with contextlib.ExitStack() as stack:
-            with ranks.agreed("averaged", self.t):
-                block = self._local.averaged()
-                self._share.refresh()
-                stack.enter_context(block)
-            with ranks.no_way_back("averaged"):
+            with ranks.act("averaged"):
+                with ranks.agreed("averaged", t=self.t):
+                    block = self._local.averaged()
+                    self._share.refresh()
+                    stack.enter_context(block)
                 self._gather_parameters()
             try:
                 yield self.params
             finally:
-                with ranks.agreed("averaged", self.t):
-                    pass
-                with ranks.no_way_back("averaged"):
+                # One that does not come here would keep the averages in the place of its share.
+                with ranks.act("averaged", must_end=True):
+                    ranks.agree("averaged", t=self.t)
                     stack.close()
                     self._gather_parameters()
 
@@ -524,19 +551,17 @@ class Sharded(Optimizer):
             None if target is None else Flat(target, order)
             for target, order in zip(targets, self._whole.orders, strict=True)
         ]
-        for bucket, pieces, (first, last) in zip(
-            self._share.buckets, self._share.pieces, self._share.spans, strict=True
-        ):
-            if having is not None and not having[self._whole.groups[bucket.pieces[0].parameter]]:
-                continue
-            share = [array.reshape(-1) for array in own[first:last] if array is not None]
-            if self._ranks.size > 1:
+        groups = self._whole.groups
+        if self._ranks.size == 1:
+            for array, piece in zip(own, self._share.placed, strict=True):
+                target = targets[piece.parameter]
+                if array is not None and target is not None:
+                    target[...] = array
+            return
+        for bucket, (first, last) in zip(self._share.buckets, self._share.spans, strict=True):
+            if having is None or having[groups[bucket.pieces[0].parameter]]:
+                share = [array for array in own[first:last] if array is not None]
                 self._finish(self._exchange.gather(0, bucket, share, flats, root))
-                continue
-            for array, (_, (parameter, start, stop)) in zip(share, pieces, strict=True):
-                target = flats[parameter]
-                assert target is not None
-                target.write(start, stop, array)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot of the whole state, as `optimizer` itself would. Collective.
@@ -548,22 +573,21 @@ class Sharded(Optimizer):
     def _state_at(self, root: int | None) -> dict[str, Any]:
         """Return the whole state, on all ranks or at `root`; others get its plain values."""
         ranks, whole = self._ranks, self._whole
-        with ranks.agreed("state_dict", self.t):
-            state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
-            members = self._layout.members
-            for group, names in zip(state["groups"], members, strict=True):
-                group["params"] = list(names)
-            own = [state["state"][label] for label in self._share.labels]
-            kept = self._state_names()
-            fills = root is None or root == ranks.rank
-            none: list[Array | None] = [None] * len(whole.names)
-            arrays: dict[str, Sequence[Array | None]] = {
-                kind: empty(whole, [kind in names for names in kept]) if fills else none
-                for kind in {kind: None for names in kept for kind in names}
-            }
-            average = state["average"]
-            averages = empty(self._whole) if fills and average else none
-        with ranks.no_way_back("state_dict"):
+        with ranks.act("state_dict"):
+            with ranks.agreed("state_dict", t=self.t):
+                state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
+                for group, names in zip(state["groups"], self._layout.members, strict=True):
+                    group["params"] = list(names)
+                own = [state["state"][label] for label in self._share.labels]
+                kept = self._state_names()
+                fills = root is None or root == ranks.rank
+                none: list[Array | None] = [None] * len(whole.names)
+                arrays: dict[str, Sequence[Array | None]] = {
+                    kind: empty(whole, [kind in names for names in kept]) if fills else none
+                    for kind in {kind: None for names in kept for kind in names}
+                }
+                average = state["average"]
+                averages = empty(self._whole) if fills and average else none
             for kind, targets in arrays.items():
                 having = [kind in names for names in kept]
                 self._gather_all([one.get(kind) for one in own], targets, having, root)
@@ -584,9 +608,10 @@ class Sharded(Optimizer):
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over this rank's share of what `state_dict` returned. Collective; all ranks or none."""
-        with self._ranks.agreed("load"):
-            prepared = self._prepare_load(d, True)
-        loading.take_over(prepared)
+        with self._ranks.act("load"):
+            with self._ranks.agreed("load"):
+                prepared = self._prepare_load(d, True)
+            loading.take_over(prepared)
 
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
         return saving.Loader(

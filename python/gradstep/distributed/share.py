@@ -15,6 +15,9 @@ from gradstep.distributed.whole import Whole
 Array = NDArray[Any]
 
 
+_NOTHING = Piece(0, 0, 0)
+
+
 class Share:
     """The share of this rank of all parameters, cut into buckets of at most `most` bytes."""
 
@@ -46,6 +49,10 @@ class Share:
         new = zip(whole.arrays[first:], whole.orders[first:], strict=True)
         self.flats += [Flat(array, order) for array, order in new]
         local: list[dict[str, Array]] = [{} for _ in range(max(whole.groups) + 1)]
+        if self._ranks.size == 1:  # all of each, as it is, and nothing travels
+            for _, number in sorted((g, i) for i, g in enumerate(whole.groups) if i >= first):
+                self._keep(whole, Piece(number, 0, sizes[number]), local)
+            return local
         for bucket in buckets(sizes[first:], kinds[first:], self._ranks.size, self._most):
             pieces = tuple(
                 piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
@@ -58,19 +65,29 @@ class Share:
             for _, piece in mine:
                 self._keep(whole, piece, local)
         if not self.arrays:  # more ranks than elements: an optimizer needs a parameter
-            self._keep(whole, Piece(0, 0, 0), local)
+            self._keep(whole, _NOTHING, local)
         return local
 
     def _keep(self, whole: Whole, piece: Piece, local: list[dict[str, Array]]) -> None:
         parameter, start, stop = piece
-        flat = self.flats[parameter]
-        array = flat.read(start, stop)
+        array = self.cut(whole.arrays[parameter], whole, piece)
         name, all_of_it = whole.names[parameter], (start, stop) == (0, whole.arrays[parameter].size)
         label = name if all_of_it else f"{name}[{start}:{stop}]"
+        if label in self.labels:
+            raise ValueError(
+                f"{label!r} would be the name of two things: of a parameter, and of a part of "
+                f"{name!r}; rename one of them"
+            )
         self.arrays.append(array)
         self.placed.append(piece)
         self.labels.append(label)
         local[whole.groups[parameter]][label] = array
+
+    def cut(self, array: Array, whole: Whole, piece: Piece) -> Array:
+        """Return what a piece is of a parameter, or of an array like it."""
+        if self._ranks.size == 1:
+            return array
+        return Flat(array, whole.orders[piece.parameter]).read(piece.start, piece.stop)
 
     def refresh(self) -> None:
         """Copy parameters that are no dense runs to what is stepped in their place."""
@@ -78,22 +95,17 @@ class Share:
             if self.flats[parameter].dense is None:
                 array[:] = self.flats[parameter].read(start, stop)
 
-    def write_back(self) -> None:
-        """Copy them back, where no message does."""
-        for array, (parameter, start, stop) in zip(self.arrays, self.placed, strict=True):
-            if self.flats[parameter].dense is None:
-                self.flats[parameter].write(start, stop, array)
-
     def windows(self, gradients: Sequence[Flat], reduced: Sequence[Array] | None) -> list[Array]:
         """Return one gradient for each of `arrays`.
 
         Of `reduced`, which has this rank's part of each bucket, or of the gradients themselves.
         """
-        found = []
+        # Of the stand-in, where there is one.
+        found = [gradients[0].read(0, 0) for piece in self.placed if piece == _NOTHING]
         for i, pieces in enumerate(self.pieces):
             for offset, (parameter, start, stop) in pieces:
                 if reduced is None:
                     found.append(gradients[parameter].read(start, stop))
                 else:
                     found.append(reduced[i][offset : offset + stop - start])
-        return found or [gradients[0].read(0, 0)]
+        return found

@@ -74,11 +74,12 @@ def buckets(
         Of each parameter its group and dtype; a bucket has parameters of one kind only.
     ranks : int
         How many parts each bucket has: of equal size, or one more element for some. These are
-        others in the next bucket, so that all ranks have the same share, to one element a kind.
+        others in the next bucket, so that all ranks have the same share, to one element.
     most : int
         Bytes. A larger parameter has buckets of its own, which need not be copied together.
     """
     found: list[Bucket] = []
+    next_with_more = 0  # goes on from kind to kind, too
     for kind in sorted(set(kinds), key=lambda kind: (kind[0], kinds.index(kind))):
         dtype = kind[1]
         room = max(most // dtype.itemsize, 1)
@@ -99,7 +100,6 @@ def buckets(
                 filled += size
         if open_pieces:
             runs.append(tuple(open_pieces))
-        next_with_more = 0
         for pieces in runs:
             each, more = divmod(sum(piece.stop - piece.start for piece in pieces), ranks)
             bounds = [0]

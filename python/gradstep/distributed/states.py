@@ -10,9 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gradstep import saving
-from gradstep.distributed.flat import Flat
 from gradstep.distributed.share import Share
-from gradstep.distributed.shares import Piece
 from gradstep.distributed.whole import Whole
 
 Array = NDArray[Any]
@@ -60,7 +58,7 @@ class Here(saving.Here):
         return [
             [*self._local[label].values()]
             if (saved := fitting[piece.parameter]) is None
-            else [self._cut(array, piece) for array in saved]
+            else [share.cut(array, self._whole, piece) for array in saved]
             for label, piece in zip(share.labels, share.placed, strict=True)
         ]
 
@@ -69,13 +67,11 @@ class Here(saving.Here):
     ) -> list[Array]:
         """Return the same of averages."""
         return [
-            mine if (saved := fitting[piece.parameter]) is None else self._cut(saved[0], piece)
+            mine
+            if (saved := fitting[piece.parameter]) is None
+            else self._share.cut(saved[0], self._whole, piece)
             for mine, piece in zip(own, self._share.placed, strict=True)
         ]
-
-    def _cut(self, array: Array, piece: Piece) -> Array:
-        order = self._whole.orders[piece.parameter]
-        return Flat(array, order).read(piece.start, piece.stop)
 
 
 def _stand_in(array: Array) -> Array:

@@ -24,8 +24,8 @@ _connection: socket.socket | None = None
 _process: subprocess.Popen[bytes] | None = None  # at the rank that started it
 
 
-def connect(comm: Any, local: Any) -> None:
-    """Connect the ranks of one machine, `local`, to a watcher, where they are not yet.
+def connect(comm: Any) -> None:
+    """Connect the ranks of each machine to a watcher, where they are not yet.
 
     All ranks of `comm` call this, which are all of the job's.
     """
@@ -33,10 +33,13 @@ def connect(comm: Any, local: Any) -> None:
     if _asked:
         return
     _asked = True
+    from gradstep.distributed.runtime import mpi  # here, as the watcher itself runs this file alone
+
+    local = comm.Split_type(mpi().COMM_TYPE_SHARED)
     path = ""
     with contextlib.ExitStack() as stack:
         if local.Get_rank() == 0:
-            with contextlib.suppress(OSError, AttributeError):
+            with contextlib.suppress(Exception):  # whatever it is, the others wait
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradstep-"))
                 listening = stack.enter_context(socket.socket(socket.AF_UNIX))
                 listening.bind(os.path.join(folder, "s"))
@@ -102,8 +105,13 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
     connections: dict[int, socket.socket] = {}
     # Linux reports in the order in which they went: where one is killed, the others follow soon.
     poll: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
+    listening.settimeout(_PATIENCE)
     for _ in range(ranks):
-        connection, _address = listening.accept()
+        try:
+            connection, _address = listening.accept()
+        except OSError:  # one of them could not connect
+            return
+        connection.settimeout(None)
         line = b""
         while not line.endswith(b"\n"):  # and no byte more: the rank may have said goodbye by now
             line += connection.recv(1) or b"? ?\n"
@@ -118,11 +126,16 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
             connection.send(_WATCHES)
     while connections:
         for number, _ in poll.poll():
-            said = connections[number].recv(1)
+            said = b""
+            with contextlib.suppress(OSError):
+                said = connections[number].recv(1)
             if said == _END:
                 return
             if said != _BYE:
-                message = f"gradstep: {names[number]} was killed; all ranks are ended\n"
+                message = (
+                    f"gradstep: {names[number]} was killed, or has ended without a word; all ranks "
+                    "are ended\n"
+                )
                 os.write(2, message.encode())
                 return
             poll.unregister(number)

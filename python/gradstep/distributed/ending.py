@@ -1,0 +1,137 @@
+"""How a job ends: all ranks where one cannot go on, and a goodbye of each that has come to its end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import socket
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from gradstep.distributed import watcher
+from gradstep.distributed.runtime import mpi
+
+_GONE = 1  # the tag of what a rank says last
+_READING = 0.5  # seconds that the launcher has for the last words of a rank
+# What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's.
+_LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+
+_process = 0  # which one has the hook: a forked child is no rank
+_goodbyes: list[Goodbye] = []
+
+
+def end(message: str) -> None:
+    """End all ranks, with a message that begins with this rank's name."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        watcher.leave(job_ends=True)
+        world = mpi().COMM_WORLD
+        name = f"rank {world.Get_rank()} of {world.Get_size()}"
+        place = f"process {os.getpid()} on {socket.gethostname()}"
+        with contextlib.suppress(OSError):
+            os.write(2, f"gradstep: {name} {message} ({place}); all ranks are ended\n".encode())
+        # The launcher passes on what it has read by then, and loses the rest.
+        time.sleep(_READING)
+    finally:  # also where somebody interrupts the wait
+        mpi().COMM_WORLD.Abort(1)
+        os._exit(1)  # where that returns
+
+
+def told(error: BaseException) -> str:
+    """Return what to say of an exception; its text is the user's code, which may fail in turn."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the first one counts
+        return type(error).__name__
+
+
+def watch() -> None:
+    """End the job where this process raises to its end, and say goodbye where it ends well; once."""
+    global _process
+    if _process == os.getpid():
+        return
+    _process = os.getpid()
+    previous = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        previous(kind, error, traceback)
+        if _is_one_of_several():
+            end(f"has raised {told(error)}")
+
+    sys.excepthook = hook
+    atexit.register(_leave)
+
+
+def watch_if_launched() -> None:
+    """Do so from the start in a job: what is raised before ranks first meet may end it, too."""
+    if any(name in os.environ for name in _LAUNCHED):
+        watch()
+
+
+def _is_one_of_several() -> bool:
+    MPI = sys.modules.get("mpi4py.MPI")  # not to be started for this
+    return (
+        MPI is not None
+        and os.getpid() == _process
+        and MPI.Is_initialized()
+        and not MPI.Is_finalized()
+        and MPI.COMM_WORLD.Get_size() > 1
+    )
+
+
+class Goodbye:
+    """What the ranks of a communicator tell each other at their end: how many acts they took part in.
+
+    Each tells the next one. Who waits in a later act than the one before has known waits in vain.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self._comm = comm
+        rank, size = comm.Get_rank(), comm.Get_size()
+        self._behind, self._before = (rank + 1) % size, (rank - 1) % size
+        self._left: int | None = None
+        self.acts = 0  # begun by now
+        _goodbyes.append(self)
+
+    def look(self) -> None:
+        """End the job where the rank before has ended, and nothing can come of the act under way."""
+        if self._left is None and self._comm.Iprobe(source=self._before, tag=_GONE):
+            said = np.empty(1, "i8")
+            self._comm.Recv(said, self._before, _GONE)
+            self._left = int(said[0])
+        # It may have ended where all that it had to do for this act was done.
+        if self._left is not None and self._left < self.acts:
+            group = self._comm.Get_group()
+            world = mpi().COMM_WORLD.Get_group()
+            gone = group.Translate_ranks([self._before], world)[0]
+            end(f"waits for rank {gone}, which has ended")
+
+    def say(self) -> list[Any]:
+        """Begin to say it to the rank behind, and to hear it from the one before."""
+        requests = [self._comm.Isend(np.array([self.acts], "i8"), self._behind, _GONE)]
+        if self._left is None:
+            requests.append(self._comm.Irecv(np.empty(1, "i8"), self._before, _GONE))
+        return requests
+
+
+def _leave() -> None:
+    """Tell the ranks behind that this one ends, and wait until those before do."""
+    if os.getpid() != _process:
+        return
+    watcher.leave()
+    if not _is_one_of_several():
+        return
+    # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
+    requests = [request for goodbye in _goodbyes for request in goodbye.say()]
+    while not mpi().Request.Testall(requests):
+        time.sleep(0.001)
+    watcher.end()
