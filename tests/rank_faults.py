@@ -67,6 +67,40 @@ def an_exception_while_the_others_are_busy() -> None:
 
 
 @fault
+def an_exception_before_ranks_meet() -> None:
+    if is_last():
+        raise KeyError("mine")
+    trained()
+
+
+@fault
+def an_interruption_of_an_agreement() -> None:
+    opt = trained()
+    if is_last():
+
+        def interrupted(*requests: Any) -> None:
+            raise KeyboardInterrupt
+
+        opt._ranks.wait = interrupted  # type: ignore[method-assign]
+    try:
+        opt.step(GRADS)
+    except KeyboardInterrupt:
+        opt.state_dict()
+
+
+@fault
+def averages_that_one_rank_leaves_alone() -> None:
+    opt = trained(average=gs.EWA(0.5))
+    try:
+        with opt.averaged():
+            if is_last():
+                raise KeyError("mine")
+            opt.check_synced()
+    except (KeyError, RuntimeError):
+        opt.step(GRADS)
+
+
+@fault
 def a_rank_that_ends_early() -> None:
     opt = trained()
     if is_last():
@@ -157,6 +191,14 @@ def a_run_in_parts() -> None:
                 break
     digest = hashlib.sha256(params["w"].tobytes() + params["b"].tobytes()).hexdigest()
     print("ended with", digest, flush=True)
+
+
+@fault
+def an_end_of_MPI_by_hand() -> None:
+    from mpi4py import MPI
+
+    trained()
+    MPI.Finalize()
 
 
 @fault

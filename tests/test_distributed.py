@@ -90,10 +90,19 @@ ENDS = [
         "an exception while the others are busy",
         "rank {last} of {ranks} has raised KeyError: 'mine'",
     ),
-    ("a rank that ends early", "rank {last} of {ranks} has ended, and rank 0 waits for it"),
-    ("one step fewer", "rank {last} of {ranks} has ended, and rank 0 waits for it"),
-    ("one step fewer on the first", "rank 0 of {ranks} has ended, and rank 1 waits for it"),
-    ("one step fewer of the second optimizer", "rank 1 of 2 has ended, and rank 0 waits for it"),
+    ("an exception before ranks meet", "rank {last} of {ranks} has raised KeyError: 'mine'"),
+    (
+        "an interruption of an agreement",
+        "rank {last} of {ranks} was in the midst of step: KeyboardInterrupt",
+    ),
+    ("averages that one rank leaves alone", "was in the midst of averaged: "),
+    ("a rank that ends early", "rank 0 of {ranks} waits for rank {last}, which has ended"),
+    ("one step fewer", "rank 0 of {ranks} waits for rank {last}, which has ended"),
+    ("one step fewer on the first", "rank 1 of {ranks} waits for rank 0, which has ended"),
+    (
+        "one step fewer of the second optimizer",
+        "of {ranks} waits for rank {last}, which has ended",
+    ),
     ("an exit without a goodbye", ""),
     ("a rank that is killed", KILLED),
     ("a rank that is killed while the others are busy", KILLED),
@@ -137,7 +146,13 @@ def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
 
 @needs_mpi
 @pytest.mark.parametrize(
-    "what", ["nothing at all", "ranks that end one after another", "exceptions that are caught"]
+    "what",
+    [
+        "nothing at all",
+        "ranks that end one after another",
+        "exceptions that are caught",
+        "an end of MPI by hand",
+    ],
 )
 def test_a_job_that_ends_well(what: str) -> None:
     done = jobs.run(3, "rank_faults.py", what, timeout=30)

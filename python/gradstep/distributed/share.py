@@ -91,6 +91,8 @@ class Share:
 
     def refresh(self) -> None:
         """Copy parameters that are no dense runs to what is stepped in their place."""
+        if self._ranks.size == 1:  # which are the parameters
+            return
         for array, (parameter, start, stop) in zip(self.arrays, self.placed, strict=True):
             if self.flats[parameter].dense is None:
                 array[:] = self.flats[parameter].read(start, stop)
