@@ -223,6 +223,11 @@ class Optimizer:
         >>> W, b
         (array([0.5, 0.5]), array([0.75]))
         """
+        entry, groups = self._with_group(group)
+        self._extend(self._layout._replace(params=groups, listed=True), [entry])
+
+    def _with_group(self, group: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """Return another group, read once, and all groups with it; raise where none can be added."""
         entry = checks.mapping("group", group)
         if "params" not in entry:
             raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
@@ -232,8 +237,8 @@ class Optimizer:
                 "parameters were grouped by name, so another group cannot be added; make one "
                 "optimizer over all of them, with a pattern for these"
             )
-        params = [*layout.params] if layout.listed else [{"params": layout.params}]
-        self._extend(layout._replace(params=[*params, entry], listed=True), [entry])
+        before = [*layout.params] if layout.listed else [{"params": layout.params}]
+        return entry, [*before, entry]
 
     def _extend(self, layout: _Layout, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add groups to what there is in `layout`."""

@@ -1,7 +1,8 @@
 """The way of buckets between ranks: gradients are reduced, and parameters gathered.
 
-Gradients are added up at the rank that steps them, and what it has stepped goes to all. A bucket that is one run of one dense array travels from its place and to its place. Others are
-copied together first, into one of a few slots.
+Gradients are added up at the rank that steps them, and what it has stepped goes to all. A bucket that
+is one run of one dense array travels from its place and to its place. Others are copied together
+first, into one of a few slots.
 """
 
 from __future__ import annotations

@@ -242,17 +242,8 @@ class Sharded(Optimizer):
         ranks = self._ranks
         with ranks.act("add_group"):
             with ranks.agreed("add_group", t=self.t):
-                entry = checks.mapping("group", group)
-                if "params" not in entry:
-                    raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
-                layout = self._layout
-                before = [*layout.params] if layout.listed else [{"params": layout.params}]
-                if len(layout.structures) != len(layout.groups):
-                    raise ValueError(
-                        "parameters were grouped by name, so another group cannot be added; make "
-                        "one optimizer over all of them, with a pattern for these"
-                    )
-                whole = Whole([*before, entry])
+                entry, everything = self._with_group(group)
+                whole = Whole(everything)
                 values = self._try_group(entry, whole.arrays[len(self._share.flats) :])
             self._align(whole)
             self._compare({"hyperparameters": repr(plain(values))})
@@ -262,7 +253,7 @@ class Sharded(Optimizer):
             self._local.add_group({**entry, "params": share.extend(whole)[-1]})
             slots = min(_SLOTS, len(share.buckets))
             self._exchange = self._exchange.enlarged(share.largest, slots)
-            self._all_layout = self._new_layout([*before, entry])._replace(listed=True)
+            self._all_layout = self._new_layout(everything)._replace(listed=True)
 
     def _try_group(self, entry: Mapping[str, Any], arrays: Sequence[Array]) -> dict[str, Any]:
         """Raise what adding a group would, with one element of each dtype in the place of arrays.
