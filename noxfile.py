@@ -44,7 +44,7 @@ def endurance(session: nox.Session) -> None:
 @nox.session
 def mpi(session: nox.Session) -> None:
     """Run what is spread over MPI ranks, in jobs of up to 7; `-- --short`, most of it in up to 5."""
-    session.install(".[test,mpi]", STRICT)
+    install_package(session, extras="[test,mpi]")
     selected = [argument for argument in session.posargs if argument != "--short"]
     effort = {} if "--short" in session.posargs else {"GRADSTEP_EFFORT": "full"}
     session.run("pytest", "tests/test_distributed.py", *selected, env=effort)
