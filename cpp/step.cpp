@@ -361,8 +361,15 @@ void Stepper::require_ready() {
 
 Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_scale,
                     const char* reason)
-    : stepper_(stepper), turn_(stepper.turns_, reason), let_go_{stepper} {
-  Stepper& s = stepper;
+    : stepper_(stepper),
+      turn_(stepper.turns_, reason),
+      let_go_{stepper},
+      team_(plan(gradients, given_scale, reason)) {
+  stepper.sweep_.prepare(team_.size(), measures());
+}
+
+std::int64_t Stepper::Step::plan(py::handle gradients, py::handle given_scale, const char* reason) {
+  Stepper& s = stepper_;
   if (s.averages_) averages_turn_.emplace(s.averages_->turns_, reason);
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
@@ -387,8 +394,7 @@ Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_sca
   s.strided_.clear();
   for (std::size_t i = 0; i < s.slots_.size(); ++i) s.plan(i);
   for (Group& group : s.groups_) s.prepare_corrections(group);  // also where nothing is stepped
-  team_.emplace(s.sweep_.written());
-  s.sweep_.prepare(team_->size(), measures());
+  return s.sweep_.written();
 }
 
 Stepper::Step::LetGo::~LetGo() {
@@ -397,7 +403,7 @@ Stepper::Step::LetGo::~LetGo() {
 }
 
 Sweep::Measured Stepper::Step::measure() {
-  return stepper_.sweep_.measure(*team_, stepper_.table_->gradients, scale_);
+  return stepper_.sweep_.measure(team_, stepper_.table_->gradients, scale_);
 }
 
 void Stepper::Step::begin(std::optional<double> norm) {
@@ -405,7 +411,7 @@ void Stepper::Step::begin(std::optional<double> norm) {
   double factor = scale_;
   if (options.max_norm.value) {
     norm_ = norm;
-    factor *= clipping_factor(*norm, *options.max_norm.value);
+    factor *= clipping_factor(norm.value_or(0.0), *options.max_norm.value);
   }
   limits_ = limits_for(factor, options.clip_value.value);
   stepper_.make_constants(limits_ ? 1.0 : factor);
@@ -413,7 +419,7 @@ void Stepper::Step::begin(std::optional<double> norm) {
 }
 
 void Stepper::Step::run(int first, int last) {
-  stepper_.sweep_.run(*team_, stepper_.table_->gradients, limits_ ? &*limits_ : nullptr, first,
+  stepper_.sweep_.run(team_, stepper_.table_->gradients, limits_ ? &*limits_ : nullptr, first,
                       last);
 }
 

@@ -276,12 +276,15 @@ class Stepper::Step {
     Stepper& stepper;
     ~LetGo();
   };
+  // Judges and plans all; returns how many elements are written.
+  std::int64_t plan(py::handle gradients, py::handle scale, const char* reason);
+
   Stepper& stepper_;
   const Turn turn_;
   std::optional<Turn> averages_turn_;
   const LetGo let_go_;
   double scale_ = 1;
-  std::optional<Team> team_;
+  Team team_;
   std::optional<Limits> limits_;
   std::optional<double> norm_;
 };
