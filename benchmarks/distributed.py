@@ -7,6 +7,7 @@ what is computed for clusters in ring.py.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -26,9 +27,12 @@ from typing import Any
 import packages
 import page
 from distributed_cases import CASES
+from link import limited
 from machine import machine
 from one_rank import step_with
 from report import NONE, Result, duration
+from ring import Network
+from ring import step as computed
 from timing import Sampler, measure
 
 HERE = Path(__file__).parent
@@ -38,7 +42,8 @@ BUCKETS = [4 * MIB, MIB, 16 * MIB]  # the first one is the default, and looked i
 # by UCX (UCX_TLS=tcp,self), which took twice as long for a bucket of 4 MiB here.
 OVER_TCP = {"MPIR_CVAR_NOLOCAL": "1", "MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp"}
 PATIENCE = 300.0  # seconds for all ranks to be there
-WORTH = 0.1  # of the longer part: below it, no overlap can be seen
+# Of the longer part: below it, no overlap can be seen. What waits for a link varies less.
+WORTH, WORTH_OVER_LINKS = 0.1, 0.02
 BUSY = 0.3  # load before anything is measured
 
 
@@ -50,6 +55,11 @@ class Way:
     who: str
     about: str
     environment: dict[str, str]
+
+    @property
+    def by_tcp(self) -> bool:
+        """Whether ranks send over the loopback interface."""
+        return self.who == "torch" or bool(self.environment)
 
 
 WAYS = [
@@ -173,7 +183,9 @@ def overlap(messages: float, stepping: float, together: float) -> float:
     return (messages + stepping - together) / min(messages, stepping)
 
 
-def measured(case: str, ranks: int, ways: Sequence[Way], options: Options) -> Result:
+def measured(
+    case: str, ranks: int, link: float | None, ways: Sequence[Way], options: Options
+) -> Result:
     """Measure all ways in turn; all ranks of all of them are there from the first to the last."""
     if ranks == 1:  # sends nothing, by whatever way
         ways = [way for way in ways if not way.environment]
@@ -191,13 +203,15 @@ def measured(case: str, ranks: int, ways: Sequence[Way], options: Options) -> Re
             for bucket in options.buckets[1:]:
                 samplers[f"{way.name}, {bucket}"] = team.sampler(step_with(bucket))
         seconds = measure(samplers, options.rounds)
-        by_tcp = [way for way in ways if way.who == "torch" or way.environment]
-        moved = {way.name: over_loopback(samplers[way.name], ranks, 3) for way in by_tcp}
+        moved = {
+            way.name: over_loopback(samplers[way.name], ranks, 3) for way in ways if way.by_tcp
+        }
         return {
             "case": case,
             "elements": CASES[case].elements,
             "ranks": ranks,
             "threads": max(1, options.cores // ranks),
+            "link": link,
             "seconds": seconds,
             "loopback": moved,
             "facts": {name: team.facts for name, team in teams.items()},
@@ -235,29 +249,43 @@ def megabytes(count: float | None) -> str:
 
 
 def start_of(result: Result) -> list[str]:
-    return [f"{result['elements']:,}", str(result["ranks"])]
+    link = [] if result["link"] is None else [f"{result['link']:g} Gbit/s"]
+    return [*link, f"{result['elements']:,}", str(result["ranks"])]
+
+
+def start(results: Sequence[Result]) -> list[str]:
+    link = [] if all(result["link"] is None for result in results) else ["link of a rank"]
+    return [*link, "parameters", "ranks"]
+
+
+def network(gigabits: float) -> Network:
+    return Network(gigabits * 1e9 / 8, 0.0)
 
 
 def steps_table(results: Sequence[Result]) -> str:
-    rows = []
-    for result in results:
-        ours, tcp, peer = (median(result, way.name) for way in WAYS)
-        rows.append(
-            [
-                *start_of(result),
-                str(result["threads"]),
-                *map(shown, (ours, tcp, peer)),
-                times(peer, ours),
-                times(peer, tcp),
-            ]
-        )
-    headings = ["parameters", "ranks", "threads of each", *(way.name for way in WAYS)]
-    headings += ["PyTorch/gradstep", "PyTorch/gradstep, TCP"]
+    ways = [way for way in WAYS if any(way.name in result["seconds"] for result in results)]
+    ours = [way.name for way in ways if way.who == "gradstep"]
+    peers = [way.name for way in ways if way.who != "gradstep"]
+    pairs = [(peer, name) for peer in peers for name in ours]
+    rows = [
+        [
+            *start_of(result),
+            str(result["threads"]),
+            *(shown(median(result, way.name)) for way in ways),
+            *(times(median(result, peer), median(result, name)) for peer, name in pairs),
+        ]
+        for result in results
+    ]
+    headings = [*start(results), "threads of each", *(way.name for way in ways)]
+    headings += [f"{peer}/{name}" for peer, name in pairs]
     return table("A step, the slowest rank's median", headings, rows)
 
 
-def overlap_table(results: Sequence[Result]) -> str:
+def overlap_table(results: Sequence[Result], bucket: int) -> str:
+    """Return what passes at the same time; over a limited link, beside what the model says of it."""
     rows = []
+    limited = any(result["link"] is not None for result in results)
+    worth = WORTH_OVER_LINKS if limited else WORTH
     for result in results:
         for way in WAYS:
             parts = [median(result, f"{way.name}{end}") for end in (", messages", ", stepping", "")]
@@ -265,11 +293,17 @@ def overlap_table(results: Sequence[Result]) -> str:
                 messages, stepping, together = (part for part in parts if part is not None)
                 share = overlap(messages, stepping, together)
                 # Of what takes no time, nothing can be said but how much the other one varies.
-                judged = min(messages, stepping) > WORTH * max(messages, stepping)
+                judged = min(messages, stepping) > worth * max(messages, stepping)
                 cells = [*map(shown, parts), f"{share:.0%}" if judged else NONE]
+                if limited:
+                    elements, ranks = result["elements"], result["ranks"]
+                    seconds = stepping * ranks / elements
+                    model = computed(elements, ranks, network(result["link"]), seconds, bucket)
+                    cells += map(shown, (model.link, model.overlapped))
                 rows.append([*start_of(result), way.about, *cells])
-    headings = ["parameters", "ranks", "how", "messages alone", "stepping alone", "a step"]
-    return table("What passes at the same time", [*headings, "overlap"], rows)
+    headings = [*start(results), "how", "messages alone", "stepping alone", "a step", "overlap"]
+    headings += ["messages, computed", "a step, computed"] if limited else []
+    return table("What passes at the same time", headings, rows)
 
 
 def buckets_table(results: Sequence[Result], buckets: Sequence[int]) -> str:
@@ -282,7 +316,7 @@ def buckets_table(results: Sequence[Result], buckets: Sequence[int]) -> str:
                 rows.append(
                     [*start_of(result), way.about, *(shown(found[b]) for b in sorted(found))]
                 )
-    headings = ["parameters", "ranks", "how", *(f"{b / MIB:g} MiB" for b in sorted(buckets))]
+    headings = [*start(results), "how", *(f"{b / MIB:g} MiB" for b in sorted(buckets))]
     return table("A step by the size of its buckets", headings, rows)
 
 
@@ -306,7 +340,7 @@ def bytes_table(results: Sequence[Result]) -> str:
                 megabytes(largest("PyTorch", "state")),
             ]
         )
-    headings = ["parameters", "ranks", "sent by a rank, computed", "measured over TCP"]
+    headings = [*start(results), "sent by a rank, computed", "measured over TCP"]
     headings += ["PyTorch, measured", "state of a rank", "PyTorch, the largest rank's"]
     return table("Bytes of a step, and of the state", headings, rows)
 
@@ -331,6 +365,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="leave gradstep over TCP out, for other MPIs than MPICH",
     )
+    add(
+        "--link", nargs="+", type=float, metavar="GBIT",
+        help="hold each rank back to so many Gbit/s; takes root, and Linux",
+    )  # fmt: skip
     add("--json", metavar="FILE", help="write everything")
     add("--read", metavar="FILE", help="print what --json wrote, and measure nothing")
     add(
@@ -355,11 +393,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if packages.version("mpi4py") is None or mpirun() is None:
         raise SystemExit('MPI is missing. Install it from the checkout: pip install ".[mpi]"')
     ways = [way for way in WAYS if not (way.environment and args.without_tcp)]
+    if args.link:  # which nothing else goes over
+        ways = [way for way in ways if way.by_tcp]
     if args.without_torch or not has_torch(args.torch_python):
         print(f"PyTorch is left out; where it is wanted: {packages.PACKAGES['torch']}")
         ways = [way for way in ways if way.who != "torch"]
     about = machine(args.cores, args.rounds)
     about |= {name: packages.version(name) for name in ("mpi4py", "mpich")}
+    about["links"] = args.link
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
     if about["load"] > BUSY:
         print(
@@ -368,10 +409,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     begin = time.perf_counter()
     options = Options(args.rounds, args.cores, args.torch_python, BUCKETS)
     results = []
-    for case in args.cases:
-        for ranks in args.ranks:
-            results.append(measured(case, ranks, ways, options))
-            print(f"{case}, {ranks} ranks: {time.perf_counter() - begin:.0f} s", flush=True)
+    for link, case, ranks in itertools.product(args.link or [None], args.cases, args.ranks):
+        with limited(link, ranks):
+            results.append(measured(case, ranks, link, ways, options))
+        print(f"{case}, {ranks} ranks: {time.perf_counter() - begin:.0f} s", flush=True)
     print(f"\nAll answers are right. {time.perf_counter() - begin:.0f} s\n")
     return {"machine": about, "results": results}
 
@@ -382,17 +423,22 @@ def written(whole: Mapping[str, Any]) -> str:
     names = {"numpy": "NumPy", "mpi4py": "mpi4py", "mpich": "MPICH", "torch": "PyTorch"}
     versions = [f"{names[name]} {about[name]}" for name in names if about.get(name)]
     command = f"python benchmarks/distributed.py --rounds {about['rounds']}"
+    if about["links"]:
+        cases, ranks = ({str(result[key]): None for result in results} for key in ("case", "ranks"))
+        links = (f"{link:g}" for link in about["links"])
+        command = " ".join([command, "--link", *links, "--cases", *cases, "--ranks", *ranks])
     origin = (
         f"`{command}`, {about['date']}: {about['cpu']}, {about['cores']} cores, "
         f"level {about['level']}, {', '.join(versions)}. Medians of {about['rounds']} interleaved "
         f"rounds; load of others before: {about['load']}."
     )
-    tables = (
+    tables = [
         steps_table(results),
-        overlap_table(results),
+        overlap_table(results, BUCKETS[0]),
         buckets_table(results, BUCKETS),
-        bytes_table(results),
-    )
+    ]
+    if not about["links"]:  # over which the same passes
+        tables.append(bytes_table(results))
     return "\n".join([textwrap.fill(origin, 100, break_on_hyphens=False), "", *tables])
 
 
@@ -404,7 +450,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = json.dumps(whole, indent=1, ensure_ascii=False)
         Path(args.json).write_text(text + "\n", encoding="utf-8")
     if args.page:
-        page.fill(args.page, "measured", written(whole))
+        page.fill(args.page, "links" if whole["machine"]["links"] else "measured", written(whole))
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ def test_tables_without_peers() -> None:
         "elements": 30_820,
         "ranks": 2,
         "threads": 1,
+        "link": None,
         "seconds": {
             "gradstep": times,
             "gradstep, messages": times,
@@ -153,10 +154,26 @@ def test_tables_without_peers() -> None:
         "loopback": {},
         "facts": {"gradstep": [{"rank": 0, "sent": 8_000_000, "state": 2_000_000}]},
     }
-    assert "| 30,820 | 2 | 1 | 2 s | – | – | – | – |" in distributed.steps_table([result])
-    assert "| 2 s | 1 s | 2 s | 100% |" in distributed.overlap_table([result])
+    assert "| 30,820 | 2 | 1 | 2 s |\n" in distributed.steps_table([result])
+    assert "| 2 s | 1 s | 2 s | 100% |\n" in distributed.overlap_table([result], MIB)
     assert "| MPICH in shared memory | 2 s | 2 s |" in distributed.buckets_table([result], [16, 8])
     assert "| 8 MB | – | – | 2 MB | – |" in distributed.bytes_table([result])
+
+
+def test_a_limited_link_stands_beside_the_model() -> None:
+    times = {"q1": 1.0, "median": 0.5, "q3": 3.0}
+    seconds = {f"gradstep, TCP{part}": times for part in ("", ", messages", ", stepping")}
+    seconds["PyTorch"] = {**times, "median": 1.0}
+    # 2**32 bytes there and back, of which a rank of two sends a half, at 2**30 a second; and one more
+    # of 16 buckets.
+    result: dict[str, Any] = {
+        "elements": 2**30, "ranks": 2, "threads": 1, "link": 2**33 / 1e9, "seconds": seconds,
+    }  # fmt: skip
+    assert "| 500 ms | 1 s | 2.00× |" in distributed.steps_table([result])
+    found = distributed.overlap_table([result], 2**28)
+    assert "| link of a rank | parameters |" in found
+    assert "| 8.58993 Gbit/s | 1,073,741,824 |" in found
+    assert "| 500 ms | 500 ms | 500 ms | 100% | 4 s | 4.25 s |" in found
 
 
 # -- The command -----------------------------------------------------------------------------------
