@@ -28,6 +28,13 @@ const NumberField* find_number(const std::string& name) {
   return nullptr;
 }
 
+py::dict by_name(const Hyperparameters& values) {
+  py::dict found;
+  for (const NumberField& field : number_fields) found[field.name] = values.*field.member;
+  for (const auto& field : flag_fields) found[field.name] = values.*field.member;
+  return found;
+}
+
 bool is_number(py::handle value) {
   if (PyFloat_Check(value.ptr())) return true;
   if (PyLong_Check(value.ptr())) return !PyBool_Check(value.ptr());

@@ -21,6 +21,8 @@ struct NumberField {
 // Null where no number has that name.
 const NumberField* find_number(const std::string& name);
 
+py::dict by_name(const Hyperparameters& values);
+
 // Whether `value` stands for one number. Truth values, text and arrays with axes do not.
 bool is_number(py::handle value);
 

@@ -117,6 +117,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("put_back", &Stepper::Averaged::put_back);
   py::class_<Stepper::Parts>(m, "Parts", py::custom_type_setup(looked_at))
       .def_property_readonly("gradients", &Stepper::Parts::gradients)
+      .def_property_readonly("hyperparameters", &Stepper::Parts::hyperparameters)
       .def("measure", &Stepper::Parts::measure)
       .def("begin", &Stepper::Parts::begin, py::arg("norm"), py::arg("not_finite"))
       .def("run", &Stepper::Parts::run, py::arg("first"), py::arg("last"))

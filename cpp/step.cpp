@@ -315,23 +315,20 @@ std::int64_t find_not_finite(const Geometry& g, std::int64_t from, double scale)
 
 }  // namespace
 
-// What to say of the first gradient that is not finite, and where that is, in the order of its
-// indices.
-std::string Stepper::describe_not_finite(const Sweep::Place& place, double scale) const {
+Stepper::NotFinite Stepper::not_finite_at(const Sweep::Place& place, double scale) const {
   const auto i = static_cast<std::size_t>(place.item);
   const Label label{Label::gradient, &parameters_[i].name};
   const View g = view_of(gradients_[i], label);
   // Tiles are counted in the order of memory, which is that of indices here.
   const bool in_order = !sweep_.is_strided(place.item) && (dense_orders(g) & c_order);
   const std::int64_t from = in_order ? place.tile * tile : 0;
-  std::int64_t n = g.dtype == float32 ? find_not_finite<float>(g.geometry, from, scale)
-                                      : find_not_finite<double>(g.geometry, from, scale);
-  std::string where;
+  const std::int64_t position = g.dtype == float32
+                                    ? find_not_finite<float>(g.geometry, from, scale)
+                                    : find_not_finite<double>(g.geometry, from, scale);
   const char* at = g.geometry.data;
-  for (int axis = g.geometry.ndim; axis-- > 0; n /= g.geometry.shape[axis]) {
-    const std::int64_t index = n % g.geometry.shape[axis];
-    at += index * g.geometry.strides[axis];
-    where.insert(0, std::to_string(index) + (where.empty() ? "" : ", "));
+  std::int64_t rest = position;
+  for (int axis = g.geometry.ndim; axis-- > 0; rest /= g.geometry.shape[axis]) {
+    at += rest % g.geometry.shape[axis] * g.geometry.strides[axis];
   }
   double value = 0;
   if (g.dtype == float32) {
@@ -342,13 +339,26 @@ std::string Stepper::describe_not_finite(const Sweep::Place& place, double scale
     std::memcpy(&value, at, sizeof value);
   }
   const auto number = [](double x) { return py::cast<std::string>(py::repr(py::float_(x))); };
-  std::string text = label.text() + " is " + number(value);
+  std::string what = "is " + number(value);
   if (std::isfinite(value)) {
     const bool narrow = g.dtype == float32;
     const double scaled =
         narrow ? product(static_cast<float>(value), scale) : product(value, scale);
-    text += ", times the scale " + number(scale) + " " + number(scaled);
+    what += ", times the scale " + number(scale) + " " + number(scaled);
   }
+  return {place.item, position, std::move(what)};
+}
+
+std::string Stepper::describe(const NotFinite& found) const {
+  const auto i = static_cast<std::size_t>(found.parameter);
+  const Label label{Label::gradient, &parameters_[i].name};
+  const Geometry& g = view_of(gradients_[i], label).geometry;
+  std::string where;
+  std::int64_t rest = found.position;
+  for (int axis = g.ndim; axis-- > 0; rest /= g.shape[axis]) {
+    where.insert(0, std::to_string(rest % g.shape[axis]) + (where.empty() ? "" : ", "));
+  }
+  const std::string text = label.text() + " " + found.what;
   return where.empty() ? text : text + ", at [" + where + "]";
 }
 
@@ -452,7 +462,7 @@ void Stepper::step(py::handle gradients, py::handle scale) {
     step.run(0, sweep_.size());
     step.finish();
   });
-  if (refused_for) refuse_not_finite(step.describe(*refused_for), norm);
+  if (refused_for) refuse_not_finite(describe(step.not_finite_at(*refused_for)), norm);
 }
 
 Stepper::Parts::Parts(Stepper& stepper, py::handle gradients, py::handle scale)
@@ -471,7 +481,25 @@ py::list Stepper::Parts::gradients() const {
   return gradients;
 }
 
-std::pair<double, std::optional<std::string>> Stepper::Parts::measure() {
+py::list Stepper::Parts::hyperparameters() const {
+  py::list found;
+  for (const Stepper* each : {&stepper_, stepper_.averages_}) {
+    if (!each) continue;
+    for (const Group& group : each->groups_) {
+      found.append(by_name(group.values));
+    }
+  }
+  const Options& options = stepper_.options_;
+  py::dict values;
+  if (options.max_norm.value) values["max_norm"] = *options.max_norm.value;
+  if (options.clip_value.value) values["clip_value"] = *options.clip_value.value;
+  values["nonfinite"] = static_cast<int>(options.nonfinite);
+  found.append(std::move(values));
+  return found;
+}
+
+std::pair<double, std::optional<std::tuple<int, std::int64_t, std::string>>>
+Stepper::Parts::measure() {
   Step& step = at(made);
   if (!step.measures())
     throw std::logic_error("there is no memory to measure a step that need not be");
@@ -480,9 +508,9 @@ std::pair<double, std::optional<std::string>> Stepper::Parts::measure() {
     const WholeForForks whole;
     measured = step.measure();
   });
-  std::optional<std::string> not_finite;
-  if (measured.not_finite) not_finite = step.describe(*measured.not_finite);
-  return {measured.norm, not_finite};
+  if (!measured.not_finite) return {measured.norm, std::nullopt};
+  NotFinite found = step.not_finite_at(*measured.not_finite);
+  return {measured.norm, std::tuple(found.parameter, found.position, std::move(found.what))};
 }
 
 bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string> not_finite) {

@@ -210,7 +210,14 @@ class Stepper {
   void pin();
   void require_scale(double scale) const;
   static double correction(const Group& group, std::int64_t steps);
-  std::string describe_not_finite(const Sweep::Place& place, double scale) const;
+  // A gradient that is not finite: whose, where in the order of its indices, and what it is.
+  struct NotFinite {
+    int parameter;
+    std::int64_t position;
+    std::string what;
+  };
+  NotFinite not_finite_at(const Sweep::Place& place, double scale) const;
+  std::string describe(const NotFinite& found) const;
   void note_norm(std::optional<double> norm);
   class Step;
   void refuse_not_finite(std::string text, std::optional<double> norm);
@@ -260,9 +267,9 @@ class Stepper::Step {
   bool measures() const { return stepper_.options_.measures(); }
   // A pass over all gradients, where `measures()`.
   Sweep::Measured measure();
-  // What to say of gradients that are not finite there.
-  std::string describe(const Sweep::Place& place) const {
-    return stepper_.describe_not_finite(place, scale_);
+  // The first gradient that is not finite, which is there.
+  NotFinite not_finite_at(const Sweep::Place& place) const {
+    return stepper_.not_finite_at(place, scale_);
   }
   // Makes the constants; `norm` is that of all gradients, where it was measured, and clips.
   void begin(std::optional<double> norm);
@@ -295,8 +302,11 @@ class Stepper::Parts {
 
   // The gradients as arrays, in the order of the parameters.
   py::list gradients() const;
-  // The norm of these gradients, and what to say of the first that is not finite, if there is any.
-  std::pair<double, std::optional<std::string>> measure();
+  // What this step is taken with, after all schedules: of each group by name, those of the averages
+  // behind them, and the options.
+  py::list hyperparameters() const;
+  // The norm of these gradients, and the first that is not finite, if there is any.
+  std::pair<double, std::optional<std::tuple<int, std::int64_t, std::string>>> measure();
   // With what is true of all gradients, also of those that others have. False where the step is
   // refused for them, or FloatingPointError, as the options say.
   bool begin(std::optional<double> norm, std::optional<std::string> not_finite);

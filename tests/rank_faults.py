@@ -74,6 +74,41 @@ def an_exception_before_ranks_meet() -> None:
 
 
 @fault
+def a_rank_that_ends_before_ranks_meet() -> None:
+    if is_last():
+        time.sleep(1)
+        sys.exit("no data here")
+    trained()
+
+
+@fault
+def a_rank_that_never_comes() -> None:
+    if not is_last():
+        trained()
+
+
+@fault
+def a_rank_of_a_part_that_never_comes() -> None:
+    part = world().Split(int(rank() == 0), rank())
+    if not is_last():
+        trained(comm=part)
+
+
+@fault
+def an_interruption_while_another_thread_steps() -> None:
+    # So large that the other thread takes milliseconds.
+    elements = 6_000_000
+    opt = gs.distributed.Sharded(gs.Adam, np.zeros(elements), bucket=24_000_000)
+    if is_last():
+
+        def interrupted(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        opt._ranks.keep_moving = interrupted  # type: ignore[method-assign, assignment]
+    opt.step(np.ones(elements))
+
+
+@fault
 def an_interruption_of_an_agreement() -> None:
     opt = trained()
     if is_last():

@@ -55,7 +55,8 @@ def size() -> int:
 
 def Sharded(kind: Any, params: Any, comm: Any = None, **options: Any) -> gs.distributed.Sharded:
     """Return one with its rate where that has no default, as Keras's and optax's have not."""
-    rate = inspect.signature(kind).parameters.get("learning_rate")
+    is_class = isinstance(kind, type)
+    rate = inspect.signature(kind).parameters.get("learning_rate") if is_class else None
     if rate is not None and rate.default in (rate.empty, None):
         options = {"learning_rate": 0.1, **options}
     return gs.distributed.Sharded(kind, params, comm, **options)

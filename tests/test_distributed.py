@@ -93,6 +93,13 @@ ENDS = [
         "rank {last} of {ranks} has raised KeyError: 'mine'",
     ),
     ("an exception before ranks meet", "rank {last} of {ranks} has raised KeyError: 'mine'"),
+    ("a rank that ends before ranks meet", "waits for rank {last}, which has ended"),
+    ("a rank that never comes", "waits for rank {last}, which has ended"),
+    ("a rank of a part that never comes", "waits for rank {last}, which has ended"),
+    (
+        "an interruption while another thread steps",
+        "rank {last} of {ranks} was in the midst of step: KeyboardInterrupt",
+    ),
     (
         "an interruption of an agreement",
         "rank {last} of {ranks} was in the midst of step: KeyboardInterrupt",

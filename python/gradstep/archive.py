@@ -78,6 +78,7 @@ class Contents(NamedTuple):
 
     gradstep: str  # the version that wrote it
     parts: dict[str, Part]
+    sha256: str
 
 
 class _Member(NamedTuple):
@@ -290,7 +291,7 @@ def _contents(data: memoryview) -> Contents:
     parts = {name: _part(name, part, decoder) for name, part in head["parts"].items()}
     if decoder.left:
         raise ValueError(f"the array {min(decoder.left)!r} belongs to no part")
-    return Contents(head["gradstep"], parts)
+    return Contents(head["gradstep"], parts, data[-_DIGEST:].tobytes().decode("ascii"))
 
 
 def _part(name: str, part: Any, decoder: tree.Decoder) -> Part:

@@ -188,6 +188,7 @@ def save_in_background(path: files.StrPath, /, **parts: Any) -> BackgroundSave:
                 _latest._raise_untold()
         # The folder one is in may change until it is written.
         place = os.path.abspath(files.text(path)) if files.text(path) else ""
+        checkpoint.require_names_alike(parts)
         with checkpoint.together(parts, "save"):
             packed = checkpoint.pack(parts, copied=True)
         saving = BackgroundSave(place, packed)

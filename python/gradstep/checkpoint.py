@@ -111,6 +111,7 @@ def save(path: files.StrPath, /, **parts: Any) -> None:
     with together(parts, "save"):  # what one rank may meet alone, before anything is sent
         require_names(parts)
         files.settle(path)  # first, so that there are no two copies in memory
+    require_names_alike(parts)
     with together(parts, "save"):
         packed = pack(parts)
         if packed is not None:
@@ -156,7 +157,8 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     An `EWA` that an optimizer keeps is restored by it: load both, or the optimizer alone.
 
     With a `gradstep.distributed.Sharded` among the parts, all of its ranks call this and read the
-    file, written by any number of ranks or by one process: all load it, or none.
+    file, written by any number of ranks or by one process: all load it, or none. It has to be the
+    same file for all, and a save of theirs to the same path in the background is waited for.
 
     Objects of your own are loaded first, one after another; should a later one raise, those before
     it get back what their ``state_dict`` returned. They must not step or change optimizers that are
@@ -175,8 +177,17 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
     >>> params
     {'W': array([1., 1., 1.]), 'b': array([0., 0.])}
     """
+    with together(parts, "load") as ranks:
+        if ranks is not None:
+            files.settle(path)  # on the rank that writes it, before any other looks what is there
     with together(parts, "load"):
         contents = archive.parse(files.read_whole(path), repr(files.text(path)))
+    with together(parts, "load") as ranks:
+        if ranks is not None and (first := ranks.told(contents.sha256, 0)) != contents.sha256:
+            raise ValueError(
+                f"{files.text(path)!r} has to be the same file on all ranks: its checksum is "
+                f"{first[:16]}… on rank 0, {contents.sha256[:16]}… on rank {ranks.rank}"
+            )
         plan = _Plan(strict)
         for name, part in parts.items():
             plan.add(name, part, contents.parts.get(name), contents.parts)
@@ -199,14 +210,17 @@ def load(path: files.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded
 
 
 @contextlib.contextmanager
-def together(parts: Mapping[str, Any], act: str) -> Iterator[None]:
-    """Inside, a rank may fail alone; at the end all raise where one does, if there are several."""
+def together(parts: Mapping[str, Any], act: str) -> Iterator[Any]:
+    """Inside, a rank may fail alone; at the end all raise where one does, if there are several.
+
+    Those are yielded, or None where there are none.
+    """
     ranks = _ranks_of(parts)
     if ranks is None:
-        yield
+        yield None
         return
     with ranks.act(act), ranks.agreed(act):
-        yield
+        yield ranks
 
 
 def _ranks_of(parts: Mapping[str, Any]) -> Any:
@@ -229,6 +243,15 @@ def require_names(parts: Mapping[str, Any]) -> None:
             raise ValueError(f"a part cannot be called {name!r}, as load could not ask for it")
 
 
+def require_names_alike(parts: Mapping[str, Any]) -> None:
+    """Raise ValueError where parts that are spread over ranks have other names on another rank."""
+    with together(parts, "save") as ranks:
+        if ranks is not None and (named := ranks.told([*parts], 0)) != [*parts]:
+            raise ValueError(
+                f"parts must be named alike on all ranks: {named} on rank 0, {[*parts]} here"
+            )
+
+
 def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | None:
     """Get parts ready to be written; None where another rank writes them.
 
@@ -237,10 +260,6 @@ def pack(parts: Mapping[str, Any], copied: bool = False) -> archive.Packed | Non
     from gradstep import __version__
 
     ranks = _ranks_of(parts)
-    if ranks is not None and (named := ranks.told([*parts], 0)) != [*parts]:
-        raise ValueError(
-            f"parts must be named alike on all ranks: {named} on rank 0, {[*parts]} here"
-        )
     packed = {name: _part(name, part) for name, part in parts.items()}
     if ranks is not None and ranks.rank > 0:
         return None

@@ -18,6 +18,10 @@ from gradstep.distributed.runtime import mpi
 
 _GONE = 1  # the tag of what a rank says last
 _READING = 0.5  # seconds that the launcher has for the last words of a rank
+# What a rank leaves with the launcher that ends before it has met the others: there it disturbs nobody
+# whose messages it knows nothing of.
+_ENDED_ALONE = "gradstep: a rank has ended"
+_LOOKS = 0.25  # seconds between looks at it
 # What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's.
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 
@@ -96,7 +100,8 @@ class Goodbye:
 
     def __init__(self, comm: Any) -> None:
         self._comm = comm
-        rank, size = comm.Get_rank(), comm.Get_size()
+        rank, self.ranks = comm.Get_rank(), comm.Get_size()
+        size = self.ranks
         self._behind, self._before = (rank + 1) % size, (rank - 1) % size
         self._left: int | None = None
         self.acts = 0  # begun by now
@@ -123,6 +128,33 @@ class Goodbye:
         return requests
 
 
+def meet(comm: Any) -> Any:
+    """Return a duplicate of a communicator, made by all of its ranks; end the job where one never comes."""
+    duplicate, request = comm.Idup()
+    looked = time.monotonic()
+    while not request.Test():
+        time.sleep(1e-4)
+        if time.monotonic() - looked > _LOOKS:
+            gone = _ended_alone()
+            if gone is not None and _rank_in(comm, gone) is not None:
+                end(f"waits for rank {gone}, which has ended")
+            looked = time.monotonic()
+    return duplicate
+
+
+def _rank_in(comm: Any, rank: int) -> int | None:
+    """Return which rank of a communicator one of the job's is, if it is in it."""
+    world = mpi().COMM_WORLD.Get_group()
+    found: int = world.Translate_ranks([rank], comm.Get_group())[0]
+    return None if found == mpi().UNDEFINED else found
+
+
+def _ended_alone() -> int | None:
+    with contextlib.suppress(Exception):  # where there is none
+        return int(mpi().Lookup_name(_ENDED_ALONE))
+    return None
+
+
 def _leave() -> None:
     """Tell the ranks behind that this one ends, and wait until those before do."""
     if os.getpid() != _process:
@@ -130,6 +162,10 @@ def _leave() -> None:
     watcher.leave()
     if not _is_one_of_several():
         return
+    world = mpi().COMM_WORLD
+    if all(goodbye.ranks < world.Get_size() for goodbye in _goodbyes):
+        with contextlib.suppress(Exception):  # another one was the first; not all launchers can
+            mpi().Publish_name(_ENDED_ALONE, str(world.Get_rank()))
     # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
     requests = [request for goodbye in _goodbyes for request in goodbye.say()]
     while not mpi().Request.Testall(requests):

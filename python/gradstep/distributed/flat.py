@@ -14,6 +14,14 @@ def order_of(array: Array) -> tuple[int, ...]:
     return tuple(sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis)))
 
 
+def index_of(position: int, shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of the element at a position in that order of the axes."""
+    index = [0] * len(shape)
+    for axis in reversed(order):
+        position, index[axis] = divmod(position, shape[axis])
+    return tuple(index)
+
+
 class Flat:
     """An array's elements one behind the other, with its axes in the given order.
 

@@ -13,7 +13,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ _ACTS = (
 )  # fmt: skip
 # What has to be the same for it, and what to do where it is not.
 _ALIKE = {
+    "optimizer": "all ranks must call the same optimizer, of those that they have made",
     "t": "ranks have taken different numbers of steps: load the same state on all",
     "scale": (
         "scale must be the same on all ranks: where each has another one, multiply its gradients "
@@ -34,7 +35,7 @@ _ALIKE = {
     ),
     "hyperparameters": (
         "hyperparameters, or options of a step, are not the same on all ranks: what is assigned has "
-        "to be assigned on all"
+        "to be assigned on all, and a schedule has to say the same on all"
     ),
 }
 # How many looks at a request pass between looks whether the rank before has gone; behind the first
@@ -44,6 +45,13 @@ _NAP = 5e-5  # seconds
 _pause: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
 # On an exception: by agreement of which ranks all of them raise, and in which of their acts.
 _MARK = "_gradstep_agreed"
+
+
+class Summed(NamedTuple):
+    """A number that stands for named values, which are looked at only where it differs."""
+
+    number: int
+    values: Callable[[], dict[str, Any]]
 
 
 class Ranks:
@@ -58,7 +66,9 @@ class Ranks:
         MPI = mpi()
         if comm is None:
             comm = MPI.COMM_WORLD
-        if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+        if comm == MPI.COMM_NULL:
+            raise TypeError("comm must be a communicator that this rank is in, got COMM_NULL")
+        if not isinstance(comm, MPI.Intracomm):
             raise TypeError(
                 f"comm must be an intracommunicator of mpi4py, got {type(comm).__name__}"
             )
@@ -68,7 +78,7 @@ class Ranks:
         if known is None:
             if comm.Get_size() > 1:
                 ending.watch()
-            known = cls(comm.Dup())
+            known = cls(ending.meet(comm))
             comm.Set_attr(_keyval(), known)
         return known
 
@@ -77,6 +87,8 @@ class Ranks:
         self.comm = comm
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
+        self.made = 0  # optimizers
+        self._process = os.getpid()
         self._turn = threading.RLock()
         if self.size > 1:
             self._goodbye = ending.Goodbye(comm)
@@ -92,6 +104,10 @@ class Ranks:
         if self.size == 1:
             yield
             return
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"{name}: a forked process is no rank, and cannot take part in what all ranks do"
+            )
         if not self._turn.acquire(blocking=False):
             raise RuntimeError(
                 f"{name}: another thread of this rank is in the midst of an act of all ranks; take "
@@ -108,19 +124,22 @@ class Ranks:
             self._turn.release()
 
     @contextlib.contextmanager
-    def agreed(self, name: str, **alike: float) -> Iterator[None]:
-        """Inside, a rank may fail alone; at the end all agree that none has, or all raise."""
+    def agreed(self, name: str, **alike: float | Summed) -> Iterator[dict[str, float | Summed]]:
+        """Inside, a rank may fail alone; at the end all agree that none has, or all raise.
+
+        What has to be alike may be added to what is yielded.
+        """
         begun = self._goodbye.acts if self.size > 1 else 0
         failed: BaseException | None = None
         try:
-            yield
+            yield alike
         except BaseException as error:
             if self.size == 1 or self._is_agreed(error, begun):
                 raise  # by an agreement within this one, on all ranks
             failed = error
         self.agree(name, failed, **alike)
 
-    def agree(self, name: str, error: BaseException | None = None, **alike: float) -> None:
+    def agree(self, name: str, error: BaseException | None = None, **alike: float | Summed) -> None:
         """Go on where every rank can, is about to do the same, and all that is given is `alike`.
 
         Raises
@@ -136,7 +155,8 @@ class Ranks:
             return
         self._goodbye.acts += 1
         code = _ACTS.index(name)
-        given = [code, *(_bits(alike.get(key, 0.0)) for key in _ALIKE)]
+        # Of who fails nothing is compared, and what it was given may be no number.
+        given = [code, *(_bits(alike.get(key, 0.0)) if error is None else 0 for key in _ALIKE)]
         failing = 0 if error is None else self.size - self.rank
         mine = np.array([failing, *given, *(~bits for bits in given)], "i8")
         most = np.empty_like(mine)
@@ -152,16 +172,26 @@ class Ranks:
             text = f"all ranks must call the same; here it is {name}, elsewhere {other}"
         else:
             different = [
-                f"{text}; here it is {alike.get(key)}"
-                for key, text, one, other in zip(
-                    _ALIKE, _ALIKE.values(), highest[1:], lowest[1:], strict=True
-                )
+                key
+                for key, one, other in zip(_ALIKE, highest[1:], lowest[1:], strict=True)
                 if one != other
             ]
             if not different:
                 return
-            text = different[0]
+            text = f"{_ALIKE[different[0]]}; {self._told_apart(alike.get(different[0]))}"
         raise self.marked(RuntimeError(text) if error is None else error)
+
+    def _told_apart(self, mine: float | Summed | None) -> str:
+        """Return how what all should have been given alike differs."""
+        if not isinstance(mine, Summed):
+            return f"here it is {mine}"
+        first, *others = self.told_by_all(mine.values())
+        return "; ".join(
+            f"{name} is {first.get(name)} on rank 0, {other.get(name)} on rank {rank}"
+            for rank, other in enumerate(others, 1)
+            for name in {**first, **other}
+            if first.get(name) != other.get(name)
+        )
 
     def marked(self, error: BaseException) -> BaseException:
         """Return an exception that all ranks raise now."""
@@ -229,8 +259,8 @@ class Ranks:
             self._mpi.Request.Testall(requests)
 
 
-def _bits(number: float) -> int:
-    return int(np.float64(number).view("i8"))
+def _bits(number: float | Summed) -> int:
+    return number.number if isinstance(number, Summed) else int(np.float64(number).view("i8"))
 
 
 _keyvals: list[int] = []

@@ -12,7 +12,7 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from gradstep import _core, checks, loading, saving
 from gradstep.averaging import EWA
 from gradstep.distributed.exchange import Exchange, Pending
-from gradstep.distributed.flat import Flat
-from gradstep.distributed.ranks import Ranks
+from gradstep.distributed.flat import Flat, index_of
+from gradstep.distributed.ranks import Ranks, Summed
 from gradstep.distributed.share import Share
 from gradstep.distributed.states import Here, empty
 from gradstep.distributed.whole import Whole, unmasked, with_overrides
@@ -32,7 +32,7 @@ from gradstep.optimizer import Optimizer, expected
 
 Array = NDArray[Any]
 
-_REDUCTIONS = ("mean", "sum", None)
+_NO_CLASS = "optimizer must be a class of gradstep's, got {}"
 # Elements from which on a step takes so long that messages are worth being moved on meanwhile.
 _WORTH_A_THREAD = 1 << 16
 _SLOTS = 2  # buckets under way at a time, each way
@@ -112,13 +112,11 @@ class Sharded(Optimizer):
         **hyperparameters: Any,
     ) -> None:
         self._ranks = ranks = Ranks.of(comm)
-        with ranks.act("making a Sharded"):
-            with ranks.agreed("making a Sharded"):
-                if reduce not in _REDUCTIONS:
-                    raise ValueError(
-                        f"reduce must be 'mean', 'sum' or None, got {checks.shown(reduce)}"
-                    )
-                self._reduce = reduce
+        act = "making a Sharded"
+        with ranks.act(act):
+            with ranks.agreed(act):
+                _require_class(optimizer)
+                self._reduce = _reduction(reduce)
                 self._bucket = checks.count("bucket", bucket, least=8)
                 average = hyperparameters.get("average")
                 if isinstance(average, EWA):
@@ -134,37 +132,38 @@ class Sharded(Optimizer):
                 deterministic = checks.flag("deterministic", deterministic)
                 params, hyperparameters = unmasked(params, hyperparameters)
                 whole = Whole(params)
-            self._align(whole)
-            with ranks.agreed("making a Sharded"):
+            self._align(whole, act)
+            # The same number on all ranks, also where some have tried to make others before.
+            self._number = ranks.made = ranks.told(ranks.made + 1, 0)
+            with ranks.agreed(act):
                 self._whole = whole
                 self._share = share = Share(ranks, self._bucket)
                 # Of each bucket, this rank's part of the gradients, where all are measured first.
                 self._measured_gradients: list[Array] = []
-                self._checked: list[Any] = []  # what the checksum is of
-                self._checked_sum = 0
+                self._summed: Any = None  # what the checksum is of
+                self._sum = 0
                 local = with_overrides(params, share.extend(whole))
                 made: object = optimizer(local, **hyperparameters)
                 if not isinstance(made, Optimizer) or isinstance(made, Sharded):
-                    raise TypeError(
-                        f"optimizer must be a class of gradstep's, got {checks.shown(optimizer)}"
-                    )
+                    raise TypeError(_NO_CLASS.format(checks.shown(optimizer)))
                 self._local = made
                 self._rate = self._local._rate  # type: ignore[misc]
                 slots = min(_SLOTS, len(share.buckets))
                 self._exchange = Exchange(ranks, share.largest, slots, deterministic)
                 self._all_layout = self._new_layout(params)
-            self._compare(self._described())
+            self._compare(self._described(), act)
 
-    def _compare(self, described: Mapping[str, str]) -> None:
+    def _compare(self, described: Mapping[str, str], act: str) -> None:
         """Make sure that all ranks were given the same."""
         ranks = self._ranks
         first = ranks.told(dict(described), 0)
-        with ranks.agreed("making a Sharded"):
-            for name, here in described.items():
-                if here != first.get(name):
+        with ranks.agreed(act):
+            for name in {**first, **described}:
+                there, here = first.get(name, "none"), described.get(name, "none")
+                if here != there:
                     raise ValueError(
-                        f"{name} must be the same on all ranks: {first.get(name)} on rank 0, {here} "
-                        f"on rank {ranks.rank}"
+                        f"{name} must be the same on all ranks: {there} on rank 0, {here} on rank "
+                        f"{ranks.rank}"
                     )
 
     def _described(self) -> dict[str, str]:
@@ -174,18 +173,22 @@ class Sharded(Optimizer):
             "reduce": repr(self._reduce),
             "deterministic": repr(self._exchange.deterministic),
             "bucket": repr(self._bucket),
-            "hyperparameters": repr([plain(group) for group in self.groups]),
-            "options": repr(plain(self._options)),
+            **_by_name(self.groups, self._of_group),
+            **_by_name([self._options], lambda i: ""),
             "average": repr(self._local._average),
         }
 
+    def _of_group(self, i: int) -> str:
+        """Return what stands behind a name of the i-th group: nothing where there is but one."""
+        return f" of group {i}" if self._local._layout.listed else ""
+
     # --- what is whose ----------------------------------------------------------------------------
 
-    def _align(self, whole: Whole) -> None:
+    def _align(self, whole: Whole, act: str) -> None:
         """Make sure that all ranks have the same parameters, and agree on their order in memory."""
         ranks = self._ranks
         first, orders = ranks.told((whole.described(), whole.orders), 0)
-        with ranks.agreed("making a Sharded"):
+        with ranks.agreed(act):
             difference = whole.difference(first, ranks)
             if difference:
                 raise ValueError(f"parameters differ from those of rank 0: {difference}")
@@ -241,12 +244,12 @@ class Sharded(Optimizer):
         """
         ranks = self._ranks
         with ranks.act("add_group"):
-            with ranks.agreed("add_group", t=self.t):
+            with self._agreed("add_group"):
                 entry, everything = self._with_group(group)
                 whole = Whole(everything)
                 values = self._try_group(entry, whole.arrays[len(self._share.flats) :])
-            self._align(whole)
-            self._compare({"hyperparameters": repr(plain(values))})
+            self._align(whole, "add_group")
+            self._compare(_by_name([values], lambda i: ""), "add_group")
             share = self._share
             whole.orders[: len(share.flats)] = self._whole.orders
             self._whole = whole
@@ -303,7 +306,7 @@ class Sharded(Optimizer):
             self._local.step(self._local_tree(own), scale)
             return
         with ranks.act("step"), contextlib.ExitStack() as stack:
-            with ranks.agreed("step", t=self.t, scale=scale, hyperparameters=self._checksum()):
+            with self._agreed("step", scale=scale) as alike:
                 whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
                 stack.callback(whole.close)
                 gradients = [
@@ -318,11 +321,12 @@ class Sharded(Optimizer):
                     scale / ranks.size if self._reduce == "mean" else scale,
                 )
                 stack.callback(parts.close)
+                alike["hyperparameters"] = self._all_of(parts.hyperparameters)
             norm, not_finite = None, None
             if measures and outs is not None:
                 self._reduce_all(gradients, outs)
             if measures:
-                norm, not_finite = self._measured(parts)
+                norm, not_finite = self._measured(parts, gradients)
             try:
                 if not parts.begin(norm, not_finite):
                     return
@@ -331,17 +335,25 @@ class Sharded(Optimizer):
             self._run_all(parts, gradients, None if measures else outs)
             parts.finish()
 
-    def _checksum(self) -> int:
-        """Return a number that is another one where hyperparameters or options are others."""
-        now = [self._stepper.options, *(group._values for group in self.groups)]
-        # Each is replaced as a whole where anything in it changes.
-        if len(now) != len(self._checked) or any(
-            one is not other for one, other in zip(now, self._checked, strict=True)
-        ):
-            groups = [plain(group) for group in self.groups]
-            self._checked = now
-            self._checked_sum = zlib.crc32(repr([groups, plain(self._options)]).encode())
-        return self._checked_sum
+    def _agreed(self, act: str, **alike: float) -> AbstractContextManager[dict[str, Any]]:
+        """Agree on an act of this optimizer, by as many steps on all ranks."""
+        return self._ranks.agreed(act, optimizer=self._number, t=self.t, **alike)
+
+    def _all_of(self, values: Sequence[Mapping[str, Any]]) -> Summed:
+        """Return a number for what a step is taken with, and the values by name."""
+        if values != self._summed:
+            self._summed, self._sum = values, zlib.crc32(repr(values).encode())
+
+        def named() -> dict[str, Any]:
+            *groups, options = values
+            found = dict(options)
+            for i, group in enumerate(groups):
+                average = i == len(self.groups)
+                behind = " of the average" if average else self._of_group(i)
+                found |= {f"{name}{behind}": value for name, value in group.items()}
+            return found
+
+        return Summed(self._sum, named)
 
     def _measures(self) -> bool:
         options = self._options
@@ -380,14 +392,33 @@ class Sharded(Optimizer):
         self._ranks.wait(pending.request)
         pending.finish()
 
-    def _measured(self, parts: _core.Parts) -> tuple[float, str | None]:
+    def _measured(self, parts: _core.Parts, gradients: Sequence[Flat]) -> tuple[float, str | None]:
         """Return the norm of the gradients of all ranks, and what to say of one that is not finite."""
-        norm, text = parts.measure()
-        norms, texts = zip(*self._ranks.told_by_all((norm, text)), strict=True)
-        bad = [f"rank {rank}: {said}" for rank, said in enumerate(texts) if said is not None]
-        if any(math.isnan(one) for one in norms):
-            return math.nan, bad[0] if bad else None
-        return math.hypot(*norms), bad[0] if bad else None
+        ranks, whole = self._ranks, self._whole
+        norm, bad = parts.measure()
+        if bad is not None:
+            i, offset, what = bad
+            number, start, _ = self._share.placed[i]
+            place = index_of(start + offset, whole.arrays[number].shape, whole.orders[number])
+            norms, places = self._told_of(norm, (number, place, what, start + offset))
+        else:
+            norms, places = self._told_of(norm, None)
+        norm = math.nan if any(map(math.isnan, norms)) else math.hypot(*norms)
+        if not places:
+            return norm, None
+        number, place, what, at = min(places)
+        here = not np.isfinite(gradients[number].read(at, at + 1)[0])
+        whose = [rank for rank, bad_there in enumerate(ranks.told_by_all(here)) if bad_there]
+        text = f"gradient of {whole.names[number]!r} {what}"
+        if place:
+            text += f", at [{', '.join(map(str, place))}]"
+        if whose:
+            return norm, f"{text}, on rank {', '.join(map(str, whose))}"
+        return norm, f"{text}, where all ranks are reduced, and on none of them"
+
+    def _told_of(self, norm: float, place: Any) -> tuple[list[float], list[Any]]:
+        said = self._ranks.told_by_all((norm, place))
+        return [one for one, _ in said], [place for _, place in said if place is not None]
 
     def _run_all(
         self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
@@ -421,7 +452,10 @@ class Sharded(Optimizer):
             self._ranks.test(under_way)
             return
         stepped = _helper().submit(parts.run, first, last)
-        self._ranks.keep_moving(under_way, stepped.done)
+        try:
+            self._ranks.keep_moving(under_way, stepped.done)
+        finally:  # an interruption, too, comes behind it
+            wait([stepped])
         stepped.result()
 
     # --- everybody's parameters -------------------------------------------------------------------
@@ -433,7 +467,7 @@ class Sharded(Optimizer):
         """
         ranks = self._ranks
         with ranks.act("sync"):
-            with ranks.agreed("sync", t=self.t):
+            with self._agreed("sync"):
                 self._whole.optimizer._stepper.require_ready()
             if ranks.size == 1:
                 return
@@ -455,7 +489,7 @@ class Sharded(Optimizer):
         """
         ranks = self._ranks
         with ranks.act("check_synced"):
-            with ranks.agreed("check_synced", t=self.t):
+            with self._agreed("check_synced"):
                 mine = [self._digest(i) for i in range(len(self._share.flats))]
             said = ranks.told_by_all(mine)
         problems = []
@@ -490,7 +524,7 @@ class Sharded(Optimizer):
     def average(self) -> Any:
         """The (corrected) average of the parameters, in their structure: new arrays. Collective."""
         with self._ranks.act("average"):
-            with self._ranks.agreed("average", t=self.t):
+            with self._agreed("average"):
                 local = self._local.average
                 targets = [] if local is None else empty(self._whole)
             if local is None:
@@ -514,7 +548,7 @@ class Sharded(Optimizer):
         ranks = self._ranks
         with contextlib.ExitStack() as stack:
             with ranks.act("averaged"):
-                with ranks.agreed("averaged", t=self.t):
+                with self._agreed("averaged"):
                     block = self._local.averaged()
                     self._share.refresh()
                     stack.enter_context(block)
@@ -524,7 +558,7 @@ class Sharded(Optimizer):
             finally:
                 # One that does not come here would keep the averages in the place of its share.
                 with ranks.act("averaged", must_end=True):
-                    ranks.agree("averaged", t=self.t)
+                    ranks.agree("averaged", optimizer=self._number, t=self.t)
                     stack.close()
                     self._gather_parameters()
 
@@ -565,7 +599,7 @@ class Sharded(Optimizer):
         """Return the whole state, on all ranks or at `root`; others get its plain values."""
         ranks, whole = self._ranks, self._whole
         with ranks.act("state_dict"):
-            with ranks.agreed("state_dict", t=self.t):
+            with self._agreed("state_dict"):
                 state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
                 for group, names in zip(state["groups"], self._layout.members, strict=True):
                     group["params"] = list(names)
@@ -600,7 +634,7 @@ class Sharded(Optimizer):
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
         """Take over this rank's share of what `state_dict` returned. Collective; all ranks or none."""
         with self._ranks.act("load"):
-            with self._ranks.agreed("load"):
+            with self._ranks.agreed("load", optimizer=self._number):
                 prepared = self._prepare_load(d, True)
             loading.take_over(prepared)
 
@@ -616,6 +650,28 @@ class Sharded(Optimizer):
 
     def __repr__(self) -> str:
         return f"Sharded({self._local!r}, rank {self._ranks.rank} of {self._ranks.size})"
+
+
+def _require_class(optimizer: object) -> None:
+    if not callable(optimizer) or isinstance(optimizer, Optimizer):
+        raise TypeError(_NO_CLASS.format(checks.shown(optimizer)))
+
+
+def _reduction(reduce: object) -> str | None:
+    if reduce is None or (isinstance(reduce, str) and reduce in ("mean", "sum")):
+        return reduce
+    raise ValueError(f"reduce must be 'mean', 'sum' or None, got {checks.shown(reduce)}")
+
+
+def _by_name(groups: Sequence[Mapping[str, Any]], behind: Callable[[int], str]) -> dict[str, str]:
+    """Return the values of groups as texts by name; of callables of the user's, only that they are."""
+    found: dict[str, str] = {}
+    for i, group in enumerate(groups):
+        values = plain(group)
+        own = dict.fromkeys(values.pop("own"), "a callable")
+        texts = {name: repr(value) for name, value in values.items()}
+        found |= {f"{name}{behind(i)}": text for name, text in (own | texts).items()}
+    return found
 
 
 @functools.lru_cache(maxsize=1)

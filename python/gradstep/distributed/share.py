@@ -53,7 +53,8 @@ class Share:
             for _, number in sorted((g, i) for i, g in enumerate(whole.groups) if i >= first):
                 self._keep(whole, Piece(number, 0, sizes[number]), local)
             return local
-        for bucket in buckets(sizes[first:], kinds[first:], self._ranks.size, self._most):
+        before = sum(sizes[:first])
+        for bucket in buckets(sizes[first:], kinds[first:], self._ranks.size, self._most, before):
             pieces = tuple(
                 piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
             )

@@ -62,7 +62,11 @@ class Bucket:
 
 
 def buckets(
-    sizes: Sequence[int], kinds: Sequence[tuple[int, np.dtype[Any]]], ranks: int, most: int
+    sizes: Sequence[int],
+    kinds: Sequence[tuple[int, np.dtype[Any]]],
+    ranks: int,
+    most: int,
+    before: int = 0,
 ) -> list[Bucket]:
     """Cut parameters into buckets of at most `most` bytes, group by group.
 
@@ -77,9 +81,11 @@ def buckets(
         others in the next bucket, so that all ranks have the same share, to one element.
     most : int
         Bytes. A larger parameter has buckets of its own, which need not be copied together.
+    before : int, default 0
+        How many elements were cut before.
     """
     found: list[Bucket] = []
-    next_with_more = 0  # goes on from kind to kind, too
+    next_with_more = before % ranks  # goes on from kind to kind, too
     for kind in sorted(set(kinds), key=lambda kind: (kind[0], kinds.index(kind))):
         dtype = kind[1]
         room = max(most // dtype.itemsize, 1)
