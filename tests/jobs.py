@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,17 @@ needs_mpi = pytest.mark.skipif(
 
 
 def run(
-    ranks: int, program: str, *arguments: str, timeout: float
+    ranks: int, program: str, *arguments: str, timeout: float, under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that stands beside the tests in so many ranks, for at most `timeout` seconds."""
+    """Run a program that stands beside the tests in so many ranks, for at most `timeout` seconds.
+
+    `under` stands between Python and the program.
+    """
     mpirun = launcher()
     assert mpirun is not None
     path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
-    command = [mpirun, "-n", str(ranks), sys.executable, str(HERE / program), *arguments]
+    python = [sys.executable, *under, str(HERE / program)]
+    command = [mpirun, "-n", str(ranks), *python, *arguments]
     with subprocess.Popen(
         command,
         env={**os.environ, **ALLOWED, "PYTHONPATH": path},

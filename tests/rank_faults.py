@@ -168,6 +168,14 @@ def one_step_fewer_of_the_second_optimizer() -> None:
 
 
 @fault
+def an_exit_while_others_wait_in_MPI() -> None:
+    trained()
+    if is_last():
+        sys.exit(3)
+    world().allreduce(1)
+
+
+@fault
 def an_exit_without_a_goodbye() -> None:
     opt = trained()
     if is_last():

@@ -138,6 +138,14 @@ def test_what_ends_one_rank_ends_all(ranks: int, fault: str, words: str) -> None
 
 
 @needs_mpi
+def test_an_exit_under_mpi4py_ends_a_job_that_waits_in_mpi() -> None:
+    fault = "an exit while others wait in MPI"
+    done = jobs.run(3, "rank_faults.py", fault, timeout=30, under=["-m", "mpi4py"])
+    assert done.returncode is not None, f"hangs: {done.stderr}"
+    assert "MPI_Abort" in done.stderr, done.stderr
+
+
+@needs_mpi
 @pytest.mark.parametrize(("first", "second"), [(3, 2), (2, 3), (2, 1)])
 def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
     tmp_path: Path, first: int, second: int
@@ -154,6 +162,7 @@ def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
 
 
 @needs_mpi
+@pytest.mark.parametrize("under", [[], ["-m", "mpi4py"]], ids=["", "mpi4py"])
 @pytest.mark.parametrize(
     "what",
     [
@@ -163,8 +172,8 @@ def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
         "an end of MPI by hand",
     ],
 )
-def test_a_job_that_ends_well(what: str) -> None:
-    done = jobs.run(3, "rank_faults.py", what, timeout=30)
+def test_a_job_that_ends_well(what: str, under: list[str]) -> None:
+    done = jobs.run(3, "rank_faults.py", what, timeout=30, under=under)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("through") == 3
     assert not re.search("gradstep:", done.stderr), done.stderr
