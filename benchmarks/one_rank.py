@@ -92,12 +92,13 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
         flat.Flat(grads[f"d{name}"], order)
         for name, order in zip(opt._whole.names, opt._whole.orders, strict=True)
     ]
-    own = opt._local_tree(opt._share.windows(arrays, None))
+    alone = comm.size == 1  # all of each gradient, and nothing travels
+    own = opt._local_tree(list(grads.values()) if alone else opt._share.windows(arrays, None))
 
     def communicate() -> None:
         """Send and receive what a step does, by the same code, and step nothing."""
         opt._ranks.agree("step", t=opt.t)
-        outs = opt._outs(False) if comm.size > 1 else None
+        outs = None if alone else opt._outs(False)
         opt._run_all(Idle(), arrays, outs)
 
     acts["messages"] = communicate

@@ -418,7 +418,7 @@ class _Plan:
             with together(parts, "load"):
                 for prepared in self._prepared:
                     for warning in prepared.warnings:
-                        warnings.warn(warning, stacklevel=5)  # whoever calls load
+                        warnings.warn(warning, stacklevel=3)  # whoever calls load
                 for name, part, state in self._foreign:
                     # A copy, as it may be what the object itself goes on with.
                     undo.append(partial(part.load_state_dict, copy.deepcopy(part.state_dict())))

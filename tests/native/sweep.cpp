@@ -167,7 +167,6 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     sweep.add(item);
   }
   const bool measures = sweep.total() < (std::int64_t{1} << 22);  // else too many tiles to keep
-  sweep.prepare(members, measures);
   const Team team(sweep.written());
   int backwards = 0;
   for (int turn = 0; turn < 2; ++turn) {
@@ -177,6 +176,7 @@ void step_twice(const std::vector<std::int64_t>& counts, int members,
     kernel_runs = 0;
     begun_backwards = false;
     member_work = nullptr;
+    sweep.prepare(members, measures);
     sweep.run(team, nullptr, nullptr, 0, sweep.size());
     backwards += begun_backwards;
     for (Array& array : arrays) {
