@@ -256,6 +256,14 @@ def ranks_that_end_one_after_another() -> None:
 
 
 @fault
+def ranks_that_never_meet() -> None:
+    from mpi4py import MPI
+
+    for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        comm.Set_errhandler(MPI.ERRORS_ARE_FATAL)
+
+
+@fault
 def exceptions_that_are_caught() -> None:
     opt = trained()
     try:

@@ -168,6 +168,7 @@ def test_a_run_that_is_killed_goes_on_with_another_number_of_ranks(
     [
         "nothing at all",
         "ranks that end one after another",
+        "ranks that never meet",
         "exceptions that are caught",
         "an end of MPI by hand",
     ],

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -150,9 +151,26 @@ def _rank_in(comm: Any, rank: int) -> int | None:
 
 
 def _ended_alone() -> int | None:
-    with contextlib.suppress(Exception):  # where there is none
-        return int(mpi().Lookup_name(_ENDED_ALONE))
-    return None
+    found = None
+    with _forgiving():  # there may be none
+        found = int(mpi().Lookup_name(_ENDED_ALONE))
+    return found
+
+
+@contextlib.contextmanager
+def _forgiving() -> Iterator[None]:
+    """Inside, an error of MPI's ends no job, whatever the user made of errors, and is not passed on."""
+    comms = mpi().COMM_WORLD, mpi().COMM_SELF
+    before = [comm.Get_errhandler() for comm in comms]
+    for comm in comms:
+        comm.Set_errhandler(mpi().ERRORS_RETURN)
+    try:
+        with contextlib.suppress(Exception):
+            yield
+    finally:
+        for comm, handler in zip(comms, before, strict=True):
+            comm.Set_errhandler(handler)
+            handler.Free()
 
 
 def _leave() -> None:
@@ -164,7 +182,7 @@ def _leave() -> None:
         return
     world = mpi().COMM_WORLD
     if all(goodbye.ranks < world.Get_size() for goodbye in _goodbyes):
-        with contextlib.suppress(Exception):  # another one was the first; not all launchers can
+        with _forgiving():  # another one was the first; not all launchers can
             mpi().Publish_name(_ENDED_ALONE, str(world.Get_rank()))
     # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
     requests = [request for goodbye in _goodbyes for request in goodbye.say()]
