@@ -162,6 +162,24 @@ def test_a_constant_that_becomes_a_schedule_counts_the_groups_own_steps() -> Non
     assert np.array_equal(late, alone)
 
 
+def test_a_group_that_comes_in_between_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As another thread may bring one, behind the look at what there is.
+    opt = gs.SGD([{"params": np.zeros(3)}], lr=1.0)
+    look = opt._with_group
+
+    def and_another(group: Any) -> Any:
+        found = look(group)
+        monkeypatch.undo()
+        opt.add_group({"params": np.zeros(2)})
+        return found
+
+    monkeypatch.setattr(opt, "_with_group", and_another)
+    with pytest.raises(RuntimeError, match="another thread"):
+        opt.add_group({"params": np.zeros(1)})
+    assert [entry["params"].size for entry in opt.params] == [3, 2]
+    assert len(opt.groups) == 2
+
+
 BETAS = gs.schedules.Linear(0.5, 0.95, 10)
 KINDS: list[Callable[[Any], gs.Optimizer]] = [
     lambda w: gs.Adam(w, betas=(BETAS, BETAS)),

@@ -223,11 +223,14 @@ class Optimizer:
         >>> W, b
         (array([0.5, 0.5]), array([0.75]))
         """
-        entry, groups = self._with_group(group)
-        self._extend(self._layout._replace(params=groups, listed=True), [entry])
+        entry, layout = self._with_group(group)
+        self._extend(layout, [entry])
 
-    def _with_group(self, group: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-        """Return another group, read once, and all groups with it; raise where none can be added."""
+    def _with_group(self, group: Mapping[str, Any]) -> tuple[dict[str, Any], _Layout]:
+        """Return another group, read once, and the layout that lists it; raise where none can be added.
+
+        All of it from one look at what there is, which another thread may extend meanwhile.
+        """
         entry = checks.mapping("group", group)
         if "params" not in entry:
             raise ValueError(f"group must have the key 'params', got {checks.shown(group)}")
@@ -238,7 +241,7 @@ class Optimizer:
                 "optimizer over all of them, with a pattern for these"
             )
         before = [*layout.params] if layout.listed else [{"params": layout.params}]
-        return entry, [*before, entry]
+        return entry, layout._replace(params=[*before, entry], listed=True)
 
     def _extend(self, layout: _Layout, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add groups to what there is in `layout`."""

@@ -245,8 +245,8 @@ class Sharded(Optimizer):
         ranks = self._ranks
         with ranks.act("add_group"):
             with self._agreed("add_group"):
-                entry, everything = self._with_group(group)
-                whole = Whole(everything)
+                entry, layout = self._with_group(group)
+                whole = Whole(layout.params)
                 values = self._try_group(entry, whole.arrays[len(self._share.flats) :])
             self._align(whole, "add_group")
             self._compare(_by_name([values], lambda i: ""), "add_group")
@@ -256,7 +256,7 @@ class Sharded(Optimizer):
             self._local.add_group({**entry, "params": share.extend(whole)[-1]})
             slots = min(_SLOTS, len(share.buckets))
             self._exchange = self._exchange.enlarged(share.largest, slots)
-            self._all_layout = self._new_layout(everything)._replace(listed=True)
+            self._all_layout = self._new_layout(layout.params)._replace(listed=True)
 
     def _try_group(self, entry: Mapping[str, Any], arrays: Sequence[Array]) -> dict[str, Any]:
         """Raise what adding a group would, with one element of each dtype in the place of arrays.
