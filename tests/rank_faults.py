@@ -274,4 +274,5 @@ def exceptions_that_are_caught() -> None:
 
 if __name__ == "__main__":
     atexit.register(lambda: print("through", flush=True))
+    print(f"begun at {time.time()}", flush=True)
     FAULTS[sys.argv[1]]()

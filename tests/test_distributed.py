@@ -126,12 +126,13 @@ ENDS = [
 @pytest.mark.parametrize("ranks", [2, 3] if FULL else [3])
 @pytest.mark.parametrize(("fault", "words"), ENDS, ids=[fault for fault, _ in ENDS])
 def test_what_ends_one_rank_ends_all(ranks: int, fault: str, words: str) -> None:
-    begun = time.monotonic()
-    done = jobs.run(ranks, "rank_faults.py", fault, timeout=30)
-    took = time.monotonic() - begun
+    done = jobs.run(ranks, "rank_faults.py", fault, timeout=40)
+    ended = time.time()
     # No timing but this: the promise is that a job ends, within ten seconds, and does not wait forever.
     assert done.returncode is not None, f"hangs: {done.stderr}"
-    assert took < 15, done.stderr
+    begun = [float(at) for at in re.findall(r"begun at ([0-9.]+)", done.stdout)]
+    assert begun, done.stderr
+    assert ended - max(begun) < 10, done.stderr
     assert done.returncode != 0, done.stdout
     expected = words.format(last=ranks - 1, ranks=ranks)
     assert expected in done.stderr, done.stderr
