@@ -21,7 +21,7 @@ _GONE = 1  # the tag of what a rank says last
 _READING = 0.5  # seconds that the launcher has for the last words of a rank
 # What a rank leaves with the launcher that ends before it has met the others: there it disturbs nobody
 # whose messages it knows nothing of.
-_ENDED_ALONE = "gradstep: a rank has ended"
+_ENDED_ALONE = "gradstep-rank-{}-has-ended"  # without blanks, at which launchers cut
 _LOOKS = 0.25  # seconds between looks at it
 # What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's.
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
@@ -136,25 +136,22 @@ def meet(comm: Any) -> Any:
     while not request.Test():
         time.sleep(1e-4)
         if time.monotonic() - looked > _LOOKS:
-            gone = _ended_alone()
-            if gone is not None and _rank_in(comm, gone) is not None:
+            gone = _ended_alone(comm)
+            if gone is not None:
                 end(f"waits for rank {gone}, which has ended")
             looked = time.monotonic()
     return duplicate
 
 
-def _rank_in(comm: Any, rank: int) -> int | None:
-    """Return which rank of a communicator one of the job's is, if it is in it."""
+def _ended_alone(comm: Any) -> int | None:
+    """Return which rank of the job has said so, of those of a communicator."""
     world = mpi().COMM_WORLD.Get_group()
-    found: int = world.Translate_ranks([rank], comm.Get_group())[0]
-    return None if found == mpi().UNDEFINED else found
-
-
-def _ended_alone() -> int | None:
-    found = None
-    with _forgiving():  # there may be none
-        found = int(mpi().Lookup_name(_ENDED_ALONE))
-    return found
+    group = comm.Get_group()
+    for rank in group.Translate_ranks([*range(comm.Get_size())], world):
+        with _forgiving():  # of others there is no such name
+            mpi().Lookup_name(_ENDED_ALONE.format(rank))
+            return int(rank)
+    return None
 
 
 @contextlib.contextmanager
@@ -182,8 +179,8 @@ def _leave() -> None:
         return
     world = mpi().COMM_WORLD
     if all(goodbye.ranks < world.Get_size() for goodbye in _goodbyes):
-        with _forgiving():  # another one was the first; not all launchers can
-            mpi().Publish_name(_ENDED_ALONE, str(world.Get_rank()))
+        with _forgiving():  # not all launchers can
+            mpi().Publish_name(_ENDED_ALONE.format(world.Get_rank()), "ended")
     # To all before any is waited for: who waits here for one may wait for this rank elsewhere.
     requests = [request for goodbye in _goodbyes for request in goodbye.say()]
     # Under `python -m mpi4py`, which behind this ends the job where the script has left by an error.
