@@ -392,24 +392,25 @@ def thread_sanitizer(session: nox.Session) -> None:
         )  # fmt: skip
 
 
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Measure against others; `-- --with-torch` installs PyTorch, the rest goes to compare.py."""
-    session.install(".[bench]")
+def run_benchmark(session: nox.Session, extras: str, program: str) -> None:
+    """Install the package, and PyTorch where it is asked for, and run a benchmark."""
+    session.install(f".{extras}")
     if "--with-torch" in session.posargs:
         session.install("torch==2.13.0")
     arguments = [argument for argument in session.posargs if argument != "--with-torch"]
-    session.run("python", "benchmarks/compare.py", *arguments)
+    session.run("python", program, *arguments)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against others; `-- --with-torch` installs PyTorch, the rest goes to compare.py."""
+    run_benchmark(session, "[bench]", "benchmarks/compare.py")
 
 
 @nox.session
 def bench_ranks(session: nox.Session) -> None:
     """Measure steps over MPI ranks of this machine; `-- --with-torch` as in bench."""
-    session.install(".[bench,mpi]")
-    if "--with-torch" in session.posargs:
-        session.install("torch==2.13.0")
-    arguments = [argument for argument in session.posargs if argument != "--with-torch"]
-    session.run("python", "benchmarks/distributed.py", *arguments)
+    run_benchmark(session, "[bench,mpi]", "benchmarks/distributed.py")
 
 
 @nox.session

@@ -101,8 +101,8 @@ class Goodbye:
 
     def __init__(self, comm: Any) -> None:
         self._comm = comm
-        rank, self.ranks = comm.Get_rank(), comm.Get_size()
-        size = self.ranks
+        rank, size = comm.Get_rank(), comm.Get_size()
+        self.ranks = size
         self._behind, self._before = (rank + 1) % size, (rank - 1) % size
         self._left: int | None = None
         self.acts = 0  # begun by now
@@ -116,10 +116,7 @@ class Goodbye:
             self._left = int(said[0])
         # It may have ended where all that it had to do for this act was done.
         if self._left is not None and self._left < self.acts:
-            group = self._comm.Get_group()
-            world = mpi().COMM_WORLD.Get_group()
-            gone = group.Translate_ranks([self._before], world)[0]
-            end(f"waits for rank {gone}, which has ended")
+            end(f"waits for rank {_of_job(self._comm)[self._before]}, which has ended")
 
     def say(self) -> list[Any]:
         """Begin to say it to the rank behind, and to hear it from the one before."""
@@ -145,13 +142,17 @@ def meet(comm: Any) -> Any:
 
 def _ended_alone(comm: Any) -> int | None:
     """Return which rank of the job has said so, of those of a communicator."""
-    world = mpi().COMM_WORLD.Get_group()
-    group = comm.Get_group()
-    for rank in group.Translate_ranks([*range(comm.Get_size())], world):
+    for rank in _of_job(comm):
         with _forgiving():  # of others there is no such name
             mpi().Lookup_name(_ENDED_ALONE.format(rank))
-            return int(rank)
+            return rank
     return None
+
+
+def _of_job(comm: Any) -> list[int]:
+    """Return which ranks of the job the ranks of a communicator are."""
+    world = mpi().COMM_WORLD.Get_group()
+    return [*comm.Get_group().Translate_ranks([*range(comm.Get_size())], world)]
 
 
 @contextlib.contextmanager
