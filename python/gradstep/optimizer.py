@@ -360,7 +360,7 @@ class Optimizer:
             elif name == "betas":
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     raise ValueError(f"betas must be a pair of numbers, got {checks.shown(value)}")
-                told += [("beta1", "beta1", value[0]), ("beta2", "beta2", value[1])]
+                told += [("beta1", "betas[0]", value[0]), ("beta2", "betas[1]", value[1])]
             elif name == "dampening" and value is None and "beta" in values:
                 # The average: what is kept and what comes in sum to 1.
                 told.append(("dampening", "beta", values["beta"]))

@@ -2594,8 +2594,8 @@ MUTANTS = [
         ),
         Mutant(
             "betas swapped",
-            '("beta1", "beta1", value[0]), ("beta2", "beta2", value[1])',
-            '("beta1", "beta1", value[1]), ("beta2", "beta2", value[0])',
+            '("beta1", "betas[0]", value[0]), ("beta2", "betas[1]", value[1])',
+            '("beta1", "betas[0]", value[1]), ("beta2", "betas[1]", value[0])',
             "a long mean and a short scale",
         ),
         Mutant(
