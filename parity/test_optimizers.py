@@ -19,7 +19,16 @@ import pytest
 import torch
 
 import gradstep as gs
-from trajectories import DTYPES, by_keras, by_optax, by_torch, defaults, difference, here
+from trajectories import (
+    DTYPES,
+    by_keras,
+    by_optax,
+    by_torch,
+    defaults,
+    difference,
+    here,
+    tolerance,
+)
 
 jax.config.update("jax_enable_x64", True)
 
@@ -86,6 +95,8 @@ KERAS = rows(
         {"momentum": 0.9},
         {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
         {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"learning_rate": 0.1, "global_clipnorm": 0.5, "weight_decay": 0.1},
+        {"learning_rate": 0.1, "clipvalue": 0.01, "momentum": 0.9},
     ],
     RMSprop=[
         {"rho": 0.5, "momentum": 0.9},
@@ -144,12 +155,6 @@ OPTAX = rows(
 OPTAX = [(name, {"learning_rate": 0.01, **options}) for name, options in OPTAX]
 
 
-def tolerance(name: str, dtype: Any) -> float:
-    if dtype is np.float32:
-        return 4e-5
-    return 1e-7 if name == "NAdam" else 1e-11  # PyTorch keeps its product in float32
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "options"), TORCH, ids=str)
 def test_torch(name: str, options: dict[str, Any], dtype: Any) -> None:
@@ -181,9 +186,9 @@ def test_signatures_are_the_peers(peer: str) -> None:
     for name in module.__all__:
         expected = defaults(getattr(theirs, name))
         if peer == "keras":
-            for neutral in module._NEUTRAL:
-                expected.pop(neutral)
-            expected.pop("name")
+            # Of every optimizer of Keras; here they are taken by keywords of any name.
+            for common in (*module._NEUTRAL, *module._OPTIONS, "name"):
+                expected.pop(common)
         if name == "nadam":
             expected = {**defaults(optax.adam), "nesterov": True}
         assert defaults(getattr(module, name)) == expected, name

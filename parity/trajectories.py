@@ -92,10 +92,20 @@ def difference(ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> 
     )
 
 
+def tolerance(name: str, dtype: Any) -> float:
+    """Return how far a run of the optimizer may be from the peer's."""
+    if dtype is np.float32:
+        return 4e-5
+    return 1e-7 if name == "NAdam" else 1e-11  # PyTorch keeps its product in float32
+
+
 def defaults(call: Any) -> dict[str, Any]:
-    """Return the arguments of a class or function behind `params`, with their defaults."""
+    """Return the arguments of a class or function behind `params`, with their defaults.
+
+    What is taken by keywords of any name is left out: the options of every step, and Keras's.
+    """
     return {
         name: parameter.default
         for name, parameter in inspect.signature(call).parameters.items()
-        if name not in ("params", "kwargs", "others")
+        if name != "params" and parameter.kind is not parameter.VAR_KEYWORD
     }
