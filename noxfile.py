@@ -418,14 +418,8 @@ def parity(session: nox.Session) -> None:
     """Compare `gradstep.compat`, schedules and examples with PyTorch, Keras, optax, scikit-learn."""
     # PyTorch alone first: another package's wish for it would bring gigabytes of CUDA.
     session.install("torch==2.13.0")
-    session.install(
-        ".[test,examples]",
-        STRICT,
-        "autograd>=1.8",
-        "jax>=0.4",
-        "keras>=3.15",
-        "optax==0.2.8",
-    )
+    others = ("autograd>=1.8", "jax>=0.4", "keras>=3.15", "optax==0.2.8")
+    install_package(session, *others, extras="[test,examples]")
     session.run("pytest", "parity", "tests/test_examples.py", *session.posargs)
 
 
