@@ -147,6 +147,10 @@ PINNED = {
 }
 
 
+def test_every_optimizer_is_pinned() -> None:
+    assert set(PINNED) == {case.optimizer for case in CASES}
+
+
 @pytest.mark.parametrize("optimizer", PINNED, ids=lambda o: o.__name__)
 def test_pinned_digest(optimizer: type[gs.Optimizer]) -> None:
     # Inputs from integers and powers of two alone: no random stream and no C library in them.

@@ -567,6 +567,26 @@ def test_none_is_keras_for_no_decay_also_in_a_group() -> None:
     assert v == 0.875
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_optax_takes_no_step_where_all_squares_were_zero(dtype: Any) -> None:
+    w = np.ones(2, dtype)
+    opt = optax.adagrad(w, 0.1, initial_accumulator_value=0.0, eps=0.0)
+    opt.step(np.array([0.0, 0.5], dtype))
+    assert w.tolist() == [1.0, dtype(0.9)]
+
+
+def test_optax_rectifies_from_the_threshold_on() -> None:
+    # ρ comes to ρ∞ = 2/(1 − 0.75) − 1 = 7 exactly, and never above it.
+    reached, below = np.zeros(1), np.zeros(1)
+    one = optax.radam(reached, 0.1, b2=0.75, threshold=7.0)
+    other = optax.radam(below, 0.1, b2=0.75, threshold=7.5)
+    for t in range(400):
+        g = np.full(1, 0.1 * (1 + t % 3))
+        one.step(g)
+        other.step(g)
+    assert abs(reached[0] - below[0]) > 1
+
+
 def test_every_optimizer_is_in_the_table() -> None:
     for module in (torch, keras, optax):
         assert set(module.__all__) == {name for m, name, *_ in TABLE if m is module}

@@ -327,7 +327,7 @@ HYPERPARAMETERS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (gs.RMSprop, {"centered": 0}, TypeError, r"centered must be True or False"),
     (gs.Adam, {"betas": (0.9, 1.0)}, ValueError, r"betas\[1\] must be >= 0 and < 1, got 1\.0"),
     (gs.Adam, {"betas": (np.nan, 0.9)}, ValueError, r"betas\[0\] must be >= 0 and < 1, got nan"),
-    (gs.Adam, {"betas": 0.9}, ValueError, r"betas must be a pair of numbers, got 0\.9"),
+    (gs.Adam, {"betas": 0.9}, ValueError, r"betas must be a pair of numbers or schedules, got 0\.9"),
     (gs.Adam, {"betas": (0.9,)}, ValueError, r"betas must be a pair"),
     (gs.Adam, {"bias_correction": None}, TypeError, r"bias_correction must be True or False"),
     (gs.AdamW, {"weight_decay": np.inf}, ValueError, r"weight_decay must be finite"),

@@ -162,6 +162,16 @@ def test_a_constant_that_becomes_a_schedule_counts_the_groups_own_steps() -> Non
     assert np.array_equal(late, alone)
 
 
+def test_groups_that_are_wrong_are_named() -> None:
+    opt = gs.SGD([{"params": np.zeros(1)}], lr=1.0)
+    with pytest.raises(ValueError, match=r"^group 1: SGD has no hyperparameter 'wd'; it has lr, "):
+        opt.add_group({"params": np.zeros(1), "wd": 0.1})
+    chosen = gs.by_name({"b": np.zeros(1)}, {"b": {"lr": 0.5}})
+    with pytest.raises(TypeError, match=r"^group 1: by_name and masks stand for all of params"):
+        opt.add_group({"params": chosen})
+    assert len(opt.groups) == 1
+
+
 def test_a_group_that_comes_in_between_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     # As another thread may bring one, behind the look at what there is.
     opt = gs.SGD([{"params": np.zeros(3)}], lr=1.0)
@@ -501,7 +511,7 @@ def test_a_run_of_groups_by_name_goes_on() -> None:
     [
         ({"c*": {"lr": 1.0}}, ValueError, r"pattern 'c\*' fits no parameter.* are W, b"),
         ({"*": {"lr": 1.0}, "b": {"lr": 2.0}}, ValueError, "pattern 'b' fits .* earlier"),
-        ({"b": {"rate": 1.0}}, ValueError, "SGD has no hyperparameter 'rate'"),
+        ({"b": {"rate": 1.0}}, ValueError, "^'b': SGD has no hyperparameter 'rate'"),
         ({"b": {"lr": -1.0}}, ValueError, "'b': lr must be finite and >= 0"),
         ({"b": 0.0}, TypeError, r"overrides\['b'\] must be a mapping"),
         ({1: {"lr": 1.0}}, TypeError, "a pattern must be text, got 1"),

@@ -174,6 +174,12 @@ FLOORS: list[tuple[type[gs.Optimizer], str, dict[str, Any], tuple[int, int]]] = 
 ]
 
 
+def test_every_optimizer_whose_state_decays_has_its_floor() -> None:
+    # SGD has no state, Adagrad's only grows, and AdamW's is Adam's.
+    others = {gs.SGD, gs.Adagrad, gs.AdamW}
+    assert {row[0] for row in FLOORS} == {case.optimizer for case in CASES} - others
+
+
 @pytest.mark.parametrize(("optimizer", "state", "options", "floors"), FLOORS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_floor_of_each_moment(

@@ -5,6 +5,9 @@ hyperparameters and errors are those of the class that its docstring names. Each
 also takes ``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``. A
 step that is skipped leaves everything as it was and says nothing, so whoever counts `t` uses
 ``nonfinite="raise"`` and does not count what raised.
+
+Where a function takes `t`, a hyperparameter may be a schedule, whose value after ``t − 1`` steps counts.
+A β that bias correction divides by may not: that takes its values in all steps, which an optimizer keeps.
 """
 
 from __future__ import annotations

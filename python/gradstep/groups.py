@@ -157,7 +157,8 @@ def by_name(params: Any, overrides: Mapping[str, Mapping[str, Any]]) -> ByName:
     overrides : mapping
         Patterns of names, and the hyperparameters of the parameters they fit, as in
         ``{"b*": {"weight_decay": 0.0}}``. ``*`` stands for any characters, ``?`` for one, ``[ab]``
-        for one of those. Where several fit a name, the first one counts.
+        for one of those. Where several fit a name, the first one counts. Nested names are joined by
+        dots and matched whole: of ``{"l": {"W": ..., "b": ...}}`` ``"l.*"`` takes both, ``"*b"`` one.
 
     Returns
     -------

@@ -93,6 +93,10 @@ class Optimizer:
 
     Notes
     -----
+    Hyperparameters that are numbers may be schedules: callables that are given the number of steps
+    taken so far and return the value of the next step (`gradstep.schedules`, or any other). Each
+    member of ``betas`` may be one, and each group may have its own. What v starts from may not.
+
     A subclass gives its ``__init__`` with the public signature and `_rule`, which says by what rule
     of the core a group with given hyperparameters steps.
 
@@ -253,6 +257,11 @@ class Optimizer:
             overrides = dict(entry)
             tree = overrides.pop("params", None)
             index = len(layout.groups) + len(groups)
+            if isinstance(tree, ByName | Masked):
+                raise TypeError(
+                    f"group {index}: by_name and masks stand for all of params, not within a "
+                    "group; choose by name over one structure, or write each group out"
+                )
             groups.append(self._planned(f"group {index}: " if layout.listed else "", overrides))
             # Positions are counted on through groups.
             structures.append(Structure(tree, first))
@@ -282,7 +291,7 @@ class Optimizer:
         unknown = [key for key in overrides if key not in self._defaults]
         if unknown:
             raise ValueError(
-                f"{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
+                f"{label}{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
                 + ", ".join(self._defaults)
             )
         try:
@@ -359,7 +368,9 @@ class Optimizer:
                 checks.flag(name, value)
             elif name == "betas":
                 if not isinstance(value, tuple | list) or len(value) != 2:
-                    raise ValueError(f"betas must be a pair of numbers, got {checks.shown(value)}")
+                    raise ValueError(
+                        f"betas must be a pair of numbers or schedules, got {checks.shown(value)}"
+                    )
                 told += [("beta1", "betas[0]", value[0]), ("beta2", "betas[1]", value[1])]
             elif name == "dampening" and value is None and "beta" in values:
                 # The average: what is kept and what comes in sum to 1.

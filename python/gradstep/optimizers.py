@@ -30,7 +30,7 @@ class SGD(Optimizer):
     lr : float or schedule, default 0.01
         The learning rate α, finite and at least 0; a schedule is called with the number of steps
         taken so far.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -91,16 +91,16 @@ class Momentum(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.01
         The learning rate α, finite and at least 0.
-    beta : float, default 0.9
+    beta : float or schedule, default 0.9
         β, at least 0 and below 1: averages about ``1 / (1−β)`` gradients.
-    dampening : float, optional
+    dampening : float or schedule, optional
         d, at least 0 and below 1. None means β, the average; 0.0 is the heavy ball, whose steps are
         ``1 / (1−β)`` times as long.
     nesterov : bool, default False
         Look ahead along m.
     bias_correction : bool, default False
         Correct for the zero that m starts from.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -180,17 +180,17 @@ class RMSprop(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.001
         The learning rate α, finite and at least 0.
-    beta : float, default 0.9
+    beta : float or schedule, default 0.9
         β, at least 0 and below 1.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added outside of the root, at least 0: where most frameworks have their ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside of the root, at least 0: the default of this package.
     centered : bool, default False
         Divide by an estimate of the standard deviation.
-    momentum : float, default 0.0
+    momentum : float or schedule, default 0.0
         μ, at least 0 and below 1.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -275,17 +275,17 @@ class Adam(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.001
         The learning rate α, finite and at least 0.
-    betas : pair of float, default (0.9, 0.999)
+    betas : pair of float or schedule, default (0.9, 0.999)
         β₁ and β₂, each at least 0 and below 1.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added outside of the root, at least 0: where most frameworks have their ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside of the root, at least 0: the default of this package.
     bias_correction : bool, default True
         Divide m and v by ``1−βᵗ``.
     amsgrad : bool, default False
         Never let the denominator shrink.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient. For decoupled decay see `AdamW`.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -357,7 +357,7 @@ class AdamW(Adam):
     ----------
     params, lr, betas, eps, eps_root, bias_correction, amsgrad, maximize
         As in `Adam`.
-    weight_decay : float, default 0.01
+    weight_decay : float or schedule, default 0.01
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update, and the moments
         never see it.
     **options
@@ -370,7 +370,8 @@ class AdamW(Adam):
 
     References
     ----------
-    Loshchilov & Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+    Loshchilov & Hutter, "Decoupled weight decay regularization", 2019, algorithm 2, whose schedule
+    multiplier η stands for the whole rate here, so that λ is multiplied by α, as in PyTorch.
 
     Examples
     --------
@@ -429,15 +430,15 @@ class NAdam(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.002
         The learning rate α, finite and at least 0.
-    betas : pair of float, default (0.9, 0.999)
+    betas : pair of float or schedule, default (0.9, 0.999)
         β₁ and β₂, each at least 0 and below 1.
-    momentum_decay : float, default 0.004
+    momentum_decay : float or schedule, default 0.004
         ψ, at least 0: how soon the factors of momentum grow from half of β₁ to β₁.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added outside of the root, at least 0: where most frameworks have their ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside of the root, at least 0: the default of this package.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     decoupled_weight_decay : bool, default False
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
@@ -454,7 +455,8 @@ class NAdam(Optimizer):
     Notes
     -----
     The state is ``m`` and ``v``, and for each group the product of the factors of momentum, which
-    `state_dict` keeps under ``"products"``.
+    `state_dict` keeps under ``"products"``. m decays by β₁, as in PyTorch and Keras, where the paper's
+    decays by ``μ_t``.
 
     References
     ----------
@@ -525,16 +527,16 @@ class RAdam(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.001
         The learning rate α, finite and at least 0.
-    betas : pair of float, default (0.9, 0.999)
+    betas : pair of float or schedule, default (0.9, 0.999)
         β₁ and β₂, each at least 0 and below 1.
-    threshold : float, default 5.0
+    threshold : float or schedule, default 5.0
         How large ρ has to be, the length of the average that v stands for. Below 4 there is no
         variance, so smaller values count as 4.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added outside of the root, at least 0: where most frameworks have their ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside of the root, at least 0: the default of this package.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     decoupled_weight_decay : bool, default False
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
@@ -616,14 +618,14 @@ class Adamax(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.002
         The learning rate α, finite and at least 0.
-    betas : pair of float, default (0.9, 0.999)
+    betas : pair of float or schedule, default (0.9, 0.999)
         β₁ and β₂, each at least 0 and below 1.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added to u, at least 0: where Keras has its ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside, at least 0: u is the root of infinite order, and this stands under it. Where
         PyTorch and optax have their ε; the paper has none.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -697,16 +699,16 @@ class Adagrad(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 0.01
         The learning rate α, finite and at least 0.
-    lr_decay : float, default 0.0
+    lr_decay : float or schedule, default 0.0
         η, at least 0: lets the rate fall with the number of steps, besides what v does.
     initial_accumulator : float, default 0.0
         What v starts from, at least 0; a number. Some implementations take 0.1, which bounds the
         first steps.
-    eps : float, default 0.0
+    eps : float or schedule, default 0.0
         Added outside of the root, at least 0: where most frameworks have their ε.
-    eps_root : float, default 1e-8
+    eps_root : float or schedule, default 1e-8
         Added inside of the root, at least 0: the default of this package.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -784,11 +786,11 @@ class Adadelta(Optimizer):
         As in `SGD`.
     lr : float or schedule, default 1.0
         α, finite and at least 0; the paper has none, which is 1.
-    rho : float, default 0.9
+    rho : float or schedule, default 0.9
         ρ, at least 0 and below 1.
-    eps_root : float, default 1e-6
+    eps_root : float or schedule, default 1e-6
         Added inside of both roots, at least 0. With 0 no parameter moves, and where v is 0 it is NaN.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
@@ -861,9 +863,9 @@ class Lion(Optimizer):
     lr : float or schedule, default 1e-4
         The learning rate α, finite and at least 0: the length of each element's step. The paper
         advises three to ten times less than for `AdamW`.
-    betas : pair of float, default (0.9, 0.99)
+    betas : pair of float or schedule, default (0.9, 0.99)
         β₁ and β₂, each at least 0 and below 1.
-    weight_decay : float, default 0.0
+    weight_decay : float or schedule, default 0.0
         λ, at least 0, decoupled: the parameter is multiplied by ``1 − α λ`` before the update.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.

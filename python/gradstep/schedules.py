@@ -360,7 +360,8 @@ class InverseSqrtDecay(Schedule):
     References
     ----------
     Zinkevich (2003), "Online Convex Programming and Generalized Infinitesimal Gradient Ascent",
-    proves a bound on the regret for rates of this form.
+    proves a bound on the regret for rates of this form. None of PyTorch, Keras and optax has it
+    ready made.
 
     Examples
     --------
@@ -883,7 +884,8 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
 
     The first step is one above 0, as in the reference, so that none is wasted. The warm-ups of
     ``optax.warmup_cosine_decay_schedule`` and Keras's ``CosineDecay`` begin at a first value, usually 0,
-    and reach the peak with the step after the climb.
+    and reach the peak with the step after the climb. What follows is counted from 0 behind the climb,
+    where optax's ``decay_steps`` has the climb in it.
 
     References
     ----------
@@ -928,7 +930,8 @@ def join(schedules: Sequence[_AnySchedule | _Number], boundaries: Sequence[float
 
     Notes
     -----
-    At a boundary the next schedule holds already, as in ``optax.join_schedules``.
+    At a boundary the next schedule holds already, as in ``optax.join_schedules`` and PyTorch's
+    ``SequentialLR``.
 
     Examples
     --------

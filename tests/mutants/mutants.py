@@ -102,8 +102,8 @@ MUTANTS = [
         ),
         Mutant(
             "Momentum: floor of second moments",
-            "settle(beta * m + rest * g, Floor<T>::scaled)",
-            "settle(beta * m + rest * g, Floor<T>::normal)",
+            "return settle(beta * m + rest * g, Floor<T>::scaled)",
+            "return settle(beta * m + rest * g, Floor<T>::normal)",
             "slow steps under zero gradients",
             NUMBERS,
         ),

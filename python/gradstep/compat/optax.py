@@ -8,6 +8,7 @@ keeps α inside of RMSprop's buffer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -306,6 +307,14 @@ class radam(_Optax):
     def _rule(cls, values: Mapping[str, Any]) -> str:
         return "radam_nesterov" if values["nesterov"] is True else "radam"
 
+    @classmethod
+    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        threshold = values["threshold"]
+        if isinstance(threshold, int | float) and threshold > 0:
+            # The core rectifies above it, optax from it on.
+            threshold = math.nextafter(threshold, 0.0)
+        return super()._told({**values, "threshold": threshold})
+
 
 class adamax(_Optax):
     """`optax.adamax`: ε is added to ``|g|``, inside of the maximum."""
@@ -334,6 +343,8 @@ class adagrad(_Optax):
         "eps": "eps_root",
         "initial_accumulator_value": "initial_v",
     }
+    # Too little to show, but 0/0 is 0: optax takes no step where v is 0.
+    _fixed: ClassVar = {"eps": math.ulp(0.0)}
     _rule = optimizers.Adagrad._rule
 
     def __init__(
