@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import platform
 import re
@@ -148,6 +149,8 @@ assert before == denormal() and before[0] > 0 and before[1] > 0
 
 
 MODULES = [m.name for m in pkgutil.iter_modules(gs.__path__) if not m.name.startswith("_core")]
+PEERS = (gs.compat.torch, gs.compat.keras, gs.compat.optax)
+MODULES += [peer.__name__.removeprefix("gradstep.") for peer in PEERS]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -158,7 +161,7 @@ def test_examples_in_docstrings(name: str) -> None:
 
 def public() -> list[tuple[str, object]]:
     listed = [(name, getattr(gs, name)) for name in gs.__all__]
-    for module in (gs.functional, gs.schedules):
+    for module in (gs.functional, gs.schedules, *PEERS):
         listed += [(f"{module.__name__}.{n}", getattr(module, n)) for n in module.__all__]
     return [(name, thing) for name, thing in listed if callable(thing)]
 
@@ -169,6 +172,21 @@ def test_public_docstrings_are_complete(name: str, thing: object) -> None:
     if name not in ("Optimizer", "gradstep.schedules.Schedule"):
         assert ">>>" in text, "an example that runs"
     assert text.splitlines()[0].endswith((".", "`."))
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [thing for _, thing in public() if isinstance(thing, type) and issubclass(thing, gs.Optimizer)],
+    ids=lambda thing: f"{thing.__module__}.{thing.__name__}",
+)
+def test_docstrings_of_optimizers_name_every_argument(thing: type[gs.Optimizer]) -> None:
+    # `a, b : type` and `**options` are how numpydoc lists them.
+    text = thing.__doc__ or ""
+    described = text.partition("Parameters\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    ([*\w, ]+?)(?: : .*)?$", described, re.MULTILINE)
+    named = {each.strip().lstrip("*") for entry in entries for each in entry.split(",")}
+    taken = set(inspect.signature(thing).parameters)
+    assert taken - ({"options", "hyperparameters"} if thing is gs.Optimizer else set()) <= named
 
 
 def test_the_stub_names_what_the_core_has() -> None:

@@ -78,7 +78,46 @@ class _Keras(_ByLearningRate):
 
 
 class SGD(_Keras):
-    """`keras.optimizers.SGD`: ``b := μ b + α g; w := w − b``, with `nesterov` ``w := w − (μ b + α g)``."""
+    """`keras.optimizers.SGD`: ``b := μ b + α g; w := w − b``, with `nesterov` ``w := w − (μ b + α g)``.
+
+    α is kept in the buffer, so a rate that falls acts on new gradients alone. Without momentum no
+    buffer is kept.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.01
+        The learning rate α, also as attribute.
+    momentum : float or schedule, default 0.0
+        μ, at least 0 and below 1; 0 keeps no buffer.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Momentum : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.SGD(w, learning_rate=0.1, momentum=0.9)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.8, -1.6])
+    """
 
     _names: ClassVar = {**_Keras._names, "momentum": "beta"}
     _fixed: ClassVar = {**_Keras._fixed, "rate_in_buffer": True}
@@ -109,9 +148,49 @@ class SGD(_Keras):
 
 
 class RMSprop(_Keras):
-    """`keras.optimizers.RMSprop`: ε inside of the root; ``b := μ b + α g/√(v + ε)``, ``w := w − b``.
+    """`keras.optimizers.RMSprop`: ε inside of the root, and α inside of the buffer of momentum.
 
-    Where rounding leaves ``v − m²`` below 0, Keras may have NaN, and 0 stands here.
+    ``v := ρ v + (1−ρ) g²; b := μ b + α g / √(v + ε); w := w − b``. With `centered` the root is that
+    of ``v − m² + ε``, with ``m := ρ m + (1−ρ) g``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    rho : float or schedule, default 0.9
+        ρ, at least 0 and below 1.
+    momentum : float or schedule, default 0.0
+        μ, at least 0 and below 1; 0 keeps no buffer.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    centered : bool, default False
+        Take the mean of the gradients off v.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.RMSprop(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.683772, -1.683772])
     """
 
     _names: ClassVar = {**_Keras._names, "rho": "beta", "epsilon": "eps_root"}
@@ -143,7 +222,50 @@ class RMSprop(_Keras):
 
 
 class Adam(_Keras):
-    """`keras.optimizers.Adam`: ε is added to √v, not to the corrected √v̂."""
+    """`keras.optimizers.Adam`: ε is added to √v, not to the corrected √v̂.
+
+    ``m := β₁ m + (1−β₁) g``, ``v := β₂ v + (1−β₂) g²``;
+    ``w := w − α √(1−β₂ᵗ) / (1−β₁ᵗ) m / (√v + ε)``. With `amsgrad` the maximum is taken of v.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    beta_1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    beta_2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    amsgrad : bool, default False
+        Divide by the largest v so far.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Adam(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
     _fixed: ClassVar = {**_Keras._fixed, "bias_correction": True, "uncorrected_eps": True}
@@ -174,7 +296,49 @@ class Adam(_Keras):
 
 
 class AdamW(Adam):
-    """`keras.optimizers.AdamW`: as `Adam`, with another default of `weight_decay`."""
+    """`keras.optimizers.AdamW`: as `Adam`, with another default of `weight_decay`.
+
+    ``w := (1 − α λ) w``, then the update of `Adam`.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    weight_decay : float or schedule, default 0.004
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    beta_1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    beta_2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    amsgrad : bool, default False
+        Divide by the largest v so far.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.AdamW : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.AdamW(w, learning_rate=0.1, weight_decay=0.5)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.85, -1.8 ])
+    """
 
     def __init__(
         self,
@@ -193,7 +357,47 @@ class AdamW(Adam):
 
 
 class Nadam(_Keras):
-    """`keras.optimizers.Nadam`: `gradstep.NAdam` with ``momentum_decay=1`` and ε outside of the root."""
+    """`keras.optimizers.Nadam`: ε outside of the root, ``ψ = 1``.
+
+    As `gradstep.NAdam` with ``μₜ = β₁ (1 − 0.96ᵗ / 2)`` and ``w := w − α n / (√v̂ + ε)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    beta_1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    beta_2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.NAdam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Nadam(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.893721, -1.893721])
+    """
 
     _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
     _fixed: ClassVar = {**_Keras._fixed, "momentum_decay": 1.0, **optimizers.NAdam._fixed}
@@ -222,7 +426,48 @@ class Nadam(_Keras):
 
 
 class Adamax(_Keras):
-    """`keras.optimizers.Adamax`: ε is added to u, outside of the maximum."""
+    """`keras.optimizers.Adamax`: ε is added to u, outside of the maximum.
+
+    ``m := β₁ m + (1−β₁) g``, ``u := max(β₂ u, |g|)``; ``w := w − α m̂ / (u + ε)`` with
+    ``m̂ = m / (1−β₁ᵗ)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    beta_1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    beta_2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adamax : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Adamax(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
     _fixed: ClassVar = {**_Keras._fixed, **optimizers.Adamax._fixed}
@@ -251,7 +496,45 @@ class Adamax(_Keras):
 
 
 class Adagrad(_Keras):
-    """`keras.optimizers.Adagrad`: ε inside of the root."""
+    """`keras.optimizers.Adagrad`: ε inside of the root.
+
+    ``v := v + g²``; ``w := w − α g / √(v + ε)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    initial_accumulator_value : float, default 0.1
+        What v starts from, at least 0; no schedule.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Adagrad(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.901227, -1.900311])
+    """
 
     _names: ClassVar = {
         **_Keras._names,
@@ -281,7 +564,46 @@ class Adagrad(_Keras):
 
 
 class Adadelta(_Keras):
-    """`keras.optimizers.Adadelta`: ε inside of both roots."""
+    """`keras.optimizers.Adadelta`: ε inside of both roots.
+
+    ``v := ρ v + (1−ρ) g²``; ``u = √(d + ε) / √(v + ε) g``; ``d := ρ d + (1−ρ) u²``;
+    ``w := w − α u``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    rho : float or schedule, default 0.95
+        ρ, at least 0 and below 1.
+    epsilon : float or schedule, default 1e-07
+        ε, at least 0.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Adadelta(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.999859, -1.999859])
+    """
 
     _names: ClassVar = {**_Keras._names, "rho": "beta", "epsilon": "eps_root"}
 
@@ -307,7 +629,43 @@ class Adadelta(_Keras):
 
 
 class Lion(_Keras):
-    """`keras.optimizers.Lion`."""
+    """`keras.optimizers.Lion`: ``w := w − α sign(β₁ m + (1−β₁) g)``, then ``m := β₂ m + (1−β₂) g``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, default 0.001
+        The learning rate α, also as attribute.
+    beta_1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    beta_2 : float or schedule, default 0.99
+        β₂, at least 0 and below 1.
+    weight_decay : float or schedule, optional
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
+    **others
+        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
+        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
+        `max_norm`, `clip_value`, `nonfinite` and `average`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Lion : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.keras.Lion(w, learning_rate=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     def __init__(
         self,

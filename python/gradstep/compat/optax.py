@@ -57,7 +57,41 @@ class _Optax(_ByLearningRate):
 
 
 class sgd(_Optax):
-    """`optax.sgd`: ``b := μ b + g; w := w − α b``, with `nesterov` ``w := w − α (μ b + g)``."""
+    """`optax.sgd`: ``b := μ b + g; w := w − α b``, with `nesterov` ``w := w − α (μ b + g)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    momentum : float or schedule, optional
+        μ, at least 0 and below 1; None keeps no buffer.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    accumulator_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Momentum : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.sgd(w, 0.1, momentum=0.9)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.8, -1.6])
+    """
 
     _names: ClassVar = {**_Optax._names, "momentum": "beta"}
 
@@ -85,8 +119,52 @@ class sgd(_Optax):
 class rmsprop(_Optax):
     """`optax.rmsprop`: ``b := μ b + α u; w := w − b``, with `nesterov` ``w := w − (μ b + α u)``.
 
-    The quotient u has ε inside of the root, or outside where `eps_in_sqrt` is False. v starts from
-    `initial_scale`; with `bias_correction` v and m are divided by ``1 − βᵗ``.
+    ``v := β v + (1−β) g²``, and the quotient is ``u = g / √(v + ε)``, or ``g / (√v + ε)`` where
+    `eps_in_sqrt` is False. With `centered` the root is that of ``v − m²``, with
+    ``m := β m + (1−β) g``; with `bias_correction` v and m are divided by ``1 − βᵗ``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    decay : float or schedule, default 0.9
+        β, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    initial_scale : float, default 0.0
+        What v starts from, at least 0; no schedule.
+    eps_in_sqrt : bool, default True
+        Whether ε stands inside of the root.
+    centered : bool, default False
+        Take the mean of the gradients off v.
+    momentum : float or schedule, optional
+        μ, at least 0 and below 1; None keeps no buffer.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    bias_correction : bool, default False
+        Correct for the zero that averages start from.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.rmsprop(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.683772, -1.683772])
     """
 
     _names: ClassVar = {**_Optax._names, "decay": "beta", "initial_scale": "initial_v"}
@@ -135,7 +213,50 @@ class rmsprop(_Optax):
 
 
 class adam(_Optax):
-    """`optax.adam`: `eps` outside of the root, `eps_root` inside; `nesterov` as in `nadam`."""
+    """`optax.adam`: `eps` outside of the root, `eps_root` inside; `nesterov` as in `nadam`.
+
+    ``m := β₁ m + (1−β₁) g``, ``v := β₂ v + (1−β₂) g²``;
+    ``w := w − α m̂ / (√(v̂ + eps_root) + eps)`` with ``m̂ = m / (1−β₁ᵗ)``, ``v̂ = v / (1−β₂ᵗ)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    eps_root : float or schedule, default 0.0
+        Added inside of the root, at least 0.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    mu_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.adam(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True}
 
@@ -170,7 +291,49 @@ class adam(_Optax):
 
 
 class nadam(adam):
-    """`optax.nadam`: NAdam with β₁ for every factor of momentum."""
+    """`optax.nadam`: NAdam with β₁ for every factor of momentum.
+
+    As `adam`, with ``β₁ m / (1−β₁ᵗ⁺¹) + (1−β₁) g / (1−β₁ᵗ)`` for m̂.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    eps_root : float or schedule, default 0.0
+        Added inside of the root, at least 0.
+    nesterov : bool, default True
+        Look ahead along the momentum.
+    mu_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.NAdam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.nadam(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.852632, -1.852632])
+    """
 
     def __init__(
         self,
@@ -193,8 +356,51 @@ class nadam(adam):
 class adamw(_Optax):
     """`optax.adamw`: as `adam`, with decay that shrinks the parameters that `mask` has True for.
 
-    `mask` is a structure of truth values like `params`, one for all below it where it ends early, or
-    a function that makes one of `params`.
+    ``w := w − α (m̂ / (√(v̂ + eps_root) + eps) + λ w)``, to within rounding.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    eps_root : float or schedule, default 0.0
+        Added inside of the root, at least 0.
+    weight_decay : float or schedule, default 0.0001
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update.
+    mask : structure of bool or callable, optional
+        Which parameters decay: truth values in the structure of `params`, one for all below it
+        where it ends early, or a function that makes them of `params`.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    mu_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.AdamW : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.adamw(w, 0.1, weight_decay=0.5)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.85, -1.8 ])
     """
 
     _fixed: ClassVar = {**adam._fixed, "decoupled": True}
@@ -230,7 +436,51 @@ class adamw(_Optax):
 
 
 class amsgrad(_Optax):
-    """`optax.amsgrad`: the maximum is taken of the corrected v̂."""
+    """`optax.amsgrad`: the maximum is taken of the corrected v̂.
+
+    As `adam`, with ``v_max := max(v_max, v̂)`` in place of v̂.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    eps_root : float or schedule, default 0.0
+        Added inside of the root, at least 0.
+    bias_correction_mu : bool, default True
+        Correct m.
+    bias_correction_nu : bool, default True
+        Correct v, before its maximum is taken.
+    mu_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.amsgrad(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _fixed: ClassVar = {"bias_correction": True}
 
@@ -274,7 +524,50 @@ class amsgrad(_Optax):
 
 
 class radam(_Optax):
-    """`optax.radam`: ε is added to the corrected √v̂; `nesterov` as in `nadam`."""
+    """`optax.radam`: ε is added to the corrected √v̂; `nesterov` as in `nadam`.
+
+    ``w := w − α r m̂ / (√(v̂ + eps_root) + eps)``, and below ρ = `threshold` ``w := w − α m̂``; r
+    and ρ as in `gradstep.RAdam`. A threshold below 4 is 4 here, where optax has NaN.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    eps_root : float or schedule, default 0.0
+        Added inside of the root, at least 0.
+    threshold : float or schedule, default 5.0
+        From which ρ on steps are rectified.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.RAdam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.radam(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.8, -1.6])
+    """
 
     _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True, "rectified": True}
 
@@ -317,7 +610,44 @@ class radam(_Optax):
 
 
 class adamax(_Optax):
-    """`optax.adamax`: ε is added to ``|g|``, inside of the maximum."""
+    """`optax.adamax`: ε is added to ``|g|``, inside of the maximum.
+
+    ``m := β₁ m + (1−β₁) g``, ``u := max(β₂ u, |g| + ε)``; ``w := w − α m̂ / u`` with
+    ``m̂ = m / (1−β₁ᵗ)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.999
+        β₂, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adamax : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.adamax(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {**_Optax._names, "eps": "eps_root"}
     _fixed: ClassVar = optimizers.Adamax._fixed
@@ -336,7 +666,41 @@ class adamax(_Optax):
 
 
 class adagrad(_Optax):
-    """`optax.adagrad`: ε inside of the root; v starts from `initial_accumulator_value`."""
+    """`optax.adagrad`: ε inside of the root; no step where v is 0.
+
+    ``v := v + g²``; ``w := w − α g / √(v + ε)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    initial_accumulator_value : float, default 0.1
+        What v starts from, at least 0; no schedule.
+    eps : float or schedule, default 1e-07
+        ε, at least 0.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.adagrad(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.901227, -1.900311])
+    """
 
     _names: ClassVar = {
         **_Optax._names,
@@ -365,9 +729,47 @@ class adagrad(_Optax):
 
 
 class adadelta(_Optax):
-    """`optax.adadelta`: ε inside of both roots; decay is added to the gradients of `weight_decay_mask`.
+    """`optax.adadelta`: ε inside of both roots.
 
-    Without a `learning_rate` optax adds its updates to the parameters, and so climbs: that is refused.
+    ``v := ρ v + (1−ρ) g²``; ``u = √(d + ε) / √(v + ε) g``; ``d := ρ d + (1−ρ) u²``;
+    ``w := w − α u``. Without a `learning_rate` optax adds its updates to the parameters, and so
+    climbs: that is refused.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule, optional
+        The learning rate α, also as attribute.
+    rho : float or schedule, default 0.9
+        ρ, at least 0 and below 1.
+    eps : float or schedule, default 1e-06
+        ε, at least 0.
+    weight_decay : float or schedule, default 0.0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    weight_decay_mask : structure of bool or callable, optional
+        Which parameters decay: truth values in the structure of `params`, one for all below it
+        where it ends early, or a function that makes them of `params`.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.adadelta(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.999684, -1.999684])
     """
 
     _names: ClassVar = {**_Optax._names, "rho": "beta", "eps": "eps_root"}
@@ -398,7 +800,46 @@ class adadelta(_Optax):
 
 
 class lion(_Optax):
-    """`optax.lion`: decoupled decay of the parameters that `mask`, as in `adamw`, has True for."""
+    """`optax.lion`: ``w := w − α sign(β₁ m + (1−β₁) g)``, then ``m := β₂ m + (1−β₂) g``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    learning_rate : float or schedule
+        The learning rate α, also as attribute.
+    b1 : float or schedule, default 0.9
+        β₁, at least 0 and below 1.
+    b2 : float or schedule, default 0.99
+        β₂, at least 0 and below 1.
+    weight_decay : float or schedule, default 0.001
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update.
+    mask : structure of bool or callable, optional
+        Which parameters decay: truth values in the structure of `params`, one for all below it
+        where it ends early, or a function that makes them of `params`.
+    mu_dtype : None
+        Only None: state has its parameter's dtype.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Lion : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.optax.lion(w, 0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.8999, -1.8998])
+    """
 
     _fixed: ClassVar = optimizers.Lion._fixed
     _rule = optimizers.Lion._rule

@@ -42,13 +42,45 @@ class SGD(Optimizer):
     With `nesterov` the step is along ``g + μ b``. Decay adds ``λ w`` to the gradient. In this
     package's terms it is `gradstep.Momentum` with a dampening that begins with the second step.
 
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.001
+        The learning rate α.
+    momentum : float or schedule, default 0
+        μ, at least 0 and below 1; 0 keeps no buffer.
+    dampening : float or schedule, default 0
+        d, at least 0 and below 1; not in the first step.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    nesterov : bool, default False
+        Look ahead along the momentum.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach, fused : bool, optional
+        Taken, and without effect.
+    differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Momentum : the rule with this package's own arguments, and its source.
+
     Examples
     --------
     >>> import numpy as np, gradstep as gs
     >>> w = np.array([1.0, -2.0])
     >>> opt = gs.compat.torch.SGD(w, lr=0.1, momentum=0.9, dampening=0.5)
     >>> opt.step(2 * w)
-    >>> w
+    >>> w.round(6)
     array([ 0.8, -1.6])
     """
 
@@ -94,10 +126,55 @@ class SGD(Optimizer):
 
 
 class RMSprop(optimizers.RMSprop):
-    """`torch.optim.RMSprop`: ε outside of the root, and a buffer of quotients that α multiplies.
+    """`torch.optim.RMSprop`: ε outside of the root, and a buffer of quotients that the rate multiplies.
 
-    `alpha` is what `gradstep.RMSprop` calls ``beta``. Where rounding leaves ``v − m²`` below 0,
-    PyTorch has NaN, and 0 stands here.
+    ``v := α v + (1−α) g²; u := g / (√v + ε); b := μ b + u; w := w − lr b``, and without momentum
+    ``w := w − lr u``. With `centered` the root is that of ``v − m²``, with ``m := α m + (1−α) g``;
+    where rounding leaves it below 0, PyTorch has NaN, and 0 stands here. `alpha` is what
+    `gradstep.RMSprop` calls ``beta``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.01
+        The learning rate α.
+    alpha : float or schedule, default 0.99
+        β of the average v, at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    momentum : float or schedule, default 0
+        μ, at least 0 and below 1; 0 keeps no buffer.
+    centered : bool, default False
+        Take the mean of the gradients off v.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.RMSprop(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0., -1.])
     """
 
     _names: ClassVar = {"alpha": "beta"}
@@ -134,7 +211,55 @@ class RMSprop(optimizers.RMSprop):
 
 
 class Adam(optimizers.Adam):
-    """`torch.optim.Adam`: ε outside of the root. With `amsgrad` the maximum is taken of v itself."""
+    """`torch.optim.Adam`: ε outside of the root.
+
+    ``m := β₁ m + (1−β₁) g``, ``v := β₂ v + (1−β₂) g²``; ``w := w − α m̂ / (√v̂ + ε)`` with
+    ``m̂ = m / (1−β₁ᵗ)``, ``v̂ = v / (1−β₂ᵗ)``. With `amsgrad` the maximum is taken of v itself, and
+    corrected as v would be.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.001
+        The learning rate α.
+    betas : pair of float or schedule, default (0.9, 0.999)
+        β₁ and β₂, each at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    amsgrad : bool, default False
+        Divide by the largest v so far.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    decoupled_weight_decay : bool, default False
+        Multiply the parameter by ``1 − α λ`` before the update instead.
+    foreach, fused : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.Adam(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {"decoupled_weight_decay": "decoupled"}
     _fixed: ClassVar = {"eps_root": 0.0, "bias_correction": True}
@@ -172,7 +297,51 @@ class Adam(optimizers.Adam):
 
 
 class AdamW(optimizers.Adam):
-    """`torch.optim.AdamW`: as `Adam`, with decay that shrinks the parameter before the update."""
+    """`torch.optim.AdamW`: as `Adam`, with decay that shrinks the parameter before the update.
+
+    ``w := (1 − α λ) w``, then ``w := w − α m̂ / (√v̂ + ε)``; the moments never see the decay.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.001
+        The learning rate α.
+    betas : pair of float or schedule, default (0.9, 0.999)
+        β₁ and β₂, each at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0.01
+        λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update.
+    amsgrad : bool, default False
+        Divide by the largest v so far.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach, fused : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.AdamW : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.AdamW(w, lr=0.1, weight_decay=0.5)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.85, -1.8 ])
+    """
 
     _fixed: ClassVar = {"eps_root": 0.0, "bias_correction": True, "decoupled": True}
 
@@ -209,8 +378,52 @@ class AdamW(optimizers.Adam):
 class NAdam(optimizers.NAdam):
     """`torch.optim.NAdam`: ε outside of the root.
 
-    PyTorch keeps the product of the factors of momentum in float32, and this package in float64: the
-    results differ by about 1e-7.
+    As `gradstep.NAdam` with ``μₜ = β₁ (1 − 0.96^(t ψ) / 2)`` and ``w := w − α n / (√v̂ + ε)``.
+    PyTorch keeps the product of the factors of momentum in float32, and this package in float64:
+    the results differ by about 1e-7.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.002
+        The learning rate α.
+    betas : pair of float or schedule, default (0.9, 0.999)
+        β₁ and β₂, each at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    momentum_decay : float or schedule, default 0.004
+        ψ, at least 0: how soon the factors of momentum grow from half of β₁ to β₁.
+    decoupled_weight_decay : bool, default False
+        Multiply the parameter by ``1 − α λ`` before the update instead.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.NAdam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.NAdam(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.894355, -1.894355])
     """
 
     _fixed: ClassVar = {**optimizers.NAdam._fixed, "eps_root": 0.0}
@@ -247,7 +460,52 @@ class NAdam(optimizers.NAdam):
 
 
 class RAdam(optimizers.RAdam):
-    """`torch.optim.RAdam`: ε is added to √v, not to the corrected √v̂; rectified where ρ > 5."""
+    """`torch.optim.RAdam`: ε is added to √v, not to the corrected √v̂; rectified where ρ > 5.
+
+    ``w := w − α r m̂ √(1−β₂ᵗ) / (√v + ε)``, and up to ρ = 5 ``w := w − α m̂``; r and ρ as in
+    `gradstep.RAdam`.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.001
+        The learning rate α.
+    betas : pair of float or schedule, default (0.9, 0.999)
+        β₁ and β₂, each at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    decoupled_weight_decay : bool, default False
+        Multiply the parameter by ``1 − α λ`` before the update instead.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.RAdam : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.RAdam(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.8, -1.6])
+    """
 
     _fixed: ClassVar = {
         **optimizers.RAdam._fixed,
@@ -286,7 +544,50 @@ class RAdam(optimizers.RAdam):
 
 
 class Adamax(optimizers.Adamax):
-    """`torch.optim.Adamax`: ε is added to ``|g|``, inside of the maximum."""
+    """`torch.optim.Adamax`: ε is added to ``|g|``, inside of the maximum.
+
+    ``m := β₁ m + (1−β₁) g``, ``u := max(β₂ u, |g| + ε)``; ``w := w − α m̂ / u`` with
+    ``m̂ = m / (1−β₁ᵗ)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.002
+        The learning rate α.
+    betas : pair of float or schedule, default (0.9, 0.999)
+        β₁ and β₂, each at least 0 and below 1.
+    eps : float or schedule, default 1e-08
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach : bool, optional
+        Taken, and without effect.
+    differentiable, capturable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adamax : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.Adamax(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {"eps": "eps_root"}
     _fixed: ClassVar = {**optimizers.Adamax._fixed, "eps": 0.0}
@@ -319,7 +620,51 @@ class Adamax(optimizers.Adamax):
 
 
 class Adagrad(optimizers.Adagrad):
-    """`torch.optim.Adagrad`: ε outside of the root."""
+    """`torch.optim.Adagrad`: ε outside of the root.
+
+    ``v := v + g²``; ``w := w − α g / (√v + ε) / (1 + (t−1) lr_decay)``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 0.01
+        The learning rate α.
+    lr_decay : float or schedule, default 0
+        The rate of step t is ``α / (1 + (t−1) lr_decay)``.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    initial_accumulator_value : float, default 0
+        What v starts from, at least 0; no schedule.
+    eps : float or schedule, default 1e-10
+        ε, at least 0.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach, fused : bool, optional
+        Taken, and without effect.
+    differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.Adagrad(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.9, -1.9])
+    """
 
     _names: ClassVar = {"initial_accumulator_value": "initial_v"}
     _fixed: ClassVar = {"eps_root": 0.0}
@@ -354,7 +699,50 @@ class Adagrad(optimizers.Adagrad):
 
 
 class Adadelta(optimizers.Adadelta):
-    """`torch.optim.Adadelta`: ε inside of both roots."""
+    """`torch.optim.Adadelta`: ε inside of both roots.
+
+    ``v := ρ v + (1−ρ) g²``; ``u = √(d + ε) / √(v + ε) g``; ``d := ρ d + (1−ρ) u²``;
+    ``w := w − α u``.
+
+    Parameters
+    ----------
+    params
+        As in `gradstep.SGD`.
+    lr : float or schedule, default 1.0
+        The learning rate α.
+    rho : float or schedule, default 0.9
+        ρ, at least 0 and below 1.
+    eps : float or schedule, default 1e-06
+        ε, at least 0.
+    weight_decay : float or schedule, default 0
+        λ, at least 0; adds ``λ w`` to the gradient.
+    maximize : bool, default False
+        Ascend: the gradient's sign is turned.
+    foreach : bool, optional
+        Taken, and without effect.
+    capturable, differentiable : bool, optional
+        Only False: a step here is not part of a graph.
+    **options
+        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+
+    See Also
+    --------
+    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.array([1.0, -2.0])
+    >>> opt = gs.compat.torch.Adadelta(w, lr=0.1)
+    >>> opt.step(2 * w)
+    >>> w.round(6)
+    array([ 0.999684, -1.999684])
+    """
 
     _names: ClassVar = {"rho": "beta", "eps": "eps_root"}
 
