@@ -58,6 +58,12 @@ def digits(dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return (x[:300] / 16).astype(dtype), y[:300]
 
 
+def mixed_digits() -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return all of them: float32 features with targets that are none of that type."""
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
 def classifier(**options: Any) -> Any:
     return MLPClassifier((20,), max_iter=12, random_state=0, **options)
 
@@ -244,8 +250,7 @@ def test_other_solvers_are_left_alone() -> None:
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_float32_features_with_float64_targets(solver: str) -> None:
     # Gradients are float64 then, and scikit-learn's moments and updates as well.
-    x, y = load_digits(return_X_y=True)
-    x = (x / 16).astype(np.float32)
+    x, y = mixed_digits()
 
     def curve() -> Any:
         model = MLPRegressor(hidden_layer_sizes=(30,), max_iter=60, random_state=0, solver=solver)
@@ -258,8 +263,7 @@ def test_float32_features_with_float64_targets(solver: str) -> None:
 
 
 def test_targets_that_become_float64() -> None:
-    x, y = load_digits(return_X_y=True)
-    x = (x / 16).astype(np.float32)
+    x, y = mixed_digits()
 
     def curve() -> Any:
         model = MLPRegressor(hidden_layer_sizes=(30,), random_state=0, batch_size=50)

@@ -60,6 +60,10 @@ class _OnCore:
     def _hyperparameters(self) -> tuple[Any, ...]:
         raise NotImplementedError
 
+    def _catch_up(self, opt: Optimizer) -> None:
+        """Let the core know what has been set here since the last step."""
+        raise NotImplementedError
+
     def _kept(self) -> dict[str, list[Array]]:
         if self._bound is None:
             return self._saved or {}
@@ -74,6 +78,7 @@ class _OnCore:
     def update_params(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
         """Take one step, in place."""
         opt = self._bind(params, grads)
+        self._catch_up(opt)
         # scikit-learn's own update is in the larger type, where the gradients are of that: those of
         # float32 features and float64 targets.
         wider = [(p, w) for p, w in zip(params, self._worked, strict=True) if w is not p]
@@ -145,11 +150,9 @@ class _SGD(_OnCore, _theirs.SGDOptimizer):  # type: ignore[misc]
     def _new(self, params: list[Array]) -> Optimizer:
         return keras.SGD(params, float(self.learning_rate), *self._hyperparameters())
 
-    def update_params(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
-        opt = self._bind(params, grads)
+    def _catch_up(self, opt: Optimizer) -> None:
         if opt.lr != self.learning_rate:  # by its schedule, or by hand
             opt.lr = float(self.learning_rate)
-        super().update_params(params, grads)
 
 
 class _Adam(_OnCore, _theirs.AdamOptimizer):  # type: ignore[misc]
@@ -190,12 +193,13 @@ class _Adam(_OnCore, _theirs.AdamOptimizer):  # type: ignore[misc]
     def _new(self, params: list[Array]) -> Optimizer:
         return keras.Adam(params, *self._hyperparameters())
 
-    def update_params(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
-        opt = self._bind(params, grads)
+    def _catch_up(self, opt: Optimizer) -> None:
         if opt.t != self.t:  # where it goes on from another, or by hand
             opt.load_state_dict({**opt.state_dict(), "t": int(self.t)})
+
+    def update_params(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
         super().update_params(params, grads)
-        self.t = opt.t
+        self.t += 1
         self.learning_rate = (
             self.learning_rate_init * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
         )
