@@ -98,8 +98,67 @@ bool share_memory(const View& a, const View& b) {
 }
 
 [[noreturn]] void overlap(const Label& a, const Label& b) {
+  // A copy of a parameter would be another parameter, and so untie what is tied.
+  const bool tied = a.role == Label::parameter && b.role == Label::parameter;
   throw py::value_error(a.text() + " shares memory with " + b.text() +
-                        "; arrays of a step must not overlap: pass a copy of one of them");
+                        (tied ? "; tied arrays are one parameter: give it once and add its gradients"
+                              : "; arrays of a step must not overlap: pass a copy of one of them"));
+}
+
+// What to do about an object that is not an array; advice that works.
+const char* instead_of(py::handle object, const Label& label) {
+  const bool gradient = label.role == Label::gradient;
+  if (object.is_none()) {
+    return gradient ? "where there is no gradient, pass np.zeros_like(parameter), or leave the "
+                      "parameter out when the optimizer is made"
+                    : "leave it out";
+  }
+  if (has(object, "toarray")) {
+    return gradient ? "make it dense with .toarray()"
+                    : "keep it dense: make it an array with .toarray() before training";
+  }
+  if (has(object, "named_parameters")) {
+    return "pass its arrays: {name: p.detach() for name, p in model.named_parameters()}";
+  }
+  if (PyFloat_Check(object.ptr()) || PyLong_Check(object.ptr())) {
+    return gradient ? "pass an array of its parameter's shape and dtype, such as "
+                      "np.full_like(parameter, value)"
+                    : "a number cannot be updated in place: keep it as np.array(value)";
+  }
+  if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
+    return "pass np.array(..., dtype) of its parameter's dtype";
+  }
+  if (!py::isinstance<py::str>(object) && has(object, "__iter__")) {
+    return "pass the dict or the list that the arrays are in, or list(...) of it";
+  }
+  return "pass the arrays that it holds, in a dict or a list";
+}
+
+// What to do about an array of another shape than its parameter's; advice that works.
+std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) {
+  if (label.role != Label::gradient) return "; make it with np.zeros_like(parameter)";
+  const std::vector<py::ssize_t> given(a.shape, a.shape + a.ndim), wanted(b.shape, b.shape + b.ndim);
+  const auto without_ones = [](std::vector<py::ssize_t> shape) {
+    shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
+    return shape;
+  };
+  if (without_ones(given) == without_ones(wanted)) {
+    return "; only axes of length 1 differ: pass .reshape(" + shape_text(b) + ")";
+  }
+  if (std::equal(given.begin(), given.end(), wanted.rbegin(), wanted.rend())) {
+    return "; it lies the other way round: pass its transpose, .T";
+  }
+  // One gradient for each example.
+  if (given.size() == wanted.size() + 1) {
+    if (std::equal(wanted.begin(), wanted.end(), given.begin() + 1)) {
+      return "; if its first axis counts examples, pass .mean(axis=0)";
+    }
+    if (std::equal(wanted.begin(), wanted.end(), given.begin())) {
+      return "; if its last axis counts examples, pass .mean(axis=-1)";
+    }
+  }
+  return "; a gradient has the shape of its parameter: check which one it belongs to, and how it "
+         "is computed";
 }
 
 }  // namespace
@@ -149,7 +208,20 @@ py::array as_array(py::handle object, const Label& label) {
                  std::string("which NumPy could not read without a copy (") +
                      std::string(py::str(error.value())) + "); pass a detached CPU array");
   }
-  not_an_array(object, label, "convert it once with np.asarray(...)");
+  not_an_array(object, label, instead_of(object, label));
+}
+
+bool is_same_memory(py::handle object, const py::array& array, const std::string& name) {
+  try {
+    const View a = view_of(as_array(object, {Label::parameter, &name}), {Label::parameter, &name});
+    const View b = view_of(array, {Label::parameter, &name});
+    const Geometry &g = a.geometry, &h = b.geometry;
+    return a.dtype == b.dtype && g.data == h.data && g.ndim == h.ndim &&
+           std::equal(g.shape, g.shape + g.ndim, h.shape) &&
+           std::equal(g.strides, g.strides + g.ndim, h.strides);
+  } catch (const py::type_error&) {  // not an array, or one of another dtype
+    return false;
+  }
 }
 
 namespace {
@@ -217,11 +289,8 @@ void require_like(const View& view, const Label& label, const View& model, const
   }
   const Geometry &a = view.geometry, &b = model.geometry;
   if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
-    const char* mend = label.role == Label::gradient
-                           ? "; reshape it, or np.broadcast_to(..., shape)"
-                           : "; reshape it";
     throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
-                          shape_text(b) + " " + like + mend);
+                          shape_text(b) + " " + like + reshaping(label, a, b));
   }
 }
 

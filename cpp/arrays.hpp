@@ -43,6 +43,9 @@ bool is_exactly_ndarray(py::handle object);
 // TypeError where it is not.
 py::array as_array(py::handle object, const Label& label);
 
+// Whether an object that may be anything shows the memory of `array` as that does.
+bool is_same_memory(py::handle object, const py::array& array, const std::string& name);
+
 // The first byte of an array of any dtype, and the one behind its last.
 std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array);
 

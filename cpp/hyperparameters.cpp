@@ -99,6 +99,35 @@ double checked_number(Range range, const std::string& known_as, py::handle value
   return number;
 }
 
+double scheduled_number(Range range, const std::string& known_as, py::handle schedule,
+                        std::int64_t t) {
+  const auto at = [t] { return " at count " + std::to_string(t); };
+  py::object value;
+  try {
+    value = schedule(t);
+  } catch (py::error_already_set& error) {
+    // One of Python's own that arithmetic raises becomes another of its kind. Others may need more
+    // than a message to be made, or are no business of ours.
+    for (PyObject* kind : {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_ValueError,
+                           PyExc_TypeError}) {
+      if (error.type().ptr() != kind) continue;
+      const std::string message = known_as + ": its schedule failed" + at() + ": " +
+                                  std::string(py::str(error.value()));
+      py::raise_from(error, kind, message.c_str());
+      throw py::error_already_set();
+    }
+    throw;
+  }
+  const std::string from = "; its schedule returned that" + at();
+  try {
+    return checked_number(range, known_as, value);
+  } catch (const py::type_error& error) {
+    throw py::type_error(error.what() + from);
+  } catch (const py::value_error& error) {
+    throw py::value_error(error.what() + from);
+  }
+}
+
 bool set_flag(Hyperparameters& values, const std::string& name, const std::string& known_as,
               py::handle value) {
   for (const auto& flag : flag_fields) {

@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <string>
 
 #include "rules.hpp"
@@ -32,6 +33,10 @@ std::string shown(py::handle value);
 // TypeError where `value` is no number, ValueError where it is out of its range; by the name that
 // whoever gave it knows it by.
 double checked_number(Range range, const std::string& known_as, py::handle value);
+
+// The same for what a schedule returns at a count, which the error names.
+double scheduled_number(Range range, const std::string& known_as, py::handle schedule,
+                        std::int64_t t);
 
 // Sets a truth value by name and says whether there is one of that name.
 bool set_flag(Hyperparameters& values, const std::string& name, const std::string& known_as,

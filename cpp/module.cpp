@@ -143,17 +143,19 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
           "add",
           [](Stepper& stepper, Stepper::Addition& addition, py::object flatten,
              const std::vector<py::tuple>& keys, bool listed, py::object layout,
-             Stepper::Addition* averages, py::object averages_layout) {
-            stepper.add(addition, {std::move(flatten), keys, listed}, std::move(layout), averages,
-                        std::move(averages_layout));
+             Stepper::Addition* averages, py::object averages_layout, py::object walk) {
+            stepper.add(addition, {std::move(flatten), keys, listed, std::move(walk)},
+                        std::move(layout), averages, std::move(averages_layout));
           },
           py::arg("addition"), py::arg("flatten"), py::arg("keys"), py::arg("listed"),
-          py::arg("layout"), py::arg("averages") = nullptr, py::arg("averages_layout") = py::none())
+          py::arg("layout"), py::arg("averages") = nullptr, py::arg("averages_layout") = py::none(),
+          py::arg("walk") = py::none())
       .def_property_readonly("layout", &Stepper::layout)
       .def("follow", &Stepper::follow, py::arg("averages"))
       .def_property_readonly("followed", &Stepper::followed)
       .def("corrections", &Stepper::corrections)
       .def("require_ready", &Stepper::require_ready)
+      .def("require_bound", &Stepper::require_bound)
       .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
       .def(
           "step_in_parts",

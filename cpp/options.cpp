@@ -9,7 +9,7 @@ Options::Bound bound_of(const char* name, const py::object& value, std::int64_t 
   if (!PyCallable_Check(value.ptr())) {
     return {py::none(), checked_number(Range::bound, name, value)};
   }
-  return {value, checked_number(Range::bound, name, value(t))};
+  return {value, scheduled_number(Range::bound, name, value, t)};
 }
 
 Options::Nonfinite nonfinite_of(const py::object& value) {

@@ -143,7 +143,7 @@ struct RMSpropConstants {
         inverse(T(1 / h.correction)) {
     const double root = square_root(h.correction);
     scale = T(h.rate_in_buffer ? h.lr * root : root);
-    eps = positive<T>(h.eps * root);
+    eps = outer_eps<T>(h.eps * root, h.eps_root);
   }
 
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
@@ -246,7 +246,7 @@ struct AdamConstants {
       : beta1(T(h.beta1)), rest1(T(1 - h.beta1)), beta2(T(h.beta2)), rest2(T(1 - h.beta2)) {
     const double root = square_root(h.correction2);
     rate = T(h.lr * root / h.correction1);
-    eps = positive<T>(h.uncorrected_eps ? h.eps : h.eps * root);
+    eps = outer_eps<T>(h.uncorrected_eps ? h.eps : h.eps * root, h.eps_root);
     eps_root = positive<T>(h.eps_root * h.correction2);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
@@ -290,7 +290,7 @@ struct AMSGradOfCorrected : AdamConstants<T> {
   GRADSTEP_INLINE explicit AMSGradOfCorrected(const Hyperparameters& h)
       : AdamConstants<T>(h), inverse(T(1 / h.correction2)) {
     this->rate = T(h.lr / h.correction1);
-    this->eps = positive<T>(h.eps);
+    this->eps = outer_eps<T>(h.eps, h.eps_root);
     this->eps_root = positive<T>(h.eps_root);
   }
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
@@ -377,7 +377,7 @@ struct Adamax {
         rest1(T(1 - h.beta1)),
         beta2(T(h.beta2)),
         rate(T(h.lr / h.correction1)),
-        eps(positive<T>(h.eps)),
+        eps(outer_eps<T>(h.eps, h.eps_root)),
         eps_root(positive<T>(h.eps_root)) {}
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& u) const {
     m = settle(beta1 * m + rest1 * g, Floor<T>::scaled);
@@ -394,7 +394,7 @@ struct Adagrad {
   T rate, eps, eps_root, largest = Floor<T>::largest;
   GRADSTEP_INLINE explicit Adagrad(const Hyperparameters& h)
       : rate(T(h.lr / (1 + (h.t - 1) * h.lr_decay))),
-        eps(positive<T>(h.eps)),
+        eps(outer_eps<T>(h.eps, h.eps_root)),
         eps_root(positive<T>(h.eps_root)) {}
   GRADSTEP_INLINE void update(T& w, T g, T& v) const {
     v = settle(bounded(v + g * g, largest), Floor<T>::normal);
@@ -406,16 +406,20 @@ struct Adagrad {
 // the updates' squares were (Zeiler 2012, algorithm 1). ρ is beta.
 template <class T>
 struct Adadelta {
-  T lr, beta, rest, eps_root, largest = Floor<T>::largest;
+  T lr, beta, rest, eps, eps_root, largest = Floor<T>::largest;
   GRADSTEP_INLINE explicit Adadelta(const Hyperparameters& h)
-      : lr(T(h.lr)), beta(T(h.beta)), rest(T(1 - h.beta)), eps_root(positive<T>(h.eps_root)) {}
+      : lr(T(h.lr)),
+        beta(T(h.beta)),
+        rest(T(1 - h.beta)),
+        eps(outer_eps<T>(0, h.eps_root)),
+        eps_root(positive<T>(h.eps_root)) {}
   GRADSTEP_INLINE T second_moment(T v, T g) const {
     return bounded(beta * v + (rest * g) * g, largest);
   }
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& d) const {
     const T moment = second_moment(v, g);
     v = settle(moment, Floor<T>::decaying);
-    const T u = square_root(d + eps_root) / square_root(moment + eps_root) * g;
+    const T u = square_root(d + eps_root) / (square_root(moment + eps_root) + eps) * g;
     d = settle(second_moment(d, u), Floor<T>::decaying);
     w -= lr * u;
   }

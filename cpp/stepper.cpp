@@ -56,6 +56,8 @@ int Stepper::traverse(visitproc visit, void* arg) const {
   for (const py::object& gradient : gradients_) Py_VISIT(gradient.ptr());
   Py_VISIT(expected_.flatten.ptr());
   for (const py::tuple& keys : expected_.keys) Py_VISIT(keys.ptr());
+  Py_VISIT(expected_.walk.ptr());
+  if (const int stopped = containers_.traverse(visit, arg)) return stopped;
   Py_VISIT(layout_.ptr());
   Py_VISIT(options_.given.ptr());
   Py_VISIT(options_.max_norm.function.ptr());
@@ -69,7 +71,8 @@ void Stepper::let_go() {
     Schedules dropped;
     dropped.swap(group.schedules);
   }
-  const py::object dropped = std::move(expected_.flatten);
+  const py::object flatten = std::move(expected_.flatten), walk = std::move(expected_.walk);
+  const Containers containers = std::exchange(containers_, {});
   const Options options = std::exchange(options_, {});
 }
 
@@ -88,15 +91,16 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
     if (set_flag(group.values, name, known_as, value)) continue;
     const NumberField* field = find_number(name);
     if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
-    py::object number = value;
+    double& number = group.values.*field->member;
     if (PyCallable_Check(value.ptr())) {
       if (field->member == &Hyperparameters::initial_v) {
         throw py::type_error(known_as + " must be a number, as v starts from it, got a callable");
       }
       group.schedules.push_back({field, known_as, value});
-      number = value(t);
+      number = scheduled_number(field->range, known_as, value, t);
+    } else {
+      number = checked_number(field->range, known_as, value);
     }
-    group.values.*field->member = checked_number(field->range, known_as, number);
     // NAdam's factors are a schedule of their own.
     if (field->member == &Hyperparameters::momentum_decay) products[Corrections::of_mu].kept = true;
     damped |= field->member == &Hyperparameters::dampening;
@@ -167,7 +171,7 @@ Hyperparameters Stepper::scheduled_values(int group) {
   }
   for (const Schedule& schedule : schedules) {
     const NumberField& field = *schedule.field;
-    values.*field.member = checked_number(field.range, schedule.name, schedule.function(t()));
+    values.*field.member = scheduled_number(field.range, schedule.name, schedule.function, t());
   }
   return values;
 }
@@ -252,6 +256,8 @@ void Stepper::add(Addition& addition, Expected expected, py::object layout, Addi
   std::optional<Turn> averages_turn;
   if (averages_) averages_turn.emplace(averages_->turns_);
   const std::size_t groups = groups_.size(), parameters = parameters_.size();
+  Containers containers;
+  if (!expected.walk.is_none()) containers = Containers(py::tuple(expected.walk())[0]);
   try {
     append(addition);
     if (averages_) {
@@ -271,7 +277,25 @@ void Stepper::add(Addition& addition, Expected expected, py::object layout, Addi
   }
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   std::swap(expected_, expected);
+  std::swap(containers_, containers);
   std::swap(layout_, layout);
+}
+
+// Another object over the same memory is as good: `params["W"] = params["W"][...]`.
+void Stepper::require_bound() {
+  if (containers_.unchanged()) return;
+  const py::tuple found = expected_.walk();
+  std::size_t i = 0;
+  for (const py::handle each : found[1]) {
+    const auto [where, leaf] = py::cast<std::pair<std::string, py::object>>(each);
+    const Parameter& parameter = parameters_.at(i++);
+    if (leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)) continue;
+    throw py::value_error(where +
+                          " holds another array than this optimizer steps, which would train the "
+                          "old one; write into the array instead (" +
+                          where + "[...] = value), or make another optimizer over params");
+  }
+  containers_ = Containers(found[0]);
 }
 
 py::object Stepper::layout() {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "containers.hpp"
 #include "corrections.hpp"
 #include "exchange.hpp"
 #include "filling.hpp"
@@ -75,6 +76,9 @@ class Stepper {
     py::object flatten;
     std::vector<py::tuple> keys;  // what fitted last comes first
     bool listed = true;
+    // Returns in what containers the parameters are, and each of them with the expression for it;
+    // none where nobody could rebind one.
+    py::object walk = py::none();
   };
   // Adds it, and replaces what gradients are expected and `layout()`: all of it, or nothing where a
   // step would not be possible. Where averages are kept, theirs as well, with an average for each
@@ -86,6 +90,8 @@ class Stepper {
 
   // Raises what a step would, whatever the gradients.
   void require_ready();
+  // ValueError where the containers that the parameters came in hold other arrays by now.
+  void require_bound();
 
   // Each step folds the parameters into the averages that are the parameters of `averages`, a
   // stepper. Before anything is added.
@@ -230,6 +236,7 @@ class Stepper {
   std::mutex groups_mutex_;
   std::deque<Parameter> parameters_;
   Expected expected_;
+  Containers containers_;
   py::object layout_ = py::none();
   Turns turns_;
   Options options_;  // read and written as groups are

@@ -223,7 +223,7 @@ def test_bad_gradients_are_not_added() -> None:
     for wrong, message in [
         ({**grads, "dW": grads["dW"][:3]}, "gradient of 'W' has shape"),
         ({**grads, "dW": grads["dW"].astype(np.float64)}, "gradient of 'W' has dtype float64"),
-        ({"dW": grads["dW"]}, "missing: 'W', 'b', 's'"),
+        ({"dW": grads["dW"]}, "missing: 'db', 'ds'"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
             steps.step(wrong)

@@ -128,7 +128,7 @@ def test_the_average_has_the_structure_of_the_parameters() -> None:
     assert (first[0], second[0], third) == (0.5, 0.5, 0.5)
     first[0] = 7  # new arrays every time
     assert opt.average["l"][0][0] == 0.5
-    assert repr(opt).endswith(", average=EWA(beta=0.5, bias_correction=False))")
+    assert repr(opt).endswith(", average=EWA(beta=0.5, bias_correction=False), t=1)")
 
 
 def test_skipped_steps_are_not_folded_in() -> None:

@@ -614,7 +614,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
         "only one of global_clipnorm and clipvalue",
     ),
     (keras.Adam, {"max_norm": 1.0, "global_clipnorm": 2.0}, "global_clipnorm has been given as"),
-    (keras.Adam, {"clipvalue": 1.0, "clip_value": None}, "clip_value has been given as well"),
+    (
+        keras.Adam,
+        {"clipvalue": 1.0, "clip_value": 2.0},
+        "clipvalue has been given as well, as clip_v",
+    ),
     (keras.Lion, {"use_ema": True}, r"use_ema=True cannot be had here: pass average=gradstep.EWA"),
     (keras.Nadam, {"ema_momentum": 0.9}, "ema_momentum=0.9 cannot be had here"),
     (keras.Adamax, {"ema_overwrite_frequency": 5}, "ema_overwrite_frequency=5 cannot be had"),

@@ -105,7 +105,8 @@ def test_a_schedule_that_becomes_a_constant_keeps_its_product(there_and_back: bo
     opt = gs.Adam(w, lr=1.0, betas=(STEPPED, 0.999), eps_root=0.0)
     for t in range(1, 12):
         if t == 6:
-            opt.groups[0]["betas"] = (0.999, 0.999)
+            with pytest.warns(UserWarning, match=r"^betas\[0\] followed a schedule, and is 0\.999"):
+                opt.groups[0]["betas"] = (0.999, 0.999)
             if there_and_back:
                 opt.groups[0]["betas"] = (STEPPED, 0.999)
         opt.step(np.ones(1))
@@ -142,7 +143,8 @@ def test_a_constant_that_becomes_a_schedule_goes_on() -> None:
             a.groups[0]["betas"] = (lambda n: 0.9, 0.99)
             b.groups[0]["betas"] = (0.9, lambda n: 0.99)
         if n == 9:
-            a.groups[0]["betas"] = (0.9, 0.99)
+            with pytest.warns(UserWarning, match=r"^betas\[0\] followed"):
+                a.groups[0]["betas"] = (0.9, 0.99)
         a.step(g)
         b.step(g)
     np.testing.assert_allclose(one, other, rtol=1e-14)
@@ -164,7 +166,10 @@ def test_a_constant_that_becomes_a_schedule_counts_the_groups_own_steps() -> Non
 
 def test_groups_that_are_wrong_are_named() -> None:
     opt = gs.SGD([{"params": np.zeros(1)}], lr=1.0)
-    with pytest.raises(ValueError, match=r"^group 1: SGD has no hyperparameter 'wd'; it has lr, "):
+    with pytest.raises(
+        ValueError,
+        match=r"^group 1: SGD has no hyperparameter 'wd'; here it is weight_decay \(it has lr, ",
+    ):
         opt.add_group({"params": np.zeros(1), "wd": 0.1})
     chosen = gs.by_name({"b": np.zeros(1)}, {"b": {"lr": 0.5}})
     with pytest.raises(TypeError, match=r"^group 1: by_name and masks stand for all of params"):

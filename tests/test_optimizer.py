@@ -90,7 +90,7 @@ def test_groups_step_by_their_own_hyperparameters() -> None:
     np.testing.assert_allclose(c, 0.875)  # 0.25 · 1 / (1 + 1)
     assert [dict(group)["lr"] for group in opt.groups] == [0.25, 0.5, 0.25]
     assert [list(s) for s in opt.state.values()] == [["m", "v"], ["m", "v", "v_max"], ["m", "v"]]
-    assert repr(opt).startswith("Adam(3 groups:\n  lr=0.25, betas=(0.9, 0.999), eps=0.0,")
+    assert repr(opt).startswith("Adam(3 groups, t=1:\n  lr=0.25, betas=(0.9, 0.999), eps=0.0,")
 
 
 def test_rates_by_hand_and_by_schedule() -> None:
@@ -115,7 +115,7 @@ def test_rates_by_hand_and_by_schedule() -> None:
     assert set(seen) == {1, 2, 3}
     assert all(type(n) is int for n in seen)
     assert opt.groups[0]["lr"] is halving
-    opt.groups[0]["lr"] = 1.0
+    opt.lr = gs.schedules.Constant(1.0)
     opt.step(ones(1))
     assert w[0] == -3.75
     assert opt.t == 4
@@ -168,8 +168,13 @@ def test_repr_shows_every_hyperparameter() -> None:
     opt = gs.AdamW(ones(1), lr=gs.schedules.Cosine(0.1, 10), betas=(0.8, 0.9))
     assert repr(opt) == (
         "AdamW(lr=Cosine(lr=0.1, steps=10, end=0.0), betas=(0.8, 0.9), eps=0.0, eps_root=1e-08, "
-        "bias_correction=True, amsgrad=False, weight_decay=0.01, maximize=False)"
+        "bias_correction=True, amsgrad=False, weight_decay=0.01, maximize=False, t=0; lr is 0.1 now)"
     )
+    opt.step(ones(1))
+    assert repr(opt).endswith(f", t=1; lr is {opt.lr!r} now)")
+    opt.lr = lambda n: 1 / (2 - n)
+    opt.step(ones(1))
+    assert repr(opt).endswith(", t=2; lr fails now: ZeroDivisionError)")
 
 
 def test_state_is_the_arrays_themselves() -> None:
@@ -201,14 +206,14 @@ def test_a_loaded_run_goes_on_with_the_same_bits(case: Case, dtype: Any) -> None
         opt = case.optimizer(whole, lr=schedule, **case.options)
         for g in grads[:stop]:
             opt.step(g)
-        saved = opt.state_dict()
+        saved, then = opt.state_dict(), repr(opt)
         resumed = {k: w.copy() for k, w in whole.items()}
         for g in grads[stop:]:
             opt.step(g)
         again = case.optimizer(resumed, **case.options)
         again.load_state_dict(saved)
         assert again.t == stop
-        assert repr(again) == repr(opt)
+        assert repr(again) == then
         for g in grads[stop:]:
             again.step(g)
         for k in start:

@@ -1,10 +1,12 @@
 """One step over arrays whose state the caller keeps: the optimizers as functions.
 
-Each takes arrays, or equally long lists of arrays, updates them in place and returns None. Formulas,
-hyperparameters and errors are those of the class that its docstring names. Each optimizer's function
-also takes ``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``. A
-step that is skipped leaves everything as it was and says nothing, so whoever counts `t` uses
-``nonfinite="raise"`` and does not count what raised.
+Each takes arrays, equally long lists of arrays, or dicts of them (nested as you like), updates them in
+place and returns None. Gradients and state in dicts have the keys of the parameters, or each with a
+leading ``d``, as courses keep them: ``v["dW1"]`` for ``parameters["W1"]``. Formulas, hyperparameters
+and errors are those of the class that its docstring names. Each optimizer's function also takes
+``scale=`` as its ``step`` does, and ``max_norm=``, ``clip_value=`` and ``nonfinite=``. A step that is
+skipped leaves everything as it was and says nothing, so whoever counts `t` uses ``nonfinite="raise"``
+and does not count what raised.
 
 Where a function takes `t`, a hyperparameter may be a schedule, whose value after ``t − 1`` steps counts.
 A β that bias correction divides by may not: that takes its values in all steps, which an optimizer keeps.
@@ -12,16 +14,14 @@ A β that bias correction divides by may not: that takes its values in all steps
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradstep import optimizers as _optimizers
+from gradstep.names import explains_keywords, given
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
-from gradstep.options import FunctionOptions
+from gradstep.options import Bound, Nonfinite
 from gradstep.single_step import apply
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 __all__ = [
     "adadelta",
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 
+@explains_keywords
 def sgd(
     w: Any,
     g: Any,
@@ -46,16 +47,21 @@ def sgd(
     lr: Rate,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of gradient descent, ``w := w − α g``; see `gradstep.SGD`.
 
     Parameters
     ----------
-    w, g : array or list of arrays
+    w, g : array, list or dict of arrays
         Parameters, updated in place, and gradients of the same shape and dtype.
     lr, weight_decay, maximize
         As in `gradstep.SGD`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -70,19 +76,10 @@ def sgd(
     >>> w
     array([ 0.8, -1.6])
     """
-    apply(
-        _optimizers.SGD,
-        w,
-        g,
-        {},
-        None,
-        options,
-        lr=lr,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.SGD, given(locals()))
 
 
+@explains_keywords
 def momentum(
     w: Any,
     g: Any,
@@ -96,19 +93,24 @@ def momentum(
     bias_correction: bool = False,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Momentum, ``m := β m + (1−d) g; w := w − α m``; see `gradstep.Momentum`.
 
     Parameters
     ----------
-    w, g, m : array or list of arrays
+    w, g, m : array, list or dict of arrays
         Parameters and first moments, updated in place, and gradients; of the same shape and dtype.
         The moments are zeros before the first step.
     t : int, optional
         The number of this step, counted from 1; needed with `bias_correction`.
     lr, beta, dampening, nesterov, bias_correction, weight_decay, maximize
         As in `gradstep.Momentum`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -123,23 +125,10 @@ def momentum(
     >>> w, m
     (array([ 0.98, -1.96]), array([ 0.2, -0.4]))
     """
-    apply(
-        _optimizers.Momentum,
-        w,
-        g,
-        {"m": m},
-        t,
-        options,
-        lr=lr,
-        beta=beta,
-        dampening=dampening,
-        nesterov=nesterov,
-        bias_correction=bias_correction,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.Momentum, given(locals()), "m")
 
 
+@explains_keywords
 def rmsprop(
     w: Any,
     g: Any,
@@ -155,20 +144,25 @@ def rmsprop(
     momentum: Rate = 0.0,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of RMSprop, ``v := β v + (1−β) g²; w := w − α g/√(v+ε)``; see `gradstep.RMSprop`.
 
     Parameters
     ----------
-    w, g, v : array or list of arrays
+    w, g, v : array, list or dict of arrays
         Parameters and second moments, updated in place, and gradients; of the same shape and dtype.
         The moments are zeros before the first step.
-    m, b : array or list of arrays, optional
+    m, b : array, list or dict of arrays, optional
         First moments, needed with `centered`, and the momentum buffer, needed with `momentum`; zeros
         before the first step.
     lr, beta, eps, eps_root, centered, momentum, weight_decay, maximize
         As in `gradstep.RMSprop`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -183,24 +177,10 @@ def rmsprop(
     >>> w.round(6), v
     (array([ 0.98, -1.98]), array([1., 4.]))
     """
-    apply(
-        _optimizers.RMSprop,
-        w,
-        g,
-        {"v": v, "m": m, "b": b},
-        None,
-        options,
-        lr=lr,
-        beta=beta,
-        eps=eps,
-        eps_root=eps_root,
-        centered=centered,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.RMSprop, given(locals()), "v", "m", "b")
 
 
+@explains_keywords
 def adam(
     w: Any,
     g: Any,
@@ -217,21 +197,26 @@ def adam(
     amsgrad: bool = False,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Adam, ``w := w − α m̂ / (√(v̂ + eps_root) + eps)``; see `gradstep.Adam`.
 
     Parameters
     ----------
-    w, g, m, v : array or list of arrays
+    w, g, m, v : array, list or dict of arrays
         Parameters, first and second moments, updated in place, and gradients; of the same shape and
         dtype. The moments are zeros before the first step.
     t : int
         The number of this step, counted from 1.
-    v_max : array or list of arrays, optional
+    v_max : array, list or dict of arrays, optional
         The largest second moments, needed with `amsgrad`; zeros before the first step.
     lr, betas, eps, eps_root, bias_correction, amsgrad, weight_decay, maximize
         As in `gradstep.Adam`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -246,9 +231,10 @@ def adam(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
-    _adam(_optimizers.Adam, **locals())
+    apply(_optimizers.Adam, given(locals()), "m", "v", "v_max")
 
 
+@explains_keywords
 def adamw(
     w: Any,
     g: Any,
@@ -265,7 +251,10 @@ def adamw(
     amsgrad: bool = False,
     weight_decay: Rate = 0.01,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of AdamW: ``w := w − α λ w``, then Adam's update; see `gradstep.AdamW`.
 
@@ -275,6 +264,8 @@ def adamw(
         As in `adam`.
     lr, betas, eps, eps_root, bias_correction, amsgrad, weight_decay, maximize
         As in `gradstep.AdamW`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -289,24 +280,10 @@ def adamw(
     >>> w
     array([ 0.95, -1.9 ])
     """
-    _adam(_optimizers.AdamW, **locals())
+    apply(_optimizers.AdamW, given(locals()), "m", "v", "v_max")
 
 
-def _adam(
-    cls: type[Optimizer],
-    *,
-    w: Any,
-    g: Any,
-    m: Any,
-    v: Any,
-    t: int,
-    v_max: Any,
-    options: FunctionOptions,
-    **values: Any,
-) -> None:
-    apply(cls, w, g, {"m": m, "v": v, "v_max": v_max}, t, options, **values)
-
-
+@explains_keywords
 def nadam(
     w: Any,
     g: Any,
@@ -323,13 +300,16 @@ def nadam(
     weight_decay: Rate = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of NAdam; see `gradstep.NAdam` for the formula.
 
     Parameters
     ----------
-    w, g, m, v : array or list of arrays
+    w, g, m, v : array, list or dict of arrays
         Parameters, first and second moments, updated in place, and gradients; of the same shape and
         dtype. The moments are zeros before the first step.
     t : int
@@ -339,6 +319,8 @@ def nadam(
         ``numpy.ones(1)`` before the first step.
     lr, betas, momentum_decay, eps, eps_root, weight_decay, decoupled_weight_decay, maximize
         As in `gradstep.NAdam`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -353,25 +335,10 @@ def nadam(
     >>> w.round(6), mu_product.round(6)
     (array([ 0.894355, -1.894355]), array([0.450073]))
     """
-    apply(
-        _optimizers.NAdam,
-        w,
-        g,
-        {"m": m, "v": v},
-        t,
-        options,
-        mu_product,
-        lr=lr,
-        betas=betas,
-        momentum_decay=momentum_decay,
-        eps=eps,
-        eps_root=eps_root,
-        weight_decay=weight_decay,
-        decoupled_weight_decay=decoupled_weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.NAdam, given(locals()), "m", "v")
 
 
+@explains_keywords
 def radam(
     w: Any,
     g: Any,
@@ -387,19 +354,24 @@ def radam(
     weight_decay: Rate = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of RAdam; see `gradstep.RAdam` for the formula.
 
     Parameters
     ----------
-    w, g, m, v : array or list of arrays
+    w, g, m, v : array, list or dict of arrays
         Parameters, first and second moments, updated in place, and gradients; of the same shape and
         dtype. The moments are zeros before the first step.
     t : int
         The number of this step, counted from 1.
     lr, betas, threshold, eps, eps_root, weight_decay, decoupled_weight_decay, maximize
         As in `gradstep.RAdam`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -414,24 +386,10 @@ def radam(
     >>> w
     array([ 0.8, -1.6])
     """
-    apply(
-        _optimizers.RAdam,
-        w,
-        g,
-        {"m": m, "v": v},
-        t,
-        options,
-        lr=lr,
-        betas=betas,
-        threshold=threshold,
-        eps=eps,
-        eps_root=eps_root,
-        weight_decay=weight_decay,
-        decoupled_weight_decay=decoupled_weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.RAdam, given(locals()), "m", "v")
 
 
+@explains_keywords
 def adamax(
     w: Any,
     g: Any,
@@ -445,19 +403,24 @@ def adamax(
     eps_root: Rate = 1e-8,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Adamax, ``u := max(β₂ u, |g| + ε); w := w − α m̂ / u``; see `gradstep.Adamax`.
 
     Parameters
     ----------
-    w, g, m, u : array or list of arrays
+    w, g, m, u : array, list or dict of arrays
         Parameters, first moments and maxima, updated in place, and gradients; of the same shape and
         dtype. Moments and maxima are zeros before the first step.
     t : int
         The number of this step, counted from 1.
     lr, betas, eps, eps_root, weight_decay, maximize
         As in `gradstep.Adamax`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -472,22 +435,10 @@ def adamax(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
-    apply(
-        _optimizers.Adamax,
-        w,
-        g,
-        {"m": m, "u": u},
-        t,
-        options,
-        lr=lr,
-        betas=betas,
-        eps=eps,
-        eps_root=eps_root,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.Adamax, given(locals()), "m", "u")
 
 
+@explains_keywords
 def adagrad(
     w: Any,
     g: Any,
@@ -500,19 +451,24 @@ def adagrad(
     eps_root: Rate = 1e-8,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Adagrad, ``v := v + g²; w := w − α g/√(v+ε)``; see `gradstep.Adagrad`.
 
     Parameters
     ----------
-    w, g, v : array or list of arrays
+    w, g, v : array, list or dict of arrays
         Parameters and sums of squares, updated in place, and gradients; of the same shape and dtype.
         The sums are zeros before the first step, or what they are to start from.
     t : int, optional
         The number of this step, counted from 1; needed with `lr_decay`.
     lr, lr_decay, eps, eps_root, weight_decay, maximize
         As in `gradstep.Adagrad`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -527,22 +483,10 @@ def adagrad(
     >>> w.round(6), v
     (array([ 0.9, -1.9]), array([ 4., 16.]))
     """
-    apply(
-        _optimizers.Adagrad,
-        w,
-        g,
-        {"v": v},
-        t,
-        options,
-        lr=lr,
-        lr_decay=lr_decay,
-        eps=eps,
-        eps_root=eps_root,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.Adagrad, given(locals()), "v")
 
 
+@explains_keywords
 def adadelta(
     w: Any,
     g: Any,
@@ -554,17 +498,22 @@ def adadelta(
     eps_root: Rate = 1e-6,
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Adadelta, ``w := w − α √(d+ε)/√(v+ε) g``; see `gradstep.Adadelta`.
 
     Parameters
     ----------
-    w, g, v, d : array or list of arrays
+    w, g, v, d : array, list or dict of arrays
         Parameters and averages of the squares of gradients and of updates, updated in place, and
         gradients; of the same shape and dtype. The averages are zeros before the first step.
     lr, rho, eps_root, weight_decay, maximize
         As in `gradstep.Adadelta`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -579,21 +528,10 @@ def adadelta(
     >>> w.round(6)
     array([ 0.996838, -1.996838])
     """
-    apply(
-        _optimizers.Adadelta,
-        w,
-        g,
-        {"v": v, "d": d},
-        None,
-        options,
-        lr=lr,
-        rho=rho,
-        eps_root=eps_root,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.Adadelta, given(locals()), "v", "d")
 
 
+@explains_keywords
 def lion(
     w: Any,
     g: Any,
@@ -603,17 +541,22 @@ def lion(
     betas: tuple[Rate, Rate] = (0.9, 0.99),
     weight_decay: Rate = 0.0,
     maximize: bool = False,
-    **options: Unpack[FunctionOptions],
+    scale: float = 1.0,
+    max_norm: Bound = None,
+    clip_value: Bound = None,
+    nonfinite: Nonfinite = "propagate",
 ) -> None:
     """Take one step of Lion, ``w := w − α sign(β₁ m + (1−β₁) g)``; see `gradstep.Lion`.
 
     Parameters
     ----------
-    w, g, m : array or list of arrays
+    w, g, m : array, list or dict of arrays
         Parameters and moments, updated in place, and gradients; of the same shape and dtype. The
         moments are zeros before the first step.
     lr, betas, weight_decay, maximize
         As in `gradstep.Lion`; `lr` is required.
+    scale, max_norm, clip_value, nonfinite
+        As in `gradstep.Optimizer` and its ``step``.
 
     Raises
     ------
@@ -628,26 +571,16 @@ def lion(
     >>> w
     array([ 0.75, -1.75])
     """
-    apply(
-        _optimizers.Lion,
-        w,
-        g,
-        {"m": m},
-        None,
-        options,
-        lr=lr,
-        betas=betas,
-        weight_decay=weight_decay,
-        maximize=maximize,
-    )
+    apply(_optimizers.Lion, given(locals()), "m")
 
 
+@explains_keywords
 def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
     """Fold `x` into the exponentially weighted average `v`: ``v := β v + (1−β) x``.
 
     Parameters
     ----------
-    v, x : array or list of arrays
+    v, x : array, list or dict of arrays
         Averages, updated in place (zeros at first), and values of the same shape and dtype.
     beta : float, default 0.9
         β, at least 0 and below 1: averages about ``1 / (1−β)`` values.
@@ -669,7 +602,7 @@ def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
     >>> v
     array([0.25, 0.5 ])
     """
-    apply(_Average, v, x, {}, None, {}, beta=beta)
+    apply(_Average, given(locals()))
 
 
 class _Average(Optimizer):

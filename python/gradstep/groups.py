@@ -5,6 +5,7 @@ Their ranges are the core's to judge. Parameters and state are in optimizer.py.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gradstep import _core, checks, schedules
+from gradstep.names import FixedAttributes, called_here
 from gradstep.structure import Structure
 
 # By which rule of the core a group with given hyperparameters steps, and what the core is told: by
@@ -21,7 +23,7 @@ RuleOf: TypeAlias = Callable[[Mapping[str, Any]], str]
 Told: TypeAlias = Callable[[Mapping[str, Any]], list[tuple[str, str, Any]]]
 
 
-class Group(MutableMapping[str, Any]):
+class Group(FixedAttributes, MutableMapping[str, Any]):
     """The hyperparameters of one group, by the names of the optimizer's arguments.
 
     Assigning checks the value and takes effect at the next step. Names cannot be added or removed.
@@ -31,7 +33,12 @@ class Group(MutableMapping[str, Any]):
         self._stepper = stepper
         self._rule_of = rule_of
         self._told = told
-        self.index = index
+        self._index = index
+
+    @property
+    def index(self) -> int:
+        """The position of the group in the optimizer."""
+        return self._index
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -48,7 +55,11 @@ class Group(MutableMapping[str, Any]):
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        change_all(self._stepper, [self.changed(name, value)])
+        change_all(self._stepper, [self.changed({name: value})])
+
+    def update(self, *given: Any, **values: Any) -> None:
+        """Change several values: all of them, or none where one is refused."""
+        change_all(self._stepper, [self.changed(dict(*given, **values))])
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("hyperparameters can be changed but not removed")
@@ -66,19 +77,26 @@ class Group(MutableMapping[str, Any]):
         """Return all values as arguments are written."""
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
 
-    def changed(self, name: str, value: Any) -> Change:
-        """Return the change to one other value."""
+    def changed(self, new: Mapping[str, Any]) -> Change:
+        """Return the change to other values, by name."""
         values = self._values
-        if name not in values:
-            raise ValueError(
-                f"no hyperparameter {checks.shown(name)}; there are {', '.join(values)}"
-            )
-        started = ("initial_v", name) in [told[:2] for told in self._told(values)]
-        if started and not (isinstance(value, int | float) and value == values[name]):
-            raise ValueError(
-                f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
-            )
-        return Change(self, values, {**values, name: value})
+        for name, value in new.items():
+            if name not in values:
+                raise ValueError(
+                    f"no hyperparameter {checks.shown(name)}{called_here(name, values)} "
+                    f"(there are {', '.join(values)})"
+                )
+            started = ("initial_v", name) in [told[:2] for told in self._told(values)]
+            if started and not (isinstance(value, int | float) and value == values[name]):
+                raise ValueError(
+                    f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
+                )
+        return Change(self, values, {**values, **new})
+
+    def _instead_of_setting(self, name: str) -> str:
+        if name in self._values:
+            return f"; a group is a mapping: write group[{name!r}] = ..."
+        return called_here(name, self._values)
 
     def restored(self, saved: Mapping[str, Any]) -> tuple[Change, list[str]]:
         """Return the change to what `saved` has, and the names that it leaves to this group."""
@@ -199,9 +217,39 @@ class Change(NamedTuple):
     products: dict[str, tuple[float, float]] | None = None  # None: go on from those that are kept
 
 
-def change_all(stepper: _core.Stepper, changes: Sequence[Change]) -> None:
+def change_all(stepper: _core.Stepper, changes: Sequence[Change], stacklevel: int = 4) -> None:
     """Change groups: all of them, or nothing where any is refused."""
-    _core.commit([stepper.prepare_change(planned(changes))])
+    prepared = stepper.prepare_change(planned(changes))
+    for change in changes:
+        if warn_of_dropped_schedules(change.before, change.values, stacklevel):
+            break  # once, for whatever is assigned to all groups
+    _core.commit([prepared])
+
+
+def warn_of_dropped_schedules(
+    before: Mapping[str, Any], after: Mapping[str, Any], stacklevel: int
+) -> bool:
+    """Warn where a number takes the place of a schedule, and say whether it does."""
+    now = dict(_members(after))
+    for name, value in _members(before):
+        if callable(value) and name in now and not callable(now[name]):
+            warnings.warn(
+                f"{name} followed a schedule, and is {now[name]!r} from now on. A schedule times a "
+                "number is a schedule (group['lr'] *= 0.5); to drop the schedule without this "
+                f"warning, assign gradstep.schedules.Constant({now[name]!r})",
+                stacklevel=stacklevel,
+            )
+            return True
+    return False
+
+
+def _members(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield all values by name, those of a pair one by one: ``betas[0]``."""
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            yield from ((f"{name}[{i}]", member) for i, member in enumerate(value))
+        else:
+            yield name, value
 
 
 def planned(changes: Sequence[Change]) -> list[_core.Change]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from gradstep import _core, averaging, checks, loading, saving
+from gradstep.averaging import EWA
 from gradstep.groups import (
     ByName,
     Group,
@@ -21,9 +22,11 @@ from gradstep.groups import (
     change_all,
     own,
     resolved,
+    warn_of_dropped_schedules,
 )
-from gradstep.options import DEFAULTS, Bound, checked_average, core_options, listed
-from gradstep.structure import Structure, require_distinct
+from gradstep.names import FixedAttributes, called_here, require_known
+from gradstep.options import DEFAULTS, Bound, Nonfinite, checked_average, core_options, listed
+from gradstep.structure import Container, Structure, held, require_distinct
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,12 +63,16 @@ class _Layout(NamedTuple):
     members: tuple[tuple[str, ...], ...]  # of each group, the names of its parameters
     state: Mapping[str, Mapping[str, Array]]
 
+    def held(self) -> tuple[list[Container], list[tuple[str, Any]]]:
+        """Return what holds the parameters now, and each with the expression for it."""
+        return held(self.structures, self.listed, self.params)
+
     def trees(self) -> list[Any]:
         """Return the parameters by themselves, in their structures."""
         return [entry["params"] for entry in self.params] if self.listed else [self.params]
 
 
-class Optimizer:
+class Optimizer(FixedAttributes):
     r"""What all optimizers of this package have in common; use one of its subclasses.
 
     A step multiplies the gradients by its `scale`, looks whether they are finite, measures their
@@ -134,16 +141,25 @@ class Optimizer:
     # What its function calls parameters and gradients.
     _arguments: ClassVar[tuple[str, str]] = ("w", "g")
 
+    def __new__(cls, *_: Any, **arguments: Any) -> Any:
+        """Refuse keywords that do not exist, and say which do."""
+        require_known(cls.__name__, cls.__init__, arguments)
+        return super().__new__(cls)
+
     def __init__(
         self,
         params: Any,
-        options: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
         **hyperparameters: Any,
     ) -> None:
         self._defaults = hyperparameters
-        others = dict(options)
-        self._average = checked_average(others.pop("average", None))
-        self._stepper = _core.new_stepper(0, core_options(type(self).__name__, others))
+        options = {"max_norm": max_norm, "clip_value": clip_value, "nonfinite": nonfinite}
+        self._average = checked_average(average)
+        self._stepper = _core.new_stepper(0, core_options(options))
         self._averages: _core.Stepper | None = None
         if self._average is None:
             self._take(params)
@@ -164,6 +180,10 @@ class Optimizer:
             self._add_by_name(params)
             return
         listed = _is_list_of_groups(params)
+        if isinstance(params, Mapping) and "params" in params and {*params} & {*self._defaults}:
+            raise ValueError(
+                "groups come in a list: pass [{'params': ..., 'lr': ...}], got one group alone"
+            )
         self._extend(
             _Layout(params, (), listed, (), (), {}), params if listed else [{"params": params}]
         )
@@ -291,8 +311,8 @@ class Optimizer:
         unknown = [key for key in overrides if key not in self._defaults]
         if unknown:
             raise ValueError(
-                f"{label}{type(self).__name__} has no hyperparameter {unknown[0]!r}; it has "
-                + ", ".join(self._defaults)
+                f"{label}{type(self).__name__} has no hyperparameter {unknown[0]!r}"
+                f"{called_here(unknown[0], self._defaults)} (it has {', '.join(self._defaults)})"
             )
         try:
             return _Plan(label, *resolved({**self._defaults, **overrides}, self._rule, self._told))
@@ -337,7 +357,7 @@ class Optimizer:
             members=(*layout.members, *map(tuple, members)),
             state=MappingProxyType(state),
         )
-        self._stepper.add(addition, *expected(layout), layout, *averages)
+        self._stepper.add(addition, *expected(layout), layout, *averages, layout.held)
 
     def _averages_of(
         self,
@@ -424,7 +444,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
-        change_all(self._stepper, [group.changed(self._rate, value) for group in self.groups])
+        rate = self._rate
+        # An assignment comes here by way of __setattr__.
+        change_all(self._stepper, [group.changed({rate: value}) for group in self.groups], 5)
 
     @property
     def t(self) -> int:
@@ -466,9 +488,12 @@ class Optimizer:
         return self._stepper.options or DEFAULTS
 
     def _set_option(self, name: str, value: Any) -> None:
-        options = {**self._options, name: own(value)}
+        before = self._options
+        options = {**before, name: own(value)}
         # Without a keyword, on whose way pybind11 does not look whether there is memory.
-        _core.commit([self._stepper.prepare_change([], None, None, options)])
+        prepared = self._stepper.prepare_change([], None, None, options)
+        warn_of_dropped_schedules(before, options, 5)
+        _core.commit([prepared])
 
     @property
     def grad_norm(self) -> float | None:
@@ -547,16 +572,34 @@ class Optimizer:
         options = listed(self._options)
         if self._average is not None:
             options += f", average={self._average!r}"
+        name = type(self).__name__
         if len(groups) == 1:
-            return f"{type(self).__name__}({groups[0].listed()}{options})"
-        lines = "".join(f"\n  {group.listed()}" for group in groups)
-        return f"{type(self).__name__}({len(groups)} groups{options}:{lines}\n)"
+            return f"{name}({groups[0].listed()}{options}, t={self.t}{self._rate_of(groups[0])})"
+        lines = "".join(f"\n  {group.listed()}{self._rate_of(group)}" for group in groups)
+        return f"{name}({len(groups)} groups{options}, t={self.t}:{lines}\n)"
+
+    def _rate_of(self, group: Group) -> str:
+        """Return the rate of the next step as text, where a schedule decides on it."""
+        if not callable(group[self._rate]):
+            return ""
+        try:
+            return f"; {self._rate} is {self._stepper.get(group.index, 'lr')!r} now"
+        except Exception as error:  # noqa: BLE001 - the user's code; a repr shows what it can
+            return f"; {self._rate} fails now: {type(error).__name__}"
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            f"a {type(self).__name__} is tied to its parameters' memory and cannot be copied or "
+            f"{type(self).__name__} is tied to the memory of its parameters and cannot be copied or "
             "pickled; make one over the other parameters and use state_dict() and load_state_dict()"
         )
+
+    def _instead_of_setting(self, name: str) -> str:
+        if name in self._defaults:
+            write = f"opt.groups[0][{name!r}] = ..., for each group"
+            return f"; it is a hyperparameter of each group: write {write}"
+        if name in ("t", "params"):
+            return "; make another optimizer, or use load_state_dict()"
+        return called_here(name, [*self._defaults, "lr", *DEFAULTS])
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot: copies of all state, hyperparameters and `t`, as plain values.

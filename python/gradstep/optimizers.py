@@ -6,13 +6,12 @@ What they share is in optimizer.py; the formulas that run are in cpp/rules.hpp.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from gradstep.averaging import EWA
+from gradstep.names import given
 from gradstep.optimizer import Optimizer
-from gradstep.options import StepOptions
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from gradstep.options import Bound, Nonfinite
 
 Rate = float | Callable[[int], float]
 
@@ -34,8 +33,8 @@ class SGD(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -66,9 +65,12 @@ class SGD(Optimizer):
         *,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(params, options, lr=lr, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -104,8 +106,8 @@ class Momentum(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -145,19 +147,12 @@ class Momentum(Optimizer):
         bias_correction: bool = False,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            beta=beta,
-            dampening=dampening,
-            nesterov=nesterov,
-            bias_correction=bias_correction,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -194,8 +189,8 @@ class RMSprop(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -236,20 +231,12 @@ class RMSprop(Optimizer):
         momentum: Rate = 0.0,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            beta=beta,
-            eps=eps,
-            eps_root=eps_root,
-            centered=centered,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -289,8 +276,8 @@ class Adam(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient. For decoupled decay see `AdamW`.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -328,20 +315,12 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            eps_root=eps_root,
-            bias_correction=bias_correction,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -360,8 +339,8 @@ class AdamW(Adam):
     weight_decay : float or schedule, default 0.01
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update, and the moments
         never see it.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -397,20 +376,12 @@ class AdamW(Adam):
         amsgrad: bool = False,
         weight_decay: Rate = 0.01,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps=eps,
-            eps_root=eps_root,
-            bias_correction=bias_correction,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            **options,
-        )
+        super().__init__(**given(locals()))
 
 
 class NAdam(Optimizer):
@@ -444,8 +415,8 @@ class NAdam(Optimizer):
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -487,20 +458,12 @@ class NAdam(Optimizer):
         weight_decay: Rate = 0.0,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            momentum_decay=momentum_decay,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -542,8 +505,8 @@ class RAdam(Optimizer):
         Multiply the parameter by ``1 − α λ`` before the update instead, as `AdamW` does.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -584,20 +547,12 @@ class RAdam(Optimizer):
         weight_decay: Rate = 0.0,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            threshold=threshold,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -629,8 +584,8 @@ class Adamax(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -667,18 +622,12 @@ class Adamax(Optimizer):
         eps_root: Rate = 1e-8,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -712,8 +661,8 @@ class Adagrad(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -752,19 +701,12 @@ class Adagrad(Optimizer):
         eps_root: Rate = 1e-8,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            lr_decay=lr_decay,
-            initial_accumulator=initial_accumulator,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -794,8 +736,8 @@ class Adadelta(Optimizer):
         λ, at least 0; adds ``λ w`` to the gradient.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -831,17 +773,12 @@ class Adadelta(Optimizer):
         eps_root: Rate = 1e-6,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            rho=rho,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -869,8 +806,8 @@ class Lion(Optimizer):
         λ, at least 0, decoupled: the parameter is multiplied by ``1 − α λ`` before the update.
     maximize : bool, default False
         Ascend: the gradient's sign is turned.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `Optimizer`.
 
     Raises
     ------
@@ -905,11 +842,12 @@ class Lion(Optimizer):
         *,
         weight_decay: Rate = 0.0,
         maximize: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params, options, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:

@@ -7,40 +7,22 @@ cpp/sweep.cpp and cpp/norm.hpp.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from gradstep.averaging import EWA
 from gradstep.groups import own
 
 Bound = float | Callable[[int], float] | None
+Nonfinite = Literal["propagate", "skip", "raise"]
 
 DEFAULTS: Mapping[str, Any] = {"max_norm": None, "clip_value": None, "nonfinite": "propagate"}
 
 
-class _Options(TypedDict, total=False):
-    max_norm: Bound
-    clip_value: Bound
-    nonfinite: Literal["propagate", "skip", "raise"]
-
-
-class StepOptions(_Options, total=False):
-    """The keyword arguments that all optimizers have in common; see `Optimizer`."""
-
-    average: EWA | None
-
-
-class FunctionOptions(_Options, total=False):
-    """Those that all functions have in common; see functional.py."""
-
-    scale: float
-
-
-def core_options(owner: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the core is told of what it judges, None where that is nothing."""
-    unknown = [name for name in given if name not in DEFAULTS]
-    if unknown:
-        raise TypeError(f"{owner} got an unexpected keyword argument {unknown[0]!r}")
-    return {**DEFAULTS, **{name: own(value) for name, value in given.items()}} if given else None
+def core_options(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return options as the core takes them; None where all are the defaults."""
+    if all(options[name] is default for name, default in DEFAULTS.items()):
+        return None
+    return {name: own(options[name]) for name in DEFAULTS}
 
 
 def checked_average(average: object) -> EWA | None:

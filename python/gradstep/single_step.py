@@ -8,20 +8,22 @@ from typing import Any
 from gradstep import _core, checks
 from gradstep.groups import own
 from gradstep.optimizer import Optimizer
-from gradstep.options import core_options
+from gradstep.options import DEFAULTS, core_options
+from gradstep.structure import Structure
 
 
-def apply(
-    cls: type[Optimizer],
-    w: object,
-    g: object,
-    state: Mapping[str, object],
-    t: int | None,
-    options: Mapping[str, Any],
-    mu_product: object = None,
-    **values: Any,
-) -> None:
-    """Take one step over arrays whose state the caller keeps; see functional.py."""
+def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None:
+    """Take one step over arrays whose state the caller keeps; see functional.py.
+
+    `arguments` are all that the function was given; those named in `states` are arrays of state.
+    """
+    values = dict(arguments)
+    parameter, gradient = cls._arguments
+    w, g = values.pop(parameter), values.pop(gradient)
+    state = {name: values.pop(name) for name in states}
+    t, mu_product = values.pop("t", None), values.pop("mu_product", None)
+    scale = values.pop("scale", 1.0)
+    options = {name: values.pop(name, default) for name, default in DEFAULTS.items()}
     values = {name: own(value) for name, value in values.items()}
     rule = cls._rule(values)
     needed = _core.state_names(rule)
@@ -46,14 +48,7 @@ def apply(
             )
         t = 1
     t = checks.count("t", t, least=1)
-    several = isinstance(w, list | tuple)
-    parameter, gradient = cls._arguments
-    if several and not w:
-        raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
-    arguments = {parameter: w, gradient: g, **{name: state[name] for name in needed}}
-    columns = [
-        _listed_like(several, parameter, w, name, given) for name, given in arguments.items()
-    ]
+    names, columns = _columns({parameter: w, gradient: g, **{n: state[n] for n in needed}})
 
     if mu_product is None and "momentum_decay" in values:
         raise ValueError("mu_product is needed: pass numpy.ones(1) before the first step")
@@ -64,12 +59,10 @@ def apply(
                 "its values so far, which this function does not know; use the optimizer of "
                 "the same name"
             )
-    others = dict(options)
-    scale = others.pop("scale", 1.0)
-    stepper = _core.new_stepper(t - 1, core_options(f"{cls.__name__.lower()}()", others))
+    stepper = _core.new_stepper(t - 1, core_options(options))
     index = stepper.add_group(rule, told, None, 0, mu_product)
-    for i, (wi, _, *si) in enumerate(zip(*columns, strict=True)):
-        stepper.add_parameter(index, f"{parameter}[{i}]" if several else parameter, wi, si)
+    for name, wi, _, *si in zip(names, *columns, strict=True):
+        stepper.add_parameter(index, name, wi, si)
     stepper.step(columns[1], scale)
 
 
@@ -86,12 +79,32 @@ def _require_states(
             raise ValueError(f"{name} is not used{because}: leave it out")
 
 
-def _listed_like(several: bool, like: str, w: Any, name: str, given: Any) -> Sequence[Any]:
-    """Return `given` as a list as long as the parameters: functions take one array each, or lists of them."""
-    if not several:
-        return [given]
-    if not isinstance(given, list | tuple):
-        raise TypeError(f"{like} is a list, so {name} must be one too, got {type(given).__name__}")
-    if len(given) != len(w):
-        raise ValueError(f"{name} must have {len(w)} entries, like {like}, got {len(given)}")
-    return given
+def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """Return the names of the parameters, and each argument as a list of arrays.
+
+    The first argument has the parameters: one array, a list, or a dict. The others are like it.
+    """
+    parameter, w = next(iter(arguments.items()))
+    if isinstance(w, Mapping):
+        structure = Structure(w)
+        names: Sequence[str] = structure.names
+        columns = [structure.flatten_gradients(like, name) for name, like in arguments.items()]
+    elif isinstance(w, list | tuple):
+        names = [f"{parameter}[{i}]" for i in range(len(w))]
+        columns = [_listed_like(parameter, w, name, like) for name, like in arguments.items()]
+    else:
+        return [parameter], [[array] for array in arguments.values()]
+    if not names:
+        raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
+    return names, columns
+
+
+def _listed_like(parameter: str, w: Sequence[Any], name: str, like: Any) -> Sequence[Any]:
+    """Return an argument that has to be a list as long as that of the parameters."""
+    if not isinstance(like, list | tuple):
+        raise TypeError(
+            f"{parameter} is a list, so {name} must be one too, got {type(like).__name__}"
+        )
+    if len(like) != len(w):
+        raise ValueError(f"{name} must have {len(w)} entries, like {parameter}, got {len(like)}")
+    return like

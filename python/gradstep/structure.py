@@ -18,6 +18,10 @@ import numpy as np
 Template: TypeAlias = "str | list[Template] | tuple[Template, ...] | dict[Hashable, Template]"
 
 
+# A dict or list, keys or positions in it, and what it holds there.
+Container: TypeAlias = tuple[Any, list[Any], list[Any]]
+
+
 class Structure:
     """The shape of one structure: flattens others of the same shape, in the same order.
 
@@ -70,17 +74,19 @@ class Structure:
         except _KeysDiffer as error:
             raise ValueError(str(error)) from None
 
-    def flatten_gradients(self, tree: object) -> Sequence[Any]:
+    def flatten_gradients(self, tree: object, what: str = "grads") -> Sequence[Any]:
         """Return the arrays of `tree`; its innermost keys may all carry a leading ``d``."""
         try:
-            return self._leaves(tree, False, "grads")
+            return self._leaves(tree, False, what)
         except _KeysDiffer as plain:
             try:
-                return self._leaves(tree, True, "grads")
-            except _KeysDiffer:
-                raise ValueError(
-                    f"{plain} (or every key with a leading 'd': 'dW1' for 'W1')"
-                ) from None
+                return self._leaves(tree, True, what)
+            except _KeysDiffer as led:
+                # That convention is meant of which more keys are there.
+                if led.found > plain.found:
+                    raise ValueError(str(led)) from None
+                either = " (or every key with a leading 'd': 'dW1' for 'W1')"
+                raise ValueError(f"{plain}{either if plain.lacks else ''}") from None
 
     def _leaves(self, tree: object, d: bool, what: str) -> list[Any]:
         leaves: list[Any] = []
@@ -138,8 +144,59 @@ def require_distinct(names: Iterable[str]) -> None:
         )
 
 
+def held(
+    structures: Sequence[Structure], listed: bool, params: object
+) -> tuple[list[Container], list[tuple[str, object]]]:
+    """Return what holds the arrays of parameters, and each array behind the expression for it.
+
+    Parameters
+    ----------
+    structures
+        Of each group, where `listed`; else the one of all.
+    listed
+        Whether `params` is a list of groups.
+    params
+        What an optimizer was given.
+
+    Raises
+    ------
+    ValueError
+        If something is not there any more.
+    """
+    groups: Template = [{"params": structure._template} for structure in structures]
+    containers: list[Container] = []
+    leaves: list[tuple[str, object]] = []
+
+    def walk(template: Template, tree: Any, where: str) -> None:
+        if isinstance(template, str):
+            leaves.append((where, tree))
+            return
+        keys: list[Any] = list(template if isinstance(template, dict) else range(len(template)))
+        children: list[Any] = []
+        for key, child in zip(keys, _children(template), strict=True):
+            at = f"{where}[{key!r}]"
+            try:
+                children.append(tree[key])
+            except (LookupError, TypeError):
+                raise ValueError(
+                    f"{at} is not there any more, but this optimizer still steps it; put it back, "
+                    "or make another optimizer over params"
+                ) from None
+            walk(child, children[-1], at)
+        if not isinstance(tree, tuple):  # in which nothing can be replaced
+            containers.append((tree, keys, children))
+
+    walk(groups if listed else structures[0]._template, params, "params")
+    return containers, leaves
+
+
 class _KeysDiffer(ValueError):
-    """A dict has other keys than the structure."""
+    """A dict has other keys than the structure: `found` of these, and whether it lacks some."""
+
+    def __init__(self, message: str, found: int, lacks: bool) -> None:
+        super().__init__(message)
+        self.found = found
+        self.lacks = lacks
 
 
 def _template(tree: object, name: str | None, first: int = 0) -> Template:
@@ -195,11 +252,20 @@ def _collect(template: Template, tree: object, d: bool, where: str, leaves: list
         expected = {_key(key, child, d): child for key, child in template.items()}
         missing = [key for key in expected if key not in tree]
         unexpected = [key for key in tree if key not in expected]
-        if missing or unexpected:
-            parts = [f"{where} must have the keys {_listed(expected)}"]
-            parts += [f"missing: {_listed(missing)}"] if missing else []
+        if missing:
+            parts = [
+                f"{where} must have the keys {_listed(expected)}",
+                f"missing: {_listed(missing)}",
+            ]
             parts += [f"unexpected: {_listed(unexpected)}"] if unexpected else []
-            raise _KeysDiffer("; ".join(parts))
+            raise _KeysDiffer("; ".join(parts), len(expected) - len(missing), True)
+        if unexpected:
+            raise _KeysDiffer(
+                f"{where} has keys of no parameter: {_listed(unexpected)}; leave them out: "
+                f"{{key: {where}[key] for key in [{_listed(expected)}]}}",
+                len(expected),
+                False,
+            )
         for key, child in expected.items():
             try:
                 entry = tree[key]

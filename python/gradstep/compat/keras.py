@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from gradstep import checks, optimizers
+from gradstep.averaging import EWA
 from gradstep.compat import _ByLearningRate
+from gradstep.names import given
 from gradstep.optimizers import Rate
-from gradstep.options import StepOptions
+from gradstep.options import Bound, Nonfinite
 
 __all__ = [
     "SGD",
@@ -49,32 +51,22 @@ class _Keras(_ByLearningRate):
     _fixed: ClassVar = {"decoupled": True}
     _optional: ClassVar = frozenset({"weight_decay"})
 
-    def __init__(
-        self,
-        params: Any,
-        *,
-        weight_decay: Rate | None = None,
-        others: Mapping[str, Any],
-        **hyperparameters: Any,
-    ) -> None:
-        options: dict[str, Any] = {}
-        for argument, value in others.items():
-            if argument == "name":  # it changes nothing, whatever it is
-                continue
-            if argument in StepOptions.__annotations__ or argument in _OPTIONS:
-                option = _OPTIONS.get(argument, argument)
-                if option in options:
-                    raise ValueError(f"{argument} has been given as well, by its other name")
-                options[option] = value
-                continue
-            if argument not in _NEUTRAL:
-                raise TypeError(f"{type(self).__name__} has no argument {argument!r}")
-            neutral, instead = _NEUTRAL[argument]
+    def __init__(self, params: Any, *, weight_decay: Rate | None, **arguments: Any) -> None:
+        # Called `name` in Keras, which changes nothing, whatever it is.
+        arguments = given(arguments, "name")
+        for argument, (neutral, instead) in _NEUTRAL.items():
+            value = arguments.pop(argument)
             if not isinstance(value, int | float | None) or value not in neutral:
                 raise ValueError(f"{argument}={checks.shown(value)} cannot be had here: {instead}")
-        if {"global_clipnorm", "clipvalue"} <= {n for n, v in others.items() if v is not None}:
+        theirs = {name: arguments.pop(name) for name in _OPTIONS}
+        if None not in theirs.values():
             raise ValueError("only one of global_clipnorm and clipvalue can be set, as in Keras")
-        super().__init__(params, options, **hyperparameters, weight_decay=weight_decay)
+        for name, value in theirs.items():
+            if value is not None and arguments[_OPTIONS[name]] is not None:
+                raise ValueError(f"{name} has been given as well, as {_OPTIONS[name]}")
+            if value is not None:
+                arguments[_OPTIONS[name]] = value
+        super().__init__(params, **arguments, weight_decay=weight_decay)
 
 
 class SGD(_Keras):
@@ -95,10 +87,15 @@ class SGD(_Keras):
         Look ahead along the momentum.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -129,16 +126,22 @@ class SGD(_Keras):
         momentum: Rate = 0.0,
         nesterov: bool = False,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -169,10 +172,15 @@ class RMSprop(_Keras):
         Take the mean of the gradients off v.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -205,18 +213,22 @@ class RMSprop(_Keras):
         epsilon: Rate = 1e-7,
         centered: bool = False,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            rho=rho,
-            momentum=momentum,
-            epsilon=epsilon,
-            centered=centered,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.RMSprop._rule
 
@@ -243,10 +255,15 @@ class Adam(_Keras):
         Divide by the largest v so far.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -279,18 +296,22 @@ class Adam(_Keras):
         epsilon: Rate = 1e-7,
         amsgrad: bool = False,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.Adam._rule
 
@@ -316,10 +337,15 @@ class AdamW(Adam):
         ε, at least 0.
     amsgrad : bool, default False
         Divide by the largest v so far.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -349,11 +375,22 @@ class AdamW(Adam):
         beta_2: Rate = 0.999,
         epsilon: Rate = 1e-7,
         amsgrad: bool = False,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params, learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **others
-        )
+        super().__init__(**given(locals()))
 
 
 class Nadam(_Keras):
@@ -375,10 +412,15 @@ class Nadam(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -410,17 +452,22 @@ class Nadam(_Keras):
         beta_2: Rate = 0.999,
         epsilon: Rate = 1e-7,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.NAdam._rule
 
@@ -445,10 +492,15 @@ class Adamax(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -480,17 +532,22 @@ class Adamax(_Keras):
         beta_2: Rate = 0.999,
         epsilon: Rate = 1e-7,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.Adamax._rule
 
@@ -512,10 +569,15 @@ class Adagrad(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -549,16 +611,22 @@ class Adagrad(_Keras):
         initial_accumulator_value: float = 0.1,
         epsilon: Rate = 1e-7,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            initial_accumulator_value=initial_accumulator_value,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.Adagrad._rule
 
@@ -581,10 +649,15 @@ class Adadelta(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -614,16 +687,22 @@ class Adadelta(_Keras):
         rho: Rate = 0.95,
         epsilon: Rate = 1e-7,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            rho=rho,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.Adadelta._rule
 
@@ -643,10 +722,15 @@ class Lion(_Keras):
         β₂, at least 0 and below 1.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    **others
-        What all of Keras's optimizers take: `global_clipnorm`, `clipvalue` and `name`; the rest
-        only with the values that change nothing. Also the options of `gradstep.Optimizer`:
-        `max_norm`, `clip_value`, `nonfinite` and `average`.
+    global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -674,15 +758,21 @@ class Lion(_Keras):
         beta_1: Rate = 0.9,
         beta_2: Rate = 0.99,
         weight_decay: Rate | None = None,
-        **others: Any,
+        *,
+        name: str | None = None,
+        clipnorm: float | None = None,
+        clipvalue: Bound = None,
+        global_clipnorm: Bound = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            weight_decay=weight_decay,
-            others=others,
-        )
+        super().__init__(**given(locals()))
 
     _rule = optimizers.Lion._rule

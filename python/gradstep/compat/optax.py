@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from gradstep import checks, optimizers
+from gradstep.averaging import EWA
 from gradstep.compat import _ByLearningRate, require_unused
 from gradstep.groups import Masked
+from gradstep.names import given
 from gradstep.optimizers import Rate
-from gradstep.options import StepOptions
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from gradstep.options import Bound, Nonfinite
 
 __all__ = [
     "adadelta",
@@ -71,8 +70,8 @@ class sgd(_Optax):
         Look ahead along the momentum.
     accumulator_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -102,12 +101,14 @@ class sgd(_Optax):
         momentum: Rate | None = None,
         nesterov: bool = False,
         accumulator_dtype: None = None,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         _require_own_dtype(accumulator_dtype=accumulator_dtype)
-        super().__init__(
-            params, options, learning_rate=learning_rate, momentum=momentum, nesterov=nesterov
-        )
+        super().__init__(**given(locals(), "accumulator_dtype"))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -145,8 +146,8 @@ class rmsprop(_Optax):
         Look ahead along the momentum.
     bias_correction : bool, default False
         Correct for the zero that averages start from.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -182,21 +183,13 @@ class rmsprop(_Optax):
         momentum: Rate | None = None,
         nesterov: bool = False,
         bias_correction: bool = False,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            learning_rate=learning_rate,
-            decay=decay,
-            eps=eps,
-            initial_scale=initial_scale,
-            eps_in_sqrt=eps_in_sqrt,
-            centered=centered,
-            momentum=momentum,
-            nesterov=nesterov,
-            bias_correction=bias_correction,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -236,8 +229,8 @@ class adam(_Optax):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -271,19 +264,13 @@ class adam(_Optax):
         mu_dtype: None = None,
         *,
         nesterov: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
-        super().__init__(
-            params,
-            options,
-            learning_rate=learning_rate,
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            eps_root=eps_root,
-            nesterov=nesterov,
-        )
+        super().__init__(**given(locals(), "mu_dtype"))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -313,8 +300,8 @@ class nadam(adam):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -346,11 +333,12 @@ class nadam(adam):
         mu_dtype: None = None,
         *,
         nesterov: bool = True,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params, learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov, **options
-        )
+        super().__init__(**given(locals()))
 
 
 class adamw(_Optax):
@@ -381,8 +369,8 @@ class adamw(_Optax):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -419,20 +407,14 @@ class adamw(_Optax):
         mask: Mask = None,
         *,
         nesterov: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
-        super().__init__(
-            _masked(params, mask),
-            options,
-            learning_rate=learning_rate,
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-        )
+        params = _masked(params, mask)
+        super().__init__(**given(locals(), "mu_dtype", "mask"))
 
 
 class amsgrad(_Optax):
@@ -460,8 +442,8 @@ class amsgrad(_Optax):
         Correct v, before its maximum is taken.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -495,20 +477,14 @@ class amsgrad(_Optax):
         mu_dtype: None = None,
         bias_correction_mu: bool = True,
         bias_correction_nu: bool = True,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
-        super().__init__(
-            params,
-            options,
-            learning_rate=learning_rate,
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            eps_root=eps_root,
-            bias_correction_mu=bias_correction_mu,
-            bias_correction_nu=bias_correction_nu,
-        )
+        super().__init__(**given(locals(), "mu_dtype"))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -547,8 +523,8 @@ class radam(_Optax):
         From which ρ on steps are rectified.
     nesterov : bool, default False
         Look ahead along the momentum.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -582,19 +558,12 @@ class radam(_Optax):
         threshold: Rate = 5.0,
         *,
         nesterov: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            learning_rate=learning_rate,
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            eps_root=eps_root,
-            threshold=threshold,
-            nesterov=nesterov,
-        )
+        super().__init__(**given(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -627,8 +596,8 @@ class adamax(_Optax):
         β₂, at least 0 and below 1.
     eps : float or schedule, default 1e-08
         ε, at least 0.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -660,9 +629,13 @@ class adamax(_Optax):
         b1: Rate = 0.9,
         b2: Rate = 0.999,
         eps: Rate = 1e-8,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(params, options, learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+        super().__init__(**given(locals()))
 
 
 class adagrad(_Optax):
@@ -680,8 +653,8 @@ class adagrad(_Optax):
         What v starts from, at least 0; no schedule.
     eps : float or schedule, default 1e-07
         ε, at least 0.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -717,15 +690,13 @@ class adagrad(_Optax):
         learning_rate: Rate,
         initial_accumulator_value: float = 0.1,
         eps: Rate = 1e-7,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            options,
-            learning_rate=learning_rate,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-        )
+        super().__init__(**given(locals()))
 
 
 class adadelta(_Optax):
@@ -750,8 +721,8 @@ class adadelta(_Optax):
     weight_decay_mask : structure of bool or callable, optional
         Which parameters decay: truth values in the structure of `params`, one for all below it
         where it ends early, or a function that makes them of `params`.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -783,20 +754,18 @@ class adadelta(_Optax):
         eps: Rate = 1e-6,
         weight_decay: Rate = 0.0,
         weight_decay_mask: Mask = None,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         if learning_rate is None:
             raise ValueError(
                 "learning_rate=None climbs in optax; give a rate, 1.0 for Zeiler's own"
             )
-        super().__init__(
-            _masked(params, weight_decay_mask),
-            options,
-            learning_rate=learning_rate,
-            rho=rho,
-            eps=eps,
-            weight_decay=weight_decay,
-        )
+        params = _masked(params, weight_decay_mask)
+        super().__init__(**given(locals(), "weight_decay_mask"))
 
 
 class lion(_Optax):
@@ -819,8 +788,8 @@ class lion(_Optax):
         where it ends early, or a function that makes them of `params`.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -853,14 +822,12 @@ class lion(_Optax):
         mu_dtype: None = None,
         weight_decay: Rate = 1e-3,
         mask: Mask = None,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
-        super().__init__(
-            _masked(params, mask),
-            options,
-            learning_rate=learning_rate,
-            b1=b1,
-            b2=b2,
-            weight_decay=weight_decay,
-        )
+        params = _masked(params, mask)
+        super().__init__(**given(locals(), "mu_dtype", "mask"))

@@ -8,16 +8,15 @@ implementations, are taken and make no difference; PyTorch itself is never impor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from gradstep import optimizers
+from gradstep.averaging import EWA
 from gradstep.compat import require_unused
+from gradstep.names import given
 from gradstep.optimizer import Optimizer
 from gradstep.optimizers import Rate
-from gradstep.options import StepOptions
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from gradstep.options import Bound, Nonfinite
 
 __all__ = [
     "SGD",
@@ -32,8 +31,14 @@ __all__ = [
 ]
 
 
-def _require_eager(**arguments: Any) -> None:
-    require_unused("a step here is not part of a graph; leave it out", **arguments)
+def _eager(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a class without those that choose how PyTorch takes a step.
+
+    ValueError where one asks for a step that is part of a graph.
+    """
+    graph = {n: arguments[n] for n in ("capturable", "differentiable") if n in arguments}
+    require_unused("a step here is not part of a graph; leave it out", **graph)
+    return given(arguments, *graph, "foreach", "fused")
 
 
 class SGD(Optimizer):
@@ -62,8 +67,8 @@ class SGD(Optimizer):
         Taken, and without effect.
     differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -100,19 +105,12 @@ class SGD(Optimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(differentiable=differentiable)
-        super().__init__(
-            params,
-            options,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-        )
+        super().__init__(**_eager(locals()))
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -155,8 +153,8 @@ class RMSprop(optimizers.RMSprop):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -193,21 +191,13 @@ class RMSprop(optimizers.RMSprop):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
-        **options: Unpack[StepOptions],
+        *,
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class Adam(optimizers.Adam):
@@ -239,8 +229,8 @@ class Adam(optimizers.Adam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -279,21 +269,12 @@ class Adam(optimizers.Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class AdamW(optimizers.Adam):
@@ -321,8 +302,8 @@ class AdamW(optimizers.Adam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -359,20 +340,12 @@ class AdamW(optimizers.Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class NAdam(optimizers.NAdam):
@@ -404,8 +377,8 @@ class NAdam(optimizers.NAdam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -442,21 +415,12 @@ class NAdam(optimizers.NAdam):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum_decay=momentum_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class RAdam(optimizers.RAdam):
@@ -485,8 +449,8 @@ class RAdam(optimizers.RAdam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -527,20 +491,12 @@ class RAdam(optimizers.RAdam):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class Adamax(optimizers.Adamax):
@@ -567,8 +523,8 @@ class Adamax(optimizers.Adamax):
         Taken, and without effect.
     differentiable, capturable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -604,19 +560,12 @@ class Adamax(optimizers.Adamax):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class Adagrad(optimizers.Adagrad):
@@ -644,8 +593,8 @@ class Adagrad(optimizers.Adagrad):
         Taken, and without effect.
     differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -682,20 +631,12 @@ class Adagrad(optimizers.Adagrad):
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
 
 
 class Adadelta(optimizers.Adadelta):
@@ -722,8 +663,8 @@ class Adadelta(optimizers.Adadelta):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    **options
-        `max_norm`, `clip_value`, `nonfinite` and `average`, as in `gradstep.Optimizer`.
+    max_norm, clip_value, nonfinite, average
+        Options of a step, as in `gradstep.Optimizer`.
 
     Raises
     ------
@@ -758,16 +699,9 @@ class Adadelta(optimizers.Adadelta):
         capturable: bool = False,
         maximize: bool = False,
         differentiable: bool = False,
-        **options: Unpack[StepOptions],
+        max_norm: Bound = None,
+        clip_value: Bound = None,
+        nonfinite: Nonfinite = "propagate",
+        average: EWA | None = None,
     ) -> None:
-        _require_eager(capturable=capturable, differentiable=differentiable)
-        Optimizer.__init__(
-            self,
-            params,
-            options,
-            lr=lr,
-            rho=rho,
-            eps=eps,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+        Optimizer.__init__(self, **_eager(locals()))
