@@ -4130,8 +4130,8 @@ MUTANTS = [
         ),
         Mutant(
             "scales: gradients stay scaled",
-            "self._optimizer.step(grads, 1.0 / scale)",
-            "self._optimizer.step(grads, 1.0)",
+            "self._optimizer.step(grads, 1.0 / scale, **counted)",
+            "self._optimizer.step(grads, 1.0, **counted)",
             "steps thousands of times too long",
         ),
         Mutant(
