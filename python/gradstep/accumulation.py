@@ -177,7 +177,11 @@ class Accumulator:
             raise ValueError("the optimizer has got other groups; make a new Accumulator over it")
 
     def _finish(self, complete: bool = False) -> None:
-        """Take the step of a complete batch, unless it has been taken or refused, and begin anew."""
+        """Take the step of a complete batch, unless it has been taken or refused, and begin anew.
+
+        A batch is complete with `every` micro-batches, or where the caller says so. Where the
+        optimizer raises without having stepped, the batch stays as it was.
+        """
         count = self._adder.t
         if self._adder.given(0) is None:
             if not (complete or count == self._every):
