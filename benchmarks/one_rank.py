@@ -127,7 +127,7 @@ def bytes_of(buckets: Sequence[Any], rank: int, ranks: int) -> tuple[int, int]:
     """Return what a rank sends and receives in a step, at the least: computed from the buckets.
 
     To be reduced, every element leaves a rank but those it steps itself; to be gathered, its own go
-    to each other rank, or on along a ring, and those of others arrive. The agreement of 88 bytes
+    to each other rank, or on along a ring, and those of others arrive. The agreement of all ranks
     is not counted.
     """
     sent = received = 0

@@ -55,18 +55,14 @@ class OnFirst(Run):
 class OnAll(Run):
     """A run of which each rank sees its part of every batch."""
 
+    examples = 0  # in the part that was seen last
+
     def differentiated(self, x: Array, y: Array) -> tuple[float, Arrays]:
-        """Return the loss of the whole batch, and gradients of which it has the mean over ranks."""
-        if len(y):
-            loss, grads = loss_and_gradients(self.params, x, y)
-        else:  # the last batch may have fewer examples than there are ranks
-            loss, grads = 0.0, {f"d{key}": np.zeros_like(w) for key, w in self.params.items()}
-        comm = MPI.COMM_WORLD
-        total, count = comm.allreduce(np.array([loss * len(y), len(y)]))
-        # `Sharded` takes the mean over ranks. Parts may differ in length by one example, so each counts
-        # by its length: then that mean is the gradient of the whole batch.
-        for g in grads.values():
-            g *= comm.size * len(y) / count
+        """Return the loss of the whole batch, and the gradients of this rank's part."""
+        self.examples = len(y)
+        # The last batch may have fewer examples than there are ranks, and some of these none.
+        loss, grads = loss_and_gradients(self.params, x, y) if len(y) else (0.0, {})
+        total, count = MPI.COMM_WORLD.allreduce(np.array([loss * len(y), len(y)]))
         return total / count, grads
 
 
@@ -79,7 +75,14 @@ def start_on_all(method: Method, params: Arrays, batches: Batches) -> Run:
     """Begin a run whose optimizer is spread over all ranks."""
     comm = MPI.COMM_WORLD
     opt = gs.distributed.Sharded(method.gradstep, params, lr=method.lr, **method.options)
-    return OnAll(params, batches(shard=(comm.rank, comm.size)), opt.step)
+    # Parts may differ in length by one example; with their counts, the mean over ranks is that of the
+    # whole batch.
+    run = OnAll(
+        params,
+        batches(shard=(comm.rank, comm.size)),
+        lambda grads: opt.step(grads, count=run.examples),
+    )
+    return run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -482,6 +482,144 @@ def gradients_stay_as_they_are() -> None:
             assert_same(grads, before)
 
 
+# --- parts of a batch -------------------------------------------------------------------------------
+
+
+def counts_of_ranks() -> list[list[int]]:
+    """Return tables of how many examples each rank has."""
+    none = [0] * (size() - 1)
+    return [[r + 1 for r in range(size())], [3, *none], [*none, 2], [5] * size()]
+
+
+def without_examples(params: Any) -> list[Any]:
+    """Return what a rank may have for gradients where its part of the batch is empty."""
+    return [mapped(lambda w: np.full_like(w, np.nan), params), None, "nothing", {"W": np.ones(3)}]
+
+
+@check
+def means_of_parts_count_by_their_length() -> None:
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {}),
+        ({"bucket": 300}, {"max_norm": 1e9}),  # all are measured, and none is clipped
+        ({"bucket": 2000, "deterministic": True}, {"nonfinite": "raise"}),
+    ]
+    for sharded, around in rows:
+        pair = Pair(gs.SGD, sharded=sharded, lr=0.1, **around)
+        for t, counts in enumerate(counts_of_ranks()):
+            trees = [gradients(pair.params, t, r) for r in range(size())]
+            mine = trees[rank()] if counts[rank()] else without_examples(pair.params)[t]
+            pair.opt.step(mine, 0.5, count=counts[rank()])
+            weights = [n / sum(counts) for n in counts]
+            shares = [
+                mapped(lambda g, weight=weight: np.float64(g) * weight, tree)  # type: ignore[misc]
+                for weight, tree in zip(weights, trees, strict=True)
+            ]
+            dtypes = mapped(lambda w: w.dtype, pair.params)
+            pair.judge.step(cast(added(shares), dtypes), 0.5)
+            for w, expected in zip(leaves(pair.params), leaves(pair.judged), strict=True):
+                within = 32 * np.finfo(w.dtype).eps
+                np.testing.assert_allclose(w, expected, rtol=within, atol=within)
+            pair.opt.check_synced()
+
+
+def cast(tree: Any, dtypes: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: cast(entry, dtypes[key]) for key, entry in tree.items()}
+    if isinstance(tree, list):
+        return [cast(entry, dtype) for entry, dtype in zip(tree, dtypes, strict=True)]
+    return np.asarray(tree, dtypes)
+
+
+@check
+def equal_counts_change_no_bit() -> None:
+    for around in ({}, {"max_norm": 3.0}):
+        counted, plainly = (Sharded(gs.Adam, model(), deterministic=True, **around) for _ in "ab")
+        for t in range(3):
+            counted.step(gradients(model(), t, rank()), count=7)
+            plainly.step(gradients(model(), t, rank()))
+        assert everything(counted) == everything(plainly)
+
+
+@check
+def gradients_of_no_examples_are_not_judged() -> None:
+    opt = Sharded(gs.SGD, {"w": np.zeros(9)}, lr=1.0, nonfinite="raise", bucket=16)
+    count = 2 if rank() == size() - 1 else 0
+    opt.step({"w": np.full(9, 3.0 if count else np.nan)}, count=count)
+    np.testing.assert_array_equal(opt.params["w"], np.full(9, -3.0))
+    words = "gradient of 'w' is nan, at \\[0\\]"
+    with refused(FloatingPointError, f"{words}, on rank {size() - 1};" if size() > 1 else words):
+        opt.step({"w": np.full(9, np.nan)}, count=count)
+
+
+@check
+def counts_that_do_not_fit() -> None:
+    opts = {reduce: Sharded(gs.Adam, model(), reduce=reduce) for reduce in ("mean", "sum", None)}
+    before = [everything(opt) for opt in opts.values()]
+    last = size() - 1
+    wrongs: list[tuple[Any, type[Exception], str]] = [
+        (-1, ValueError, "count must be an integer >= 0, got -1"),
+        (2.0, TypeError, r"count must be an integer >= 0, got 2\.0"),
+        (True, TypeError, "count must be an integer >= 0, got True"),
+    ]
+    for count, error, words in wrongs:
+        with refused_by_all(last, error, words):
+            opts["mean"].step(gradients(model()), count=count if rank() == last else 3)
+    with refused(ValueError, "count must be at least 1 on some rank, got 0 on all"):
+        opts["mean"].step(gradients(model()), count=0)
+    for reduce in ("sum", None):
+        with refused(ValueError, f"count must be left out with reduce={reduce!r}, got 4"):
+            opts[reduce].step(gradients(model()), count=4)
+    if size() > 1:
+        words = f"on all ranks, or on none; count is given on rank 0, not given on rank {last}$"
+        with refused(RuntimeError, words):
+            opts["mean"].step(gradients(model()), count=None if rank() == last else 4)
+    assert [everything(opt) for opt in opts.values()] == before
+    opts["mean"].step(gradients(model()), count=rank() + 1)
+    opts["mean"].check_synced()
+
+
+@check
+def the_script_of_the_page() -> None:
+    page = Path(__file__).parents[1] / "docs" / "distributed.md"
+    (script,) = re.findall("```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(65, 6))  # of which the second batch has one
+    y = np.tanh(x @ rng.normal(size=(6, 2)))
+    seen = []
+
+    def new_parameters() -> dict[str, Array]:
+        return {"W": np.ones((6, 2)), "b": np.zeros(2)}
+
+    def differentiated(params: Any, x: Array, y: Array) -> dict[str, Array]:
+        seen.append(len(y))
+        error = x @ params["W"] + params["b"] - y
+        with np.errstate(invalid="ignore"):  # 0/0 where there is no example
+            return {"W": x.T @ error / np.float64(len(y)), "b": error.sum(0) / np.float64(len(y))}
+
+    one = gs.Adam(new_parameters(), lr=1e-3, max_norm=1.0)
+    batches = gs.MiniBatches(x, y, batch_size=64, seed=0)
+    for _ in range(10):
+        for batch in batches:
+            one.step(differentiated(one.params, *batch))
+    seen.clear()
+    names: dict[str, Any] = {
+        "X": x,
+        "y": y,
+        "new_parameters": new_parameters,
+        "gradients": differentiated,
+        "validated": lambda params: 0.0,
+    }
+    before = Path.cwd()
+    os.chdir(shared_folder())
+    try:
+        exec(script, names)  # noqa: S102 - what the page says is what is tried
+    finally:
+        os.chdir(before)
+    assert (0 in world().allgather(min(seen))) == (size() > 1)
+    assert_close(names["params"], one.params, 1e-12)
+    names["opt"].check_synced()
+
+
 # --- memory -----------------------------------------------------------------------------------------
 
 
@@ -535,8 +673,8 @@ def a_step_takes_a_few_buckets_of_memory() -> None:
         untouched = params["w"].nbytes
         assert peak - kept < few + untouched, (around, deterministic, (peak - kept) / bucket)
         tracemalloc.reset_peak()
-        for _ in range(2):
-            opt.step(grads)
+        for count in (None, rank() + (size() == 1)):
+            opt.step(grads, count=count)
         stepped = tracemalloc.get_traced_memory()[1] - made - shares * total // size()
         tracemalloc.stop()
         assert stepped < 4 * bucket, (around, deterministic, stepped / bucket)
@@ -816,6 +954,13 @@ def an_accumulator_over_it() -> None:
         steps.step(trees[rank()])
         judge.step(added(trees), 1 / size())
         assert pair.opt.t == (t + 1) // 3
+    for there in (2, 0):
+        for t in range(there):
+            trees = [mapped(np.rint, gradients(pair.params, t, r)) for r in range(size())]
+            steps.step(trees[rank()])
+            judge.step(added(trees), 1 / size())
+        assert steps.flush() == judge.flush() == (there > 0)
+    assert pair.opt.t == 3
     assert_close(pair.params, pair.judged, 1e-6)
     pair.opt.check_synced()
 
@@ -830,7 +975,7 @@ def a_loss_scaler_over_it() -> None:
         grads = np.full(7, scaler.scale, np.float32)
         if t == 1 and rank() == size() - 1:
             grads[2] = np.inf
-        scaler.step({"w": grads})
+        scaler.step({"w": grads}, count=rank() + 1)
     assert scales[2] < scales[0] == scales[1]
     assert_same_everywhere(scales)
     assert opt.skipped == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import gradstep as gs
 from gradstep import _core
+from test_interruption import Interruption
+from whole import everything, plain
 
 rng = np.random.default_rng(7)
 
@@ -159,6 +162,106 @@ def test_an_interruption_behind_the_step(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (steps.t, steps.count) == (1, 1)
 
 
+@pytest.mark.parametrize("there", [0, 1, 2, 3])
+def test_flush_steps_by_the_mean_of_what_there_is(there: int) -> None:
+    params, plain_params = params_of(), params_of()
+    steps, opt = gs.Accumulator(gs.Adam(params), 4), gs.Adam(plain_params)
+    for _ in range(2):  # an epoch of a whole batch and a part of one
+        for count in (4, there):
+            batch = [gradients_like(params) for _ in range(count)]
+            for micro in batch:
+                steps.step(micro)
+            if count:
+                total = {name: sum(micro[name] for micro in batch) for name in batch[0]}
+                opt.step(total, 1.0 / count)
+        assert steps.flush() == (there > 0)
+        assert not steps.flush()
+    assert (steps.t, steps.count) == (opt.t, 0)
+    for name, w in plain_params.items():
+        np.testing.assert_array_equal(params[name], w)
+
+
+@pytest.mark.parametrize("nonfinite", ["skip", "raise"])
+def test_a_flush_that_is_refused_leaves_the_batch_out(nonfinite: Any) -> None:
+    w = np.zeros(1)
+    steps = gs.Accumulator(gs.SGD(w, lr=1.0, nonfinite=nonfinite), 3)
+    steps.step(np.array([np.nan]))
+    if nonfinite == "raise":
+        with pytest.raises(FloatingPointError, match="gradient of '0' is nan"):
+            steps.flush()
+    else:
+        assert not steps.flush()
+    assert (steps.t, steps.skipped, steps.count, w[0]) == (0, 1, 0, 0.0)
+    steps.step(np.ones(1))
+    assert steps.flush()
+    assert w[0] == -1.0
+
+
+def test_a_flush_that_fails_leaves_the_sums() -> None:
+    w, rates = np.zeros(1), iter([0.0])  # a schedule that raises from the second time on
+    opt = gs.SGD(w, lr=1.0, average=gs.EWA(0.5))
+    steps = gs.Accumulator(opt, 3)
+    steps.step(np.array([1.0]))
+    before = plain(steps.state_dict())
+    with opt.averaged(), pytest.raises(RuntimeError, match="leave the block"):
+        steps.flush()
+    opt.lr = lambda n: next(rates)
+    with pytest.raises(StopIteration):
+        steps.flush()
+    assert plain(steps.state_dict()) == before
+    opt.lr = 1.0
+    steps.step(np.array([2.0]))  # into the same batch
+    assert (w[0], steps.count) == (0.0, 2)
+    assert steps.flush()
+    assert w[0] == -1.5
+    steps.step(np.array([1.0]))
+    opt.add_group({"params": {"b": np.zeros(2)}})
+    with pytest.raises(ValueError, match="other groups; make a new Accumulator"):
+        steps.flush()
+
+
+@pytest.mark.parametrize("act", ["flush", "step"])
+def test_an_interruption_before_any_operation(act: str) -> None:
+    def begun() -> tuple[gs.Accumulator, gs.Optimizer]:
+        opt = gs.Adam({"w": np.ones(3)})
+        steps = gs.Accumulator(opt, 3)
+        for _ in range(2):
+            steps.step({"w": np.ones(3)})
+        return steps, opt
+
+    def do(steps: gs.Accumulator) -> None:
+        if act == "step":
+            steps.step({"w": np.ones(3)})
+        else:
+            steps.flush()
+
+    def read(steps: gs.Accumulator, opt: gs.Optimizer) -> object:
+        return plain(steps.state_dict()), everything(opt)
+
+    allowed = []  # what is read before the act, and behind it
+    for times in (0, 1):
+        steps, opt = begun()
+        for _ in range(times):
+            do(steps)
+        allowed.append(read(steps, opt))
+    found = []
+    for at in range(sys.maxsize):
+        steps, opt = begun()
+        interruption = Interruption(at)
+        traced = sys.gettrace()
+        try:
+            sys.settrace(interruption)
+            do(steps)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(traced)
+        found.append(allowed.index(read(steps, opt)))
+        if interruption.left >= 0:
+            break
+    assert {*found} == {0, 1}
+
+
 @pytest.mark.parametrize("cut", range(7))
 def test_a_resumed_run_goes_on_alike(cut: int) -> None:
     params, other = params_of(), params_of()
@@ -176,9 +279,11 @@ def test_a_resumed_run_goes_on_alike(cut: int) -> None:
     for g in batches[cut:]:
         steps.step(g)
         resumed.step(g)
+    assert steps.flush()  # of the seventh
+    assert resumed.flush()
     for name, w in params.items():
         np.testing.assert_array_equal(other[name], w)
-    assert (resumed.t, resumed.count) == (2, 1)
+    assert (resumed.t, resumed.count) == (3, 0)
 
 
 @pytest.mark.parametrize("when", ["before", "within", "loaded"])

@@ -31,7 +31,7 @@ from ranks import CHECKS
 RANKS = [1, 2, 3, 4, 5, 7] if FULL else [1, 2, 3, 5]
 RUNS = list(itertools.product(RANKS, CHECKS))
 if not FULL:  # what is promised of four ranks
-    RUNS.append((4, "a network trained on parts of each batch"))
+    RUNS += [(4, "a network trained on parts of each batch"), (4, "the script of the page")]
 
 
 # --- in ranks ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Accumulator:
     Parameters
     ----------
     optimizer : Optimizer
-        Steps with every `every`-th call of `step`.
+        Steps with every `every`-th call of `step`, and with `flush`.
     every : int
         How many micro-batches make a batch, at least 1.
 
@@ -37,6 +37,9 @@ class Accumulator:
     Sums are kept in the dtypes of the parameters, as much memory as these, and added to in place.
     A gradient that is not finite makes the whole batch so, for the optimizer's ``nonfinite``.
 
+    Over `distributed.Sharded`, `step` takes no ``count``: where the ranks' parts of a micro-batch
+    differ in length, weight them by `scale`, which is each rank's own here.
+
     Examples
     --------
     >>> import numpy as np, gradstep as gs
@@ -46,6 +49,16 @@ class Accumulator:
     array([0.])
     >>> steps.step(np.array([3.0])); w
     array([-2.])
+
+    Where `every` does not divide the micro-batches of an epoch, `flush` steps by the rest:
+
+    >>> batches = gs.MiniBatches(np.ones((10, 1)), batch_size=2, seed=0)  # 5 in an epoch
+    >>> for epoch in range(2):
+    ...     for xb in batches:
+    ...         steps.step(xb.mean(axis=0))
+    ...     stepped = steps.flush()
+    >>> steps.t, w
+    (7, array([-8.]))
     """
 
     def __init__(self, optimizer: Optimizer, every: int) -> None:
@@ -124,27 +137,65 @@ class Accumulator:
             By the step, with the optimizer's ``nonfinite="raise"``; the batch is left out.
         """
         self._finish()  # where an interruption came between adding and stepping
-        if self._optimizer._layout is not self._layout:
-            raise ValueError("the optimizer has got other groups; make a new Accumulator over it")
+        self._require_layout()
         if self._adder.t == self._every - 1:
             # Whatever would keep the optimizer from stepping comes before the last is added.
             self._optimizer._stepper.require_ready()
         self._adder.step(grads, scale)
         self._finish()
 
-    def _finish(self) -> None:
-        """Take the step of a complete batch, unless it has been taken or refused, and begin anew."""
-        if self._adder.t < self._every:
-            return
+    def flush(self) -> bool:
+        """Take a step by the mean of the micro-batches that there are, fewer than `every`.
+
+        Returns
+        -------
+        bool
+            Whether a step was taken: False where there was nothing to step by, and where the
+            optimizer refused the step with ``nonfinite="skip"`` and the batch is left out.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As in the optimizer's step; the sums stay.
+        FloatingPointError
+            By the step, with ``nonfinite="raise"``; the batch is left out.
+
+        Notes
+        -----
+        Collective over an optimizer that is spread over ranks. A `LossScaler` around this one does
+        not see the step, and moves its scale with the next.
+        """
+        t = self._optimizer.t
+        self._finish()
+        if self._adder.t:
+            self._require_layout()
+            self._finish(complete=True)
+        return self._optimizer.t > t
+
+    def _require_layout(self) -> None:
+        if self._optimizer._layout is not self._layout:
+            raise ValueError("the optimizer has got other groups; make a new Accumulator over it")
+
+    def _finish(self, complete: bool = False) -> None:
+        """Take the step of a complete batch, unless it has been taken or refused, and begin anew.
+
+        A batch is complete with `every` micro-batches, or where the caller says so. Where the
+        optimizer raises without having stepped, the batch stays as it was.
+        """
+        count = self._adder.t
         if self._adder.given(0) is None:
-            _core.commit([self._replacement(self._every, self._done(), None)])
+            if not (complete or count == self._every):
+                return
+            _core.commit([self._replacement(count, self._done(), None)])
         try:
             if self._adder.given(0) == self._done():
-                self._optimizer.step(self._gradients, 1.0 / self._every)
+                self._optimizer.step(self._gradients, 1.0 / count)
         finally:
             if self._adder.given(0) != self._done():  # taken or refused
                 zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
                 _core.commit([self._replacement(0, None, zeros)])
+            else:
+                _core.commit([self._replacement(count, None, None)])
 
     def _replacement(
         self, count: int, done: int | None, sums: list[Any] | None

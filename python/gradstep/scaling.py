@@ -122,8 +122,15 @@ class LossScaler:
         self._catch_up()
         return self._kept.scale
 
-    def step(self, grads: Any) -> None:
+    def step(self, grads: Any, *, count: int | None = None) -> None:
         """Take one step by gradients of the loss times `scale`; skip it where they overflowed.
+
+        Parameters
+        ----------
+        grads
+            As in the optimizer's step.
+        count : int, optional
+            As in the step of `distributed.Sharded`, and for that alone.
 
         Raises
         ------
@@ -133,8 +140,9 @@ class LossScaler:
         _require_skipping(self._optimizer)  # which may have been changed, or loaded over
         scale = self.scale
         self._kept = self._kept._replace(before=(self._optimizer.t, self._optimizer.skipped))
+        counted = {} if count is None else {"count": count}
         try:
-            self._optimizer.step(grads, 1.0 / scale)
+            self._optimizer.step(grads, 1.0 / scale, **counted)
         finally:
             self._catch_up()
 

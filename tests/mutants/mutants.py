@@ -4130,8 +4130,8 @@ MUTANTS = [
         ),
         Mutant(
             "scales: gradients stay scaled",
-            "self._optimizer.step(grads, 1.0 / scale)",
-            "self._optimizer.step(grads, 1.0)",
+            "self._optimizer.step(grads, 1.0 / scale, **counted)",
+            "self._optimizer.step(grads, 1.0, **counted)",
             "steps thousands of times too long",
         ),
         Mutant(
@@ -4150,11 +4150,11 @@ MUTANTS = [
     *_in(
         "python/gradstep/accumulation.py",
         "tests/test_accumulation.py",
-        Mutant("sums: not the mean", "1.0 / self._every)", "1.0)", "steps several times too long"),
+        Mutant("sums: not the mean", "1.0 / count)", "1.0)", "steps several times too long"),
         Mutant(
             "sums: one too late",
-            "if self._adder.t < self._every:",
-            "if self._adder.t <= self._every:",
+            "if not (complete or count == self._every):",
+            "if not (complete or count > self._every):",
             "batches of one more",
         ),
         Mutant(
@@ -4174,6 +4174,18 @@ MUTANTS = [
             "        self._finish()  # where an interruption came between adding and stepping\n",
             "",
             "a batch of one micro-batch too many",
+        ),
+        Mutant(
+            "sums: a flush that fails goes on later",
+            "            else:\n                _core.commit([self._replacement(count, None, None)])\n",
+            "",
+            "what comes next is no more of the batch",
+        ),
+        Mutant(
+            "sums: flush says that it stepped",
+            "return self._optimizer.t > t",
+            "return True",
+            "a refused step, and none at all, look like one that was taken",
         ),
         Mutant(
             "sums: a loaded count is dropped",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstep.distributed.flat import Flat
+from gradstep.distributed.flat import Flat, Weighted
 from gradstep.distributed.ranks import Ranks
 from gradstep.distributed.runtime import mpi
 from gradstep.distributed.shares import Bucket
@@ -69,7 +69,9 @@ class Exchange:
         """Return where this rank's part of a bucket can be reduced to."""
         return _as(self._reduced[slot], bucket.dtype, bucket.counts[self._ranks.rank])
 
-    def reduce(self, slot: int, bucket: Bucket, sources: Sequence[Flat], out: Array) -> Pending:
+    def reduce(
+        self, slot: int, bucket: Bucket, sources: Sequence[Flat | Weighted], out: Array
+    ) -> Pending:
         """Begin to add up a bucket of all ranks, each rank's part at that rank, into `out`."""
         sent = self._together(self._sent[slot], bucket, sources)
         comm, kind = self._ranks.comm, _mpi_type(bucket.dtype)
@@ -136,7 +138,7 @@ class Exchange:
             return Pending(ranks.comm.Igatherv(mpi().IN_PLACE, places, root), finish)
         return Pending(ranks.comm.Igatherv([values[first:last], kind], None, root), finish)
 
-    def _together(self, memory: Array, bucket: Bucket, sources: Sequence[Flat]) -> Array:
+    def _together(self, memory: Array, bucket: Bucket, sources: Sequence[Flat | Weighted]) -> Array:
         if len(bucket.pieces) == 1:
             parameter, start, stop = bucket.pieces[0]
             return sources[parameter].read(start, stop)

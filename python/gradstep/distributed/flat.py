@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -46,3 +47,17 @@ class Flat:
             self.dense[start:stop] = values
         else:
             self._turned.flat[start:stop] = values
+
+
+class Weighted:
+    """The elements of a `Flat`, multiplied by a weight in a copy."""
+
+    def __init__(self, flat: Flat, weight: float) -> None:
+        self._flat = flat
+        self._weight = weight
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return a run."""
+        with np.errstate(all="ignore"):  # what is not finite is the step's business
+            weighted: Array = self._flat.read(start, stop) * self._weight
+        return weighted

@@ -37,6 +37,7 @@ _ALIKE = {
         "hyperparameters, or options of a step, are not the same on all ranks: what is assigned has "
         "to be assigned on all, and a schedule has to say the same on all"
     ),
+    "counted": "count must be given on all ranks, or on none",
 }
 # How many looks at a request pass between looks whether the rank before has gone; behind the first
 # of these, about a tenth of a millisecond, looks are rarer.
@@ -52,6 +53,15 @@ class Summed(NamedTuple):
 
     number: int
     values: Callable[[], dict[str, Any]]
+
+
+class Agreement:
+    """What a rank brings to an agreement, and what it learns there."""
+
+    def __init__(self, alike: dict[str, float | Summed]) -> None:
+        self.alike = alike  # must be the same on all ranks
+        self.count = 0  # each rank has its own
+        self.total = 0  # of the counts of all ranks
 
 
 class Ranks:
@@ -124,23 +134,32 @@ class Ranks:
             self._turn.release()
 
     @contextlib.contextmanager
-    def agreed(self, name: str, **alike: float | Summed) -> Iterator[dict[str, float | Summed]]:
+    def agreed(self, name: str, **alike: float | Summed) -> Iterator[Agreement]:
         """Inside, a rank may fail alone; at the end all agree that none has, or all raise.
 
-        What has to be alike may be added to what is yielded.
+        What must be alike, and a count, may be added to what is yielded.
         """
         begun = self._goodbye.acts if self.size > 1 else 0
         failed: BaseException | None = None
+        agreement = Agreement(alike)
         try:
-            yield alike
+            yield agreement
         except BaseException as error:
             if self.size == 1 or self._is_agreed(error, begun):
                 raise  # by an agreement within this one, on all ranks
             failed = error
-        self.agree(name, failed, **alike)
+        agreement.total = self.agree(name, failed, agreement.count, **alike)
 
-    def agree(self, name: str, error: BaseException | None = None, **alike: float | Summed) -> None:
+    def agree(
+        self,
+        name: str,
+        error: BaseException | None = None,
+        count: int = 0,
+        **alike: float | Summed,
+    ) -> int:
         """Go on where every rank can, is about to do the same, and all that is given is `alike`.
+
+        Returns the sum of all ranks' counts.
 
         Raises
         ------
@@ -152,11 +171,12 @@ class Ranks:
         if self.size == 1:
             if error is not None:
                 raise error
-            return
+            return count
         self._goodbye.acts += 1
         code = _ACTS.index(name)
         # Of who fails nothing is compared, and what it was given may be no number.
         given = [code, *(_bits(alike.get(key, 0.0)) if error is None else 0 for key in _ALIKE)]
+        given.append(count)
         failing = 0 if error is None else self.size - self.rank
         mine = np.array([failing, *given, *(~bits for bits in given)], "i8")
         most = np.empty_like(mine)
@@ -173,13 +193,21 @@ class Ranks:
         else:
             different = [
                 key
-                for key, one, other in zip(_ALIKE, highest[1:], lowest[1:], strict=True)
+                for key, one, other in zip(_ALIKE, highest[1:-1], lowest[1:-1], strict=True)
                 if one != other
             ]
             if not different:
-                return
+                return self._total(count, lowest[-1], highest[-1])
             text = f"{_ALIKE[different[0]]}; {self._told_apart(alike.get(different[0]))}"
         raise self.marked(RuntimeError(text) if error is None else error)
+
+    def _total(self, count: int, least: int, most: int) -> int:
+        """Return the sum of all ranks' counts; only where these differ does anything travel."""
+        if least == most:
+            return count * self.size
+        total = np.array([count], "i8")
+        self.wait(self.comm.Iallreduce(self._mpi.IN_PLACE, total, op=self._mpi.SUM))
+        return int(total[0])
 
     def _told_apart(self, mine: float | Summed | None) -> str:
         """Return how what all should have been given alike differs."""

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import Any
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from gradstep import _core, checks, loading, saving
 from gradstep.averaging import EWA
 from gradstep.distributed.exchange import Exchange, Pending
-from gradstep.distributed.flat import Flat, index_of
-from gradstep.distributed.ranks import Ranks, Summed
+from gradstep.distributed.flat import Flat, Weighted, index_of
+from gradstep.distributed.ranks import Agreement, Ranks, Summed
 from gradstep.distributed.share import Share
 from gradstep.distributed.states import Here, empty
 from gradstep.distributed.whole import Whole, unmasked, with_overrides
@@ -32,6 +32,7 @@ from gradstep.optimizer import Optimizer, expected
 
 Array = NDArray[Any]
 
+_NO_EXAMPLES = "count must be at least 1 on some rank, got 0 on all; leave out the step"
 _NO_CLASS = "optimizer must be a class of gradstep's, got {}"
 # Elements from which on a step takes so long that messages are worth being moved on meanwhile.
 _WORTH_A_THREAD = 1 << 16
@@ -277,7 +278,7 @@ class Sharded(Optimizer):
 
     # --- a step -----------------------------------------------------------------------------------
 
-    def step(self, grads: Any, scale: float = 1.0) -> None:
+    def step(self, grads: Any, scale: float = 1.0, *, count: int | None = None) -> None:
         """Take one step with the reduced gradients of all ranks. Collective.
 
         Parameters
@@ -285,11 +286,17 @@ class Sharded(Optimizer):
         grads, scale
             As in `Optimizer.step`: this rank's gradients, of the whole model, and a scale that is
             the same on all ranks.
+        count : int, optional
+            How many examples this rank's gradients are the mean of, on all ranks or on none. The
+            mean over ranks is weighted by it, which makes it the gradient of the whole batch. With
+            0, `grads` may be anything, None and NaN too: it is not looked at. Needs
+            ``reduce="mean"``.
 
         Raises
         ------
         TypeError, ValueError, RuntimeError
             As in `Optimizer.step`, on the rank that has met it; RuntimeError on all others.
+            ValueError on all ranks where each has a `count` of 0.
         FloatingPointError
             On all ranks, with ``nonfinite="raise"``.
 
@@ -297,16 +304,35 @@ class Sharded(Optimizer):
         -----
         A step happens on all ranks or on none. A fault in the midst of it, where parameters would
         be of two different steps, ends the job.
+
+        Equal counts change no bit, and send nothing more. Otherwise each rank multiplies its
+        gradients by ``size * count`` over the sum of the counts before they are added up.
+
+        Examples
+        --------
+        >>> import numpy as np, gradstep as gs
+        >>> w, batch = np.zeros(1), np.array([[1.0], [3.0]])
+        >>> opt = gs.distributed.Sharded(gs.SGD, w, lr=0.5)  # doctest: +SKIP
+        >>> opt.step(batch.mean(axis=0), count=len(batch))  # doctest: +SKIP
+        >>> w  # doctest: +SKIP
+        array([-1.])
         """
         ranks = self._ranks
         if ranks.size == 1:
+            if self._counted(count) == 0:
+                raise ValueError(_NO_EXAMPLES)
             flatten, _, _ = expected(self._layout)
             flat = flatten(grads)
             own = [flat[piece.parameter] for piece in self._share.placed]
             self._local.step(self._local_tree(own), scale)
             return
         with ranks.act("step"), contextlib.ExitStack() as stack:
-            with self._agreed("step", scale=scale) as alike:
+            here = int(count is not None)
+            counted = Summed(here, lambda: {"count": ("not given", "given")[here]})
+            with self._agreed("step", scale=scale, counted=counted) as agreement:
+                agreement.count = self._counted(count)
+                if agreement.count == 0:
+                    grads = self._zeros()
                 whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
                 stack.callback(whole.close)
                 gradients = [
@@ -321,10 +347,14 @@ class Sharded(Optimizer):
                     scale / ranks.size if self._reduce == "mean" else scale,
                 )
                 stack.callback(parts.close)
-                alike["hyperparameters"] = self._all_of(parts.hyperparameters)
+                agreement.alike["hyperparameters"] = self._all_of(parts.hyperparameters)
+            if agreement.total == 0:
+                raise ranks.marked(ValueError(_NO_EXAMPLES))  # as all do
+            weight = agreement.count * ranks.size / agreement.total
+            weighted = gradients if weight == 1.0 else [Weighted(g, weight) for g in gradients]
             norm, not_finite = None, None
             if measures and outs is not None:
-                self._reduce_all(gradients, outs)
+                self._reduce_all(weighted, outs)
             if measures:
                 norm, not_finite = self._measured(parts, gradients)
             try:
@@ -332,10 +362,33 @@ class Sharded(Optimizer):
                     return
             except FloatingPointError as error:
                 raise ranks.marked(error) from None  # as all do
-            self._run_all(parts, gradients, None if measures else outs)
+            self._run_all(parts, weighted, None if measures else outs)
             parts.finish()
 
-    def _agreed(self, act: str, **alike: float) -> AbstractContextManager[dict[str, Any]]:
+    def _counted(self, count: object) -> int:
+        """Return the weight of this rank's gradients in their mean: 1 where no count is given."""
+        if count is None:
+            return 1
+        if self._reduce != "mean":
+            raise ValueError(
+                f"count must be left out with reduce={self._reduce!r}, got {checks.shown(count)}; "
+                "it gives weights to the mean that reduce='mean' takes"
+            )
+        return checks.count("count", count)
+
+    def _zeros(self) -> Any:
+        """Return gradients of zero, which take no memory."""
+        return self._in_structure(
+            np.broadcast_to(w.dtype.type(0), w.shape) for w in self._whole.arrays
+        )
+
+    def _in_structure(self, arrays: Iterable[Any]) -> Any:
+        """Put one array for each parameter into the structure of the whole."""
+        each, layout = iter(arrays), self._layout
+        trees = [structure.unflatten(each) for structure in layout.structures]
+        return trees if layout.listed else trees[0]
+
+    def _agreed(self, act: str, **alike: float | Summed) -> AbstractContextManager[Agreement]:
         """Agree on an act of this optimizer, by as many steps on all ranks."""
         return self._ranks.agreed(act, optimizer=self._number, t=self.t, **alike)
 
@@ -378,7 +431,7 @@ class Sharded(Optimizer):
         ]
         return trees if layout.listed else trees[0]
 
-    def _reduce_all(self, gradients: Sequence[Flat], outs: Sequence[Array]) -> None:
+    def _reduce_all(self, gradients: Sequence[Flat | Weighted], outs: Sequence[Array]) -> None:
         under_way: list[Pending] = []
         slots = self._exchange.slots
         for i, (bucket, out) in enumerate(zip(self._share.buckets, outs, strict=True)):
@@ -421,7 +474,10 @@ class Sharded(Optimizer):
         return [one for one, _ in said], [place for _, place in said if place is not None]
 
     def _run_all(
-        self, parts: _core.Parts, gradients: Sequence[Flat], outs: Sequence[Array] | None
+        self,
+        parts: _core.Parts,
+        gradients: Sequence[Flat | Weighted],
+        outs: Sequence[Array] | None,
     ) -> None:
         """Step one bucket after another; the next is reduced meanwhile, the last ones gathered."""
         exchange, slots, count = self._exchange, self._exchange.slots, len(self._share.buckets)
@@ -531,10 +587,7 @@ class Sharded(Optimizer):
                 return None
             trees = local if self._local._layout.listed else [local]
             self._gather_all([array for tree in trees for array in tree.values()], targets)
-        arrays = iter(targets)
-        layout = self._layout
-        trees = [structure.unflatten(arrays) for structure in layout.structures]
-        return trees if layout.listed else trees[0]
+        return self._in_structure(targets)
 
     def averaged(self) -> AbstractContextManager[Any]:
         """Put the averages in the place of the parameters on all ranks; see `Optimizer.averaged`.
