@@ -50,7 +50,7 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
     kept.push_back(parameter.w);
     pins.add(parameter.w);
   }
-  stepper.require_bound();
+  stepper.require_same_arrays();
   stepper.judge();
   std::vector<const std::string*> names;
   for (std::size_t i = 0; i < stepper.parameters_.size(); ++i) {

@@ -163,7 +163,7 @@ py::tuple Stepper::snapshot() {
   const Turn turn(turns_);
   std::optional<Turn> averages_turn;
   if (averages_) averages_turn.emplace(averages_->turns_);
-  require_bound();
+  require_same_arrays();
   const auto copy_of = [](const py::array& array) { return array.attr("copy")("K"); };
   py::list states;
   for (const Parameter& parameter : parameters_) {

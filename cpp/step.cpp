@@ -366,7 +366,7 @@ void Stepper::require_ready() {
   const Turn turn(turns_);
   std::optional<Turn> averages_turn;
   if (averages_) averages_turn.emplace(averages_->turns_);
-  require_bound();
+  require_same_arrays();
   judge();
 }
 
@@ -386,7 +386,7 @@ std::int64_t Stepper::Step::plan(py::handle gradients, py::handle given_scale, c
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
   scale_ = checked_number(Range::factor, "scale", given_scale);
   s.call_schedules();
-  s.require_bound();
+  s.require_same_arrays();
   for (Stepper* each : {&s, s.averages_}) {
     if (!each) continue;
     for (Group& group : each->groups_) {

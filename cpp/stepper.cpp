@@ -281,8 +281,13 @@ void Stepper::add(Addition& addition, Expected expected, py::object layout, Addi
   std::swap(layout_, layout);
 }
 
-// Another object over the same memory is as good: `params["W"] = params["W"][...]`.
 void Stepper::require_bound() {
+  const Turn turn(turns_);
+  require_same_arrays();
+}
+
+// Another object over the same memory is as good: `params["W"] = params["W"][...]`.
+void Stepper::require_same_arrays() {
   if (containers_.unchanged()) return;
   const py::tuple found = expected_.walk();
   std::size_t i = 0;

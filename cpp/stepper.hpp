@@ -201,6 +201,7 @@ class Stepper {
   void append(Addition& addition);
   void drop_behind(std::size_t groups, std::size_t parameters);
   void judge();
+  void require_same_arrays();
   void require_one_each(const char* what, std::size_t given) const;
   void take(py::handle gradients);
   void drop_gradients();

@@ -413,6 +413,11 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),
     (lambda: gs.functional.sgd(w, w.copy(), lr=gs.schedules.Constant(0.1)), TypeError, r"lr must be a number here, got a callable.*lr=schedule\(n\)"),
     (lambda: gs.functional.sgd([], [], lr=0.1), ValueError, r"w holds no arrays"),
+    (lambda: gs.functional.sgd({}, {}, lr=0.1), ValueError, r"w holds no arrays"),
+    (lambda: gs.functional.sgd({"W": w}, {"dW": f32(3), "dz": 1}, lr=0.1), ValueError, r"^g has keys of no parameter: 'dz'; .* \['dW'\]}$"),
+    (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, {"V": m}, lr=0.1), ValueError, r"^m must have the keys 'W'; missing: 'W'; unexpected: 'V'"),
+    (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, m, lr=0.1), TypeError, r"^m must be a dict with the keys 'W', got ndarray"),
+    (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, {"dW": f32(4)}, lr=0.1), ValueError, r"state 'm' of 'W' has shape \(4,\)"),
     (lambda: gs.EWA(lambda n: 0.5), TypeError, r"beta must be a number, got <function"),  # type: ignore[arg-type]
     (lambda: gs.ewa(np.ma.masked_array([1.0, 2.0])), TypeError, r"'values' .* mask would be ignored"),
     (lambda: gs.ewa([1.0], bias_correction="no"), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]

@@ -462,6 +462,86 @@ def test_what_v_starts_from_must_be_finite_in_each_parameter() -> None:
 # --- groups by name ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"betas": (0.9, 1.5)}, {"eps": "x"}, {"spam": 1}, {"amsgrad": True}]
+)
+def test_an_update_of_a_group_happens_whole_or_not_at_all(wrong: dict[str, Any]) -> None:
+    opt = gs.Adam(np.zeros(1), lr=1.0)
+    [group] = opt.groups
+    before = dict(group)
+    with pytest.raises((TypeError, ValueError)):
+        group.update(lr=0.5, **wrong)
+    with pytest.raises((TypeError, ValueError)):
+        group.update({"lr": 0.5, **wrong})
+    assert dict(group) == before
+    group.update([("lr", 0.5)], betas=(0.5, 0.75))
+    assert (opt.lr, group["betas"]) == (0.5, (0.5, 0.75))
+
+
+def test_a_number_over_a_schedule_warns_once() -> None:
+    schedule = gs.schedules.Cosine(0.1, 10)
+    groups = [{"params": {name: np.zeros(1)}} for name in "ab"]
+    opt = gs.SGD(groups, lr=schedule, max_norm=schedule)
+    with pytest.warns(UserWarning, match=r"^lr followed a schedule, and is 0\.05 from") as caught:
+        opt.lr *= 0.5
+    assert [warning.filename for warning in caught] == [__file__]
+    opt.lr = 0.25  # no schedule is dropped by now
+    with pytest.warns(UserWarning, match="^max_norm followed a schedule") as caught:
+        opt.max_norm = 1.0
+    opt.groups[0]["lr"] = opt.groups[1]["lr"] = schedule
+    with pytest.warns(UserWarning, match="^lr followed a schedule") as others:
+        opt.groups[0]["lr"] = 1.0
+    assert {warning.filename for warning in [*caught, *others]} == {__file__}
+    opt.groups[1]["lr"] = gs.schedules.Constant(1.0)  # the warning's advice
+    assert [group["lr"] for group in opt.groups] == [1.0, gs.schedules.Constant(1.0)]
+
+
+def test_a_warning_that_is_an_error_changes_nothing() -> None:
+    schedule = gs.schedules.Cosine(0.1, 10)
+    opt = gs.SGD(np.zeros(1), lr=schedule, clip_value=schedule)
+    with pytest.raises(UserWarning, match="lr followed"):
+        opt.lr = 1.0
+    with pytest.raises(UserWarning, match="clip_value followed"):
+        opt.clip_value = None
+    assert (opt.groups[0]["lr"], opt.clip_value) == (schedule, schedule)
+
+
+def overflowing(n: int) -> float:
+    return float(10.0**n)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        (
+            lambda n: 0.1 if n < 2 else None,
+            TypeError,
+            "lr must be a number or a schedule, got None;",
+        ),
+        (lambda n: 0.1 - n, ValueError, r"^lr must be finite and >= 0, got -0\.9;"),
+        (lambda n: 1 / (2 - n), ZeroDivisionError, r"^lr: its schedule failed at count 2: div"),
+        (overflowing, OverflowError, r"^lr: its schedule failed at count 309: "),
+        (lambda n: [0.1][n], LookupError, "^list index out of range$"),
+    ],
+)
+def test_a_schedule_that_fails_is_named_with_its_count(
+    schedule: Any, error: type[Exception], message: str
+) -> None:
+    w = np.zeros(1)
+    opt = gs.SGD(w, lr=schedule)
+
+    def run() -> None:
+        while opt.t < 400:
+            opt.step(np.zeros(1))
+
+    with pytest.raises(error, match=message) as caught:
+        run()
+    if error is not LookupError:  # which is the user's own
+        assert f"at count {opt.t}" in str(caught.value)
+    with pytest.raises(error, match=message):  # as where the state of that step is loaded
+        gs.SGD(w, lr=schedule).load_state_dict(opt.state_dict())
+
+
 def test_no_decay_on_biases() -> None:
     params = {
         "layers": [{"W": np.ones(2), "b": np.ones(1)}, {"W": np.ones(2), "b": np.ones(1)}],
@@ -489,6 +569,13 @@ def test_the_first_pattern_that_fits_counts() -> None:
     opt = gs.SGD(gs.by_name(params, {"W1": {"lr": 1.0}, "W?": {"lr": 2.0}}), lr=3.0)
     opt.step(dict.fromkeys(params, np.ones(1)))
     assert {name: float(w[0]) for name, w in params.items()} == {"W1": 0, "W2": -1, "b1": -2}
+
+
+def test_a_whole_name_means_that_parameter_brackets_and_all() -> None:
+    params = {"w": [np.zeros(1), np.zeros(1)], "W[1]": np.zeros(1), "W1": np.zeros(1)}
+    opt = gs.SGD(gs.by_name(params, {"W[1]": {"lr": 1.0}, "W?": {"lr": 2.0}}), lr=3.0)
+    opt.step({"w": [np.ones(1), np.ones(1)], "W[1]": np.ones(1), "W1": np.ones(1)})
+    assert [*params["w"], params["W[1]"], params["W1"]] == [-3, -3, -1, -2]
 
 
 def test_a_run_of_groups_by_name_goes_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import inspect
 import platform
 import threading
 from collections.abc import Iterator
@@ -111,6 +112,34 @@ def test_moments_under_zero_gradients_become_zero_and_never_denormal(
         above_eps = name == "u" and case.options.get("eps_root") != 0
         lasting = name == "v_max" or case.optimizer is gs.Adagrad or above_eps
         assert lasting or np.all(array == 0), name
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_any_eps_an_element_that_had_no_gradient_stays(
+    case: Case, dtype: Any, isa: str
+) -> None:
+    # Decay moves every element, and a start of Adagrad's sum is an ε of its own.
+    dropped = ("weight_decay", "initial_accumulator", "decoupled_weight_decay")
+    options = {name: v for name, v in case.options.items() if name not in dropped}
+    arguments = inspect.signature(case.optimizer).parameters
+    options |= {name: 0.0 for name in ("eps", "eps_root", "weight_decay") if name in arguments}
+    w, g = np.ones(37, dtype), np.zeros(37, dtype)
+    g[::3] = np.linspace(-1, 1, 13)
+    moving = g != 0
+    ascending = -1 if options.get("maximize") else 1
+    own = {name: v for name, v in options.items() if name not in ("maximize", "weight_decay")}
+    opt = case.optimizer(w, lr=0.1, **options)
+    alone = case.optimizer(np.ones(int(moving.sum()), dtype), lr=0.1, **options)
+    judged = np.ones(alone.params.size)
+    state = {name: np.zeros(judged.size) for name in case.states}
+    for t in range(1, 9):
+        opt.step(g)
+        alone.step(g[moving])
+        judged = case.judge(judged, ascending * g[moving].astype(float), state, t, lr=0.1, **own)
+    assert np.all(w[~moving] == 1)
+    assert np.array_equal(w[moving], alone.params)
+    np.testing.assert_allclose(alone.params, judged, rtol=1e-4 if dtype == np.float32 else 1e-11)
 
 
 @endurance

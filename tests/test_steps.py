@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,41 @@ def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> Non
             assert np.array_equal(states[name][i], opt.state[str(i)][name])
     products = opt.state_dict()["groups"][0]["products"]
     assert np.array_equal(states.get("mu_product", []), products.get("mu", [])[:1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("led", ["", "d"])
+def test_functions_take_the_dicts_of_courses(case: Case, led: str) -> None:
+    # Keys of gradients and state as of the parameters, or led by a d, in any order.
+    rng = np.random.default_rng(4)
+    shapes = {"W1": (3, 4), "b1": (3, 1), "W2": (1, 3)}
+    listed = [rng.normal(size=shape) for shape in shapes.values()]
+    parameters = {name: w.copy() for name, w in zip(shapes, listed, strict=True)}
+    states = case.kept_by_the_caller(listed)
+    kept = copy.deepcopy(states)
+    for name in case.states:
+        arrays = dict(zip(shapes, kept[name], strict=True))
+        kept[name] = {led + key: arrays[key] for key in reversed(shapes)}
+    for t in range(1, 4):
+        gradients = [rng.normal(size=w.shape) for w in listed]
+        grads = {led + key: g for key, g in zip(shapes, gradients, strict=True)}
+        case.call(listed, gradients, states, t, LR)
+        case.call(parameters, grads, kept, t, LR)
+    for i, key in enumerate(shapes):
+        assert np.array_equal(parameters[key], listed[i])
+        for name in case.states:
+            assert np.array_equal(kept[name][led + key], states[name][i])
+
+
+def test_functions_take_nested_dicts() -> None:
+    w = {"l": [{"W": np.ones(2)}, np.ones(3)]}
+    g = {"l": [{"dW": np.ones(2)}, np.ones(3)]}
+    m = {"l": [{"W": np.zeros(2)}, np.zeros(3)]}
+    gs.functional.momentum(w, g, m, lr=1.0, beta=0.5)
+    assert [w["l"][0]["W"].tolist(), w["l"][1].tolist()] == [[0.5, 0.5], [0.5, 0.5, 0.5]]
+
+
+def test_averages_take_dicts_too() -> None:
+    v, x = {"W": np.zeros(2)}, {"W": np.ones(2)}
+    gs.functional.ewa(v, x, beta=0.75)
+    assert v["W"].tolist() == [0.25, 0.25]

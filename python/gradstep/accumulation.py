@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from gradstep import _core, checks, loading
+from gradstep.names import FixedAttributes
 from gradstep.optimizer import Optimizer, expected
 
 # s := s + g, as ascent with a rate of 1.
 _ADDING = [("lr", "lr", 1.0), ("maximize", "maximize", True)]
 
 
-class Accumulator:
+class Accumulator(FixedAttributes):
     """One step of an optimizer by the mean gradient of several micro-batches.
 
     Parameters

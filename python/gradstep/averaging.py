@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradstep import _core, checks
 from gradstep.groups import own
 from gradstep.loading import Prepared
+from gradstep.names import FixedAttributes
 from gradstep.structure import Structure
 
 
@@ -26,7 +27,7 @@ class Kept(NamedTuple):
     of_numbers: bool = False
 
 
-class EWA:
+class EWA(FixedAttributes):
     r"""The exponentially weighted average of what it is given, one value at a time.
 
     .. math:: v := \beta v + (1 - \beta) \theta, \quad v_0 = 0

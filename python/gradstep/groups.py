@@ -134,9 +134,15 @@ class ByName:
     def indices(self, structure: Structure) -> list[int]:
         """Return for each array 0, or counted from 1 which of the overrides it has."""
         patterns = list(self.overrides)
+        names = set(structure.names)
+
+        def fits(name: str, pattern: str) -> bool:
+            # A whole name means that parameter, also where it holds brackets.
+            return name == pattern if pattern in names else fnmatchcase(name, pattern)
+
         indices = []
         for name in structure.names:
-            fitting = (i for i, pattern in enumerate(patterns) if fnmatchcase(name, pattern))
+            fitting = (i for i, pattern in enumerate(patterns) if fits(name, pattern))
             indices.append(1 + next(fitting, -1))
         idle = [pattern for i, pattern in enumerate(patterns) if 1 + i not in indices]
         if idle:
@@ -175,7 +181,8 @@ def by_name(params: Any, overrides: Mapping[str, Mapping[str, Any]]) -> ByName:
     overrides : mapping
         Patterns of names, and the hyperparameters of the parameters they fit, as in
         ``{"b*": {"weight_decay": 0.0}}``. ``*`` stands for any characters, ``?`` for one, ``[ab]``
-        for one of those. Where several fit a name, the first one counts. Nested names are joined by
+        for one of those. A pattern that is a parameter's whole name means that parameter, brackets
+        and all. Where several fit a name, the first one counts. Nested names are joined by
         dots and matched whole: of ``{"l": {"W": ..., "b": ...}}`` ``"l.*"`` takes both, ``"*b"`` one.
 
     Returns

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from gradstep import _core, checks, loading
+from gradstep.names import FixedAttributes
 
 # One over the scale has to be a normal number in float32.
 _LEAST, _MOST = 2.0**-100, 2.0**100
@@ -46,7 +47,7 @@ class _Kept(NamedTuple):
     before: tuple[int, int] | None = None
 
 
-class LossScaler:
+class LossScaler(FixedAttributes):
     """Dynamic loss scaling: scale the loss up, and the gradients back down in the step.
 
     Gradients of a loss times `scale` are as many times larger, so that in float16 or bfloat16 they

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gradstep import _core, checks
 from gradstep.groups import own
 from gradstep.optimizer import Optimizer
@@ -86,9 +88,13 @@ def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence
     """
     parameter, w = next(iter(arguments.items()))
     if isinstance(w, Mapping):
-        structure = Structure(w)
-        names: Sequence[str] = structure.names
-        columns = [structure.flatten_gradients(like, name) for name, like in arguments.items()]
+        found = [_looked_up(w, like) for like in arguments.values()]
+        columns = [column for column in found if column is not None]
+        names: Sequence[str] = list(w)
+        if len(columns) < len(found):
+            structure = Structure(w)
+            names = structure.names
+            columns = [structure.flatten_gradients(like, name) for name, like in arguments.items()]
     elif isinstance(w, list | tuple):
         names = [f"{parameter}[{i}]" for i in range(len(w))]
         columns = [_listed_like(parameter, w, name, like) for name, like in arguments.items()]
@@ -97,6 +103,20 @@ def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence
     if not names:
         raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
     return names, columns
+
+
+def _looked_up(w: Mapping[Any, Any], like: object) -> list[Any] | None:
+    """Return the arrays of a flat dict with the keys of `w`, or these led by a ``d``.
+
+    None where it takes a closer look: a step over small arrays is all overhead.
+    """
+    if type(like) is not dict or len(like) != len(w):
+        return None
+    arrays = [like.get(key) for key in w]
+    if arrays and arrays[0] is None:
+        arrays = [like.get(f"d{key}") for key in w]
+    plain = all(type(key) is str for key in w) and all(type(a) is np.ndarray for a in arrays)
+    return arrays if plain else None
 
 
 def _listed_like(parameter: str, w: Sequence[Any], name: str, like: Any) -> Sequence[Any]:

@@ -223,6 +223,10 @@ class Sharded(Optimizer):
     def _layout(self) -> Any:
         return self._all_layout
 
+    def _require_bound(self) -> None:
+        """Raise ValueError where a parameter has been replaced in the container that it came in."""
+        self._whole.optimizer._stepper.require_bound()
+
     @property
     def rank(self) -> int:
         """The number of this process, from 0."""
@@ -321,6 +325,7 @@ class Sharded(Optimizer):
         if ranks.size == 1:
             if self._counted(count) == 0:
                 raise ValueError(_NO_EXAMPLES)
+            self._require_bound()
             flatten, _, _ = expected(self._layout)
             flat = flatten(grads)
             own = [flat[piece.parameter] for piece in self._share.placed]
@@ -602,6 +607,7 @@ class Sharded(Optimizer):
         with contextlib.ExitStack() as stack:
             with ranks.act("averaged"):
                 with self._agreed("averaged"):
+                    self._require_bound()
                     block = self._local.averaged()
                     self._share.refresh()
                     stack.enter_context(block)
@@ -653,6 +659,7 @@ class Sharded(Optimizer):
         ranks, whole = self._ranks, self._whole
         with ranks.act("state_dict"):
             with self._agreed("state_dict"):
+                self._require_bound()
                 state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
                 for group, names in zip(state["groups"], self._layout.members, strict=True):
                     group["params"] = list(names)
