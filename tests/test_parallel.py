@@ -146,9 +146,9 @@ def test_a_block_whose_end_was_interrupted_ends_with_the_one_around_it(
     with gs.threads(11):
         if between:
             blocks.enter(0, 12)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(gs.parallel, "_leave", interrupted)
-            with gs.threads(13):
+            with pytest.raises(KeyboardInterrupt), gs.threads(13):
                 pass
         assert gs.get_num_threads() == 13
     if between:

@@ -28,6 +28,7 @@ __all__ = [
     "OneCycle",
     "Piecewise",
     "Polynomial",
+    "Scaled",
     "Schedule",
     "StepDecay",
     "Warmup",
@@ -49,7 +50,8 @@ class Schedule:
     """A rate as a function of a count: the base of every schedule here.
 
     Called with a count, in steps unless the schedule says otherwise, it returns the rate; see
-    `__call__`. Schedules of one class with equal arguments are equal and hash alike.
+    `__call__`. A schedule times a number is a schedule, see `Scaled`. Schedules of one class with
+    equal arguments are equal and hash alike.
 
     Examples
     --------
@@ -57,6 +59,9 @@ class Schedule:
     >>> isinstance(gs.schedules.Constant(0.1), gs.schedules.Schedule)
     True
     """
+
+    # NumPy's numbers and arrays leave multiplying to `__rmul__` below.
+    __array_ufunc__ = None
 
     def __post_init__(self) -> None:
         """Check every argument and store it as a plain immutable value."""
@@ -86,6 +91,8 @@ class Schedule:
             The count is neither a number nor an array of numbers.
         ValueError
             A count is negative, NaN or infinite.
+        OverflowError
+            The rate at a count is beyond any float.
 
         Examples
         --------
@@ -105,7 +112,18 @@ class Schedule:
         count = n if type(n) is int or type(n) is float else _number("count", n)
         if not 0 <= count <= _LARGEST:
             raise ValueError(f"count must be finite and >= 0, got {shown(count)}")
-        return self._rate(count)
+        try:
+            return self._rate(count)
+        except OverflowError as error:
+            raise OverflowError(
+                f"{shown(self)} is beyond any float at count {shown(count)}: {error}"
+            ) from error
+
+    def __mul__(self, factor: _Number) -> "Scaled":
+        """Return this schedule with every rate multiplied by a number; see `Scaled`."""
+        return Scaled(self, cast(float, factor))
+
+    __rmul__ = __mul__
 
     def _check(self) -> None:
         """Check and store the arguments of a subclass."""
@@ -154,15 +172,15 @@ def _store_floats(
         _store(schedule, name, value)
 
 
-def _store_counts(schedule: Schedule, *names: str) -> None:
+def _store_counts(schedule: Schedule, *names: str, least: int = 1) -> None:
     for name in names:
         given = getattr(schedule, name)
         label = _label(schedule, name)
-        message = f"{label} must be an integer >= 1, got {shown(given)}"
+        message = f"{label} must be an integer >= {least}, got {shown(given)}"
         if not is_whole(given):
             raise TypeError(message)
         count = _number(label, given)
-        if count < 1:
+        if count < least:
             raise ValueError(message)
         _store(schedule, name, count)
 
@@ -219,6 +237,14 @@ def _rate_of(schedule: _AnySchedule, n: float) -> float:
 
 def _no_rate(schedule: _AnySchedule, rate: object, n: float) -> TypeError:
     return TypeError(f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}")
+
+
+def _product(rate: float, factor: float) -> float:
+    """Multiply a rate; OverflowError where that leaves the floats, as `math.pow` raises it."""
+    product = rate * factor
+    if product == math.inf and rate < math.inf:
+        raise OverflowError("math range error")
+    return product
 
 
 def _epoch(n: float, steps_per_epoch: int) -> float:
@@ -308,7 +334,7 @@ class ExponentialDecay(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
     OverflowError
-        When called: ``base`` is above 1 and its power outgrows a float.
+        When called: ``base`` is above 1 and the rate outgrows a float.
 
     Notes
     -----
@@ -333,7 +359,7 @@ class ExponentialDecay(Schedule):
         _store_counts(self, "steps_per_epoch")
 
     def _rate(self, n: float) -> float:
-        return self.lr * math.pow(self.base, _epoch(n, self.steps_per_epoch))
+        return _product(self.lr, math.pow(self.base, _epoch(n, self.steps_per_epoch)))
 
 
 @dataclass(frozen=True)
@@ -435,7 +461,7 @@ class StepDecay(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
     OverflowError
-        When called: ``factor`` is above 1 and its power outgrows a float.
+        When called: ``factor`` is above 1 and the rate outgrows a float.
 
     Notes
     -----
@@ -459,7 +485,7 @@ class StepDecay(Schedule):
         _store_counts(self, "every")
 
     def _rate(self, n: float) -> float:
-        return self.lr * math.pow(self.factor, n // self.every)
+        return _product(self.lr, math.pow(self.factor, n // self.every))
 
 
 @dataclass(frozen=True)
@@ -820,7 +846,7 @@ class Warmup(Schedule):
 
     def _check(self) -> None:
         _store(self, "after", _as_schedule("Warmup: after", self.after))
-        _store_counts(self, "steps")
+        _store_counts(self, "steps", least=0)
 
     def _rate(self, n: float) -> float:
         if n < self.steps:
@@ -851,7 +877,62 @@ class Joined(Schedule):
         return _rate_of(self.schedules[i], n - self.boundaries[i - 1] if i else n)
 
 
-def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
+@dataclass(frozen=True)
+class Scaled(Schedule):
+    r"""Multiply every rate of a schedule by one number.
+
+    .. math:: \alpha = \text{factor} \cdot \text{unscaled}(n)
+
+    ``schedule * factor`` and ``factor * schedule`` make it, so ``group["lr"] *= 0.5`` halves what is
+    left of a schedule and keeps its shape.
+
+    Parameters
+    ----------
+    unscaled : Schedule, callable or float
+        The schedule. A number means `Constant`; where it is `Scaled` itself, the two factors are
+        multiplied and become one.
+    factor : float >= 0
+        What every rate is multiplied by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
+    OverflowError
+        When called: the product outgrows a float.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> schedule = gs.schedules.Linear(0.5, 0.0, steps=10) * 0.5
+    >>> schedule
+    Scaled(unscaled=Linear(start=0.5, end=0.0, steps=10), factor=0.5)
+    >>> [schedule(n) for n in (0, 5, 10)]
+    [0.25, 0.125, 0.0]
+    """
+
+    unscaled: _AnySchedule
+    factor: float
+
+    def _check(self) -> None:
+        unscaled = _as_schedule(_label(self, "unscaled"), self.unscaled)
+        _store_floats(self, "factor")
+        # Cut down again and again, it would be nested too deeply one day.
+        if type(unscaled) is Scaled:
+            _store(self, "factor", unscaled.factor * self.factor)
+            _store_floats(self, "factor")
+            unscaled = unscaled.unscaled
+        _store(self, "unscaled", unscaled)
+
+    def _rate(self, n: float) -> float:
+        return _product(_rate_of(self.unscaled, n), self.factor)
+
+
+@overload
+def warmup(schedule: Schedule | _Number, steps: int) -> Schedule: ...
+@overload
+def warmup(schedule: _AnySchedule, steps: int) -> _AnySchedule: ...
+def warmup(schedule: _AnySchedule | _Number, steps: int) -> _AnySchedule:
     r"""Climb to the first rate of a schedule along a line, then follow the schedule from 0.
 
     .. math:: \alpha = \begin{cases}
@@ -863,19 +944,20 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
     schedule : Schedule, callable or float
         What follows the climb, counted from 0 at its end. A number means `Constant`.
     steps : int
-        Steps of the climb. The last of them, ``n == steps - 1``, is at ``schedule(0)`` already.
+        Steps of the climb. The last of them, ``n == steps - 1``, is at ``schedule(0)`` already. With
+        0 of them there is no climb.
 
     Returns
     -------
-    Warmup
-        The whole as one schedule.
+    Schedule or callable
+        The whole as one schedule; with 0 steps ``schedule`` itself.
 
     Raises
     ------
     TypeError
         ``schedule`` is neither a callable nor a number, or ``steps`` not an integer.
     ValueError
-        ``schedule`` is a negative number or not finite, or ``steps`` below 1.
+        ``schedule`` is a negative number or not finite, or ``steps`` below 0.
 
     Notes
     -----
@@ -899,7 +981,8 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
     [0.125, 0.25, 0.5, 0.5, 0.25, 0.0]
     """
     # The class takes a number too, but its field is typed as what is stored.
-    return Warmup(cast(_AnySchedule, schedule), steps)
+    whole = Warmup(cast(_AnySchedule, schedule), steps)
+    return whole if whole.steps else whole.after
 
 
 def join(schedules: Sequence[_AnySchedule | _Number], boundaries: Sequence[float]) -> Joined:
