@@ -480,6 +480,12 @@ def test_other_arguments_make_another_schedule(other: Schedule) -> None:
     assert other != Cosine(0.1, 100)
 
 
+def test_another_class_with_the_same_arguments_is_another_schedule() -> None:
+    assert InverseTimeDecay(0.2, 1.0) != InverseSqrtDecay(0.2, 1.0)
+    assert Mine(0.1, 100) != Cosine(0.1, 100)
+    assert repr(Mine(0.1, 100)) == "Mine(lr=0.1, steps=100, end=0.0)"
+
+
 def test_every_public_schedule_is_a_schedule() -> None:
     public = [getattr(schedules, name) for name in schedules.__all__]
     kinds = [kind for kind in public if isinstance(kind, type)]

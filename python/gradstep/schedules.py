@@ -45,7 +45,7 @@ _AnySchedule: TypeAlias = Callable[[Any], float]
 _LARGEST = sys.float_info.max
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Schedule:
     """A rate as a function of a count: the base of every schedule here.
 
@@ -62,6 +62,22 @@ class Schedule:
 
     # NumPy's numbers and arrays leave multiplying to `__rmul__` below.
     __array_ufunc__ = None
+
+    # These three stand here once: making them for each class took half of the module's loading.
+    def __repr__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"{type(self).__qualname__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash(self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __post_init__(self) -> None:
         """Check every argument and store it as a plain immutable value."""
@@ -261,7 +277,7 @@ def _cosine(start: float, end: float, x: float) -> float:
     return _mix(start, end, (1.0 + math.cos(math.pi * x)) / 2.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseTimeDecay(Schedule):
     r"""Divide the rate by a number that grows evenly with the epoch.
 
@@ -313,7 +329,7 @@ class InverseTimeDecay(Schedule):
         return self.lr / (1.0 + self.decay_rate * _epoch(n, self.steps_per_epoch))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ExponentialDecay(Schedule):
     r"""Multiply the rate by a constant every epoch.
 
@@ -362,7 +378,7 @@ class ExponentialDecay(Schedule):
         return _product(self.lr, math.pow(self.base, _epoch(n, self.steps_per_epoch)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseSqrtDecay(Schedule):
     r"""Divide the rate by the square root of the epoch.
 
@@ -409,7 +425,7 @@ class InverseSqrtDecay(Schedule):
         return self.k / math.sqrt(max(_epoch(n, self.steps_per_epoch), 1)) * self.lr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Constant(Schedule):
     r"""Keep one rate.
 
@@ -441,7 +457,7 @@ class Constant(Schedule):
         return self.lr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class StepDecay(Schedule):
     r"""Multiply the rate by a constant every so many steps, and keep it in between.
 
@@ -488,7 +504,7 @@ class StepDecay(Schedule):
         return _product(self.lr, math.pow(self.factor, n // self.every))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Piecewise(Schedule):
     r"""Keep a given rate up to each boundary.
 
@@ -531,7 +547,7 @@ class Piecewise(Schedule):
         return self.values[bisect_right(self.boundaries, n)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Linear(Schedule):
     r"""Go from one rate to another along a line, then stay.
 
@@ -580,7 +596,7 @@ class Linear(Schedule):
         return _mix(self.end, self.start, n / self.steps) if n < self.steps else self.end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Polynomial(Schedule):
     r"""Go from one rate to another along a power of what is left, then stay.
 
@@ -637,7 +653,7 @@ class Polynomial(Schedule):
         return _mix(self.start, self.end, math.pow(1.0 - n / self.steps, self.power))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Cosine(Schedule):
     r"""Go from one rate to another along half a cosine, then stay.
 
@@ -687,7 +703,7 @@ class Cosine(Schedule):
         return _cosine(self.lr, self.end, n / self.steps) if n < self.steps else self.end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class CosineRestarts(Schedule):
     r"""Run `Cosine` again and again, each cycle longer by a factor (SGDR).
 
@@ -757,7 +773,7 @@ class CosineRestarts(Schedule):
         return _cosine(self.lr, self.end, (n - begin) / (self.steps * (1.0 + stretch)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class OneCycle(Schedule):
     r"""Go up to the rate and down again, far below where it began, along half a cosine each.
 
@@ -830,7 +846,7 @@ class OneCycle(Schedule):
         return _cosine(self.lr, end, (n - peak) / (self.steps - peak)) if n < self.steps else end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Warmup(Schedule):
     """What `warmup` returns; see there.
 
@@ -855,7 +871,7 @@ class Warmup(Schedule):
         return _rate_of(self.after, n - self.steps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Joined(Schedule):
     """What `join` returns; see there.
 
@@ -877,7 +893,7 @@ class Joined(Schedule):
         return _rate_of(self.schedules[i], n - self.boundaries[i - 1] if i else n)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Scaled(Schedule):
     r"""Multiply every rate of a schedule by one number.
 
