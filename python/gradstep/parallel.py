@@ -62,8 +62,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1; may exceed the number of cores. Small steps use fewer. Inside a block of
-        `threads` it holds until that block ends.
+        At least 1; may exceed the number of cores. Small steps use fewer. Where blocks of `threads`
+        are open, it holds until the one that was entered last ends.
 
     Raises
     ------
