@@ -19,7 +19,8 @@ std::vector<double> Stepper::corrections() {
   std::vector<double> corrections;
   for (const Parameter& parameter : parameters_) {
     const Group& group = group_at(parameter.group);
-    corrections.push_back(correction(group, t() - group.start));
+    const std::int64_t steps = t() - group.start;
+    corrections.push_back(steps == 0 ? 0.0 : correction(group, steps));
   }
   return corrections;
 }

@@ -96,7 +96,8 @@ class Stepper {
   // Each step folds the parameters into the averages that are the parameters of `averages`, a
   // stepper. Before anything is added.
   void follow(py::object averages);
-  // What the parameters are to be divided by, where they are averages: one number each.
+  // What the parameters are to be divided by, where they are averages: one number each, 0 where
+  // their group has not averaged anything yet.
   std::vector<double> corrections();
   // Whether another stepper folds into this one.
   bool followed() const { return followed_; }

@@ -15,14 +15,17 @@ import warnings
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
+from needs import needs
 
-import gradstep as gs
+with needs():
+    import numpy as np
+    from numpy.typing import NDArray
+    from sklearn.datasets import load_digits
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
+
+    import gradstep as gs
 
 ROUNDS = 3
 NETWORKS = [((100,), 200), ((100,), 32), ((512, 512), 200), ((512, 512), 32)]

@@ -13,15 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from needs import needs
 
-import gradstep as gs
-
-try:
+with needs():
+    import numpy as np
     from matplotlib.figure import Figure
-except ImportError as error:
-    raise SystemExit('the picture needs matplotlib: pip install ".[examples]"') from error
+    from numpy.typing import NDArray
+
+    import gradstep as gs
 
 Array = NDArray[np.float64]
 Make = Callable[[Array], gs.Optimizer]

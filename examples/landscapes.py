@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from needs import needs
 
-import gradstep as gs
-
-try:
+with needs():
+    import numpy as np
     from matplotlib.figure import Figure
-except ImportError as error:
-    raise SystemExit('the pictures need matplotlib: pip install ".[examples]"') from error
+    from numpy.typing import NDArray
+
+    import gradstep as gs
 
 Array = NDArray[np.float64]
 Make = Callable[[Array, float], gs.Optimizer]  # (parameters, rate) -> optimizer

@@ -1,6 +1,6 @@
 """A model in autograd (HIPS), with nested parameters and gradients of the same structure.
 
-pip install autograd
+pip install autograd ".[examples]"
 python examples/train_autograd.py
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import autograd.numpy as anp
-import numpy as np
-from autograd import value_and_grad
-from sklearn.datasets import load_digits
+from needs import needs
 
-import gradstep as gs
+with needs('autograd ".[examples]"'):
+    import autograd.numpy as anp
+    import numpy as np
+    from autograd import value_and_grad
+    from sklearn.datasets import load_digits
+
+    import gradstep as gs
 
 
 def new_parameters(widths: list[int]) -> list[dict[str, Any]]:

@@ -13,11 +13,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
+from needs import needs
 
-import gradstep as gs
+with needs():
+    import numpy as np
+    from numpy.typing import NDArray
+    from sklearn.datasets import load_digits
+
+    import gradstep as gs
 
 SHAPES = {"W1": (64, 32), "b1": (32,), "W2": (32, 10), "b2": (10,)}
 SIZES = {name: int(np.prod(shape)) for name, shape in SHAPES.items()}

@@ -16,23 +16,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from needs import needs
 
-import idx
-
-try:
+with needs():
+    import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
     from sklearn.datasets import load_digits
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
     import gradstep as gs
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f'{error}. Install what this example needs from the checkout: pip install ".[examples]"'
-    ) from error
+    import idx
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

@@ -12,30 +12,26 @@ import sys
 import time
 from collections.abc import Sequence
 
-import numpy as np
+from needs import needs
 
-from train_mlp import (
-    Array,
-    Arrays,
-    Batches,
-    Method,
-    Run,
-    conclude,
-    introduce,
-    loss_and_gradients,
-    numpy_update,
-    parse,
-    train_all,
-)
-
-try:
+with needs('".[examples,mpi]"', (ImportError, RuntimeError)):  # the latter where there is no MPI
+    import numpy as np
     from mpi4py import MPI
 
     import gradstep as gs
-except (ImportError, RuntimeError) as error:  # the latter where mpi4py finds no MPI
-    raise SystemExit(
-        f'{error}. Install what this example needs from the checkout: pip install ".[examples,mpi]"'
-    ) from error
+    from train_mlp import (
+        Array,
+        Arrays,
+        Batches,
+        Method,
+        Run,
+        conclude,
+        introduce,
+        loss_and_gradients,
+        numpy_update,
+        parse,
+        train_all,
+    )
 
 
 class OnFirst(Run):

@@ -8,11 +8,14 @@ its gradients as they are, and the step is taken in it.
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from sklearn.datasets import load_digits
+from needs import needs
 
-import gradstep as gs
+with needs('torch ".[examples]"'):
+    import numpy as np
+    import torch
+    from sklearn.datasets import load_digits
+
+    import gradstep as gs
 
 
 def train(epochs: int = 20) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 from typing import Any
 
@@ -159,6 +160,28 @@ def test_dtypes(given: Any, dtype: Any) -> None:
         assert gs.ewa(given, 0.5).dtype == dtype
 
 
+@pytest.mark.parametrize("number", [np.float32(2), np.int64(2)])
+def test_a_scalar_of_numpy_within_a_structure_is_an_array(number: Any) -> None:
+    found = gs.EWA(0.5).update({"a": number})["a"]
+    assert (type(found), found.shape, float(found)) == (np.ndarray, (), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ones(2, np.float16), "^x has dtype float16, expected native float32, float64 or integ"),
+        ({"a": np.ones(2, complex)}, "^'a' of x has dtype complex128, expected native float32, f"),
+        ([np.array([1], "m8[s]")], r"^'0' of x has dtype timedelta64\[s\], expected native float"),
+        ("abc", "^x must be a NumPy array .* got str; convert it once with"),
+    ],
+)
+def test_what_cannot_be_averaged(x: Any, message: str) -> None:
+    average = gs.EWA()
+    with pytest.raises(TypeError, match=message):
+        average.update(x)
+    assert (average.t, average.value) == (0, 0.0)
+
+
 @pytest.mark.parametrize("number", [1, 1.0, np.float32(1), np.int64(1)])
 def test_numbers_give_float(number: Any) -> None:
     assert type(gs.EWA(0.5).update(number)) is float
@@ -199,8 +222,33 @@ def test_what_is_returned_is_independent() -> None:
         (np.ones(1), 1.0, TypeError, "average is of arrays, got float"),
         # NumPy takes a duration for an integer.
         (1.0, np.timedelta64(1, "s"), TypeError, "average is of a number, got timedelta64"),
-        (np.ones(2), np.ones(3), ValueError, r"has shape \(3,\), expected \(2,\)"),
-        (np.ones(2), np.ones(2, np.float32), TypeError, "has dtype float32, expected float64"),
+        (
+            np.ones(2),
+            np.ones(3),
+            ValueError,
+            r"^x has shape \(3,\), expected \(2,\) as before$",
+        ),
+        (
+            {"a": [np.ones(2)]},
+            {"a": [np.ones(())]},
+            ValueError,
+            r"^'a\.0' of x has shape \(\), expected \(2,\) as before$",
+        ),
+        (
+            np.ones(2),
+            np.ones(2, np.float32),
+            TypeError,
+            r"^x has dtype float32, expected float64 as before; convert .*\.astype\(np\.float64\)$",
+        ),
+        (
+            np.ones(2, np.float32),
+            np.ones(2, int),
+            TypeError,
+            r"^x has dtype int64, expected float32 as before; convert .*\.astype\(np\.float32\)$",
+        ),
+        (np.ones(2), np.ones(2, ">f8"), TypeError, "^x has dtype >f8, expected float64 as before"),
+        ({"a": np.ones(2)}, {"a": [1.0, 2.0]}, TypeError, r"^'a' of x must be .* got list; conv"),
+        (np.ones(2), np.ma.masked_array([1.0, 2.0]), TypeError, "^x must be .* mask would be ig"),
         ({"a": np.ones(2)}, {"b": np.ones(2)}, ValueError, r"x must have the keys 'a'"),
         ([np.ones(2)], [np.ones(2)] * 2, ValueError, r"x must have 1 entries, got 2"),
     ],
@@ -270,8 +318,12 @@ def test_a_state_that_is_none_changes_nothing() -> None:
         ({**average.state_dict(), "average": None}, "state of an average is damaged"),
         ({**average.state_dict(), "t": 0}, "state of an average is damaged"),
         ({**average.state_dict(), "average": 10**400}, "^average of the state is beyond any float"),
+        (
+            {**average.state_dict(), "average": np.ones(1, "f2")},
+            "^average of the state has dtype f",
+        ),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             average.load_state_dict(bad)
         assert (average.value, average.t) == (0.5, 1)
 
@@ -286,3 +338,55 @@ def test_a_loaded_state_stays_the_callers() -> None:
     np.testing.assert_array_equal(saved["average"]["w"], np.full(3, 0.5, np.float32))
     saved["average"]["w"][:] = 7
     np.testing.assert_array_equal(other.value["w"], np.full(3, 0.25, np.float32))
+
+
+# --- kept by an optimizer that has not stepped ----------------------------------------------------
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_before_the_first_step_the_average_is_the_parameters(corrected: bool) -> None:
+    average = gs.EWA(0.5, bias_correction=corrected)
+    params: dict[str, Any] = {"a": np.array([1.0, 2.0]), "b": [np.full((2, 2), 3.0, np.float32)]}
+    opt = gs.SGD(params, lr=1.0, average=average)
+    for found in (opt.average, average.value):
+        np.testing.assert_equal(found, params)
+        found["a"][:] = 9.0  # a copy
+    assert params["a"].tolist() == [1.0, 2.0]
+    params["a"] += 1.0  # a step later is of what they are then
+    np.testing.assert_equal(opt.average, params)
+    with opt.averaged():
+        np.testing.assert_equal(params, {"a": [2.0, 3.0], "b": [np.full((2, 2), 3.0)]})
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_before_its_first_step_the_average_of_a_later_group_is_its_parameters(
+    corrected: bool,
+) -> None:
+    opt = gs.SGD(np.ones(2), lr=1.0, average=gs.EWA(0.5, bias_correction=corrected))
+    opt.step(np.zeros(2))
+    opt.add_group({"params": np.full(2, 4.0)})
+    first, later = opt.average
+    assert later.tolist() == [4.0, 4.0]
+    opt.step([np.zeros(2), np.ones(2)])
+    first, later = opt.average
+    assert (first[0], later[0]) == ((1.0, 3.0) if corrected else (0.75, 1.5))
+    # Where a state is loaded from before the group's first step, it is so again.
+    fresh = gs.SGD([{"params": np.ones(2)}, {"params": np.full(2, 4.0)}], average=gs.EWA())
+    fresh.step([np.zeros(2), np.zeros(2)])
+    saved = gs.SGD(np.ones(2), average=gs.EWA())
+    saved.add_group({"params": np.full(2, 5.0)})
+    fresh.load_state_dict(saved.state_dict())
+    assert fresh.average[1].tolist() == [4.0, 4.0]
+
+
+def test_an_average_that_nothing_was_folded_into_is_saved_as_one_and_taken_by_another() -> None:
+    average = gs.EWA(0.5)
+    opt = gs.SGD({"a": np.ones(2)}, average=average)
+    assert average.state_dict() == gs.EWA(0.5).state_dict()
+    loaded = gs.EWA()
+    loaded.load_state_dict(average.state_dict())
+    assert (loaded.t, loaded.value) == (0, 0.0)
+    del opt
+    gc.collect()  # it is in a circle
+    other = gs.SGD([np.full(3, 2.0)], average=average)
+    assert other.average[0].tolist() == [2.0] * 3

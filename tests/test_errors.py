@@ -419,11 +419,11 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, m, lr=0.1), TypeError, r"^m must be a dict with the keys 'W', got ndarray"),
     (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, {"dW": f32(4)}, lr=0.1), ValueError, r"state 'm' of 'W' has shape \(4,\)"),
     (lambda: gs.EWA(lambda n: 0.5), TypeError, r"beta must be a number, got <function"),  # type: ignore[arg-type]
-    (lambda: gs.ewa(np.ma.masked_array([1.0, 2.0])), TypeError, r"'values' .* mask would be ignored"),
+    (lambda: gs.ewa(np.ma.masked_array([1.0, 2.0])), TypeError, r"^values must be .* mask would be ignored"),
     (lambda: gs.ewa([1.0], bias_correction="no"), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
     (lambda: gs.EWA("x"), TypeError, r"beta must be a number"),  # type: ignore[arg-type]
     (lambda: gs.EWA(bias_correction=1), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
-    (lambda: gs.EWA().update("x"), TypeError, r"'0' must be a NumPy array .* got str"),
+    (lambda: gs.EWA().update("x"), TypeError, r"^x must be a NumPy array .* got str"),
     (lambda: gs.EWA().update(np.ones(2, complex)), TypeError, r"has dtype complex128"),
     (lambda: gs.EWA().update([]), ValueError, r"nothing to average"),
     (lambda: gs.ewa(1.0), ValueError, r"at least one axis"),

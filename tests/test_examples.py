@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 
 import gradstep as gs
+from processes import run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let examples import what they share, as Python lets scripts of one folder."""
+    monkeypatch.syspath_prepend(EXAMPLES)
 
 
 def example(name: str, *packages: str) -> dict[str, Any]:
@@ -90,3 +97,43 @@ def test_scikit_learn_takes_the_same_way_within() -> None:
         pytest.skip(f"not tested with scikit-learn {sklearn.__version__}: run nox -s scikit_learn")
     row = example("accelerate_sklearn")["compared"]("float64", epochs=2, rounds=1)
     assert row.difference < 1e-9
+
+
+HERE = '".[examples]"'
+NEEDED = [  # example, a package that it needs, and what is to be installed
+    ("accelerate_sklearn", "sklearn", HERE),
+    ("accelerate_sklearn", "threadpoolctl", HERE),
+    ("conventions", "matplotlib", HERE),
+    ("landscapes", "matplotlib", HERE),
+    ("train_autograd", "autograd", f"autograd {HERE}"),
+    ("train_functional", "sklearn", HERE),
+    ("train_functional", "gradstep", HERE),
+    ("train_mlp", "matplotlib", HERE),
+    ("train_mlp", "sklearn", HERE),
+    ("train_mlp", "tqdm", HERE),
+    ("train_mlp", "numpy", HERE),
+    ("train_mpi", "mpi4py", '".[examples,mpi]"'),
+    ("train_torch", "torch", f"torch {HERE}"),
+]
+
+
+@pytest.mark.parametrize(("name", "package", "packages"), NEEDED)
+def test_an_example_without_a_package_says_in_one_line_what_to_install(
+    name: str, package: str, packages: str
+) -> None:
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+sys.modules[{package!r}] = None
+runpy.run_path({str(EXAMPLES / name)!r} + ".py", run_name="__main__")
+"""
+    done = run(code)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert package in line
+    assert line.endswith(f"needs, from the checkout: pip install {packages}")
+
+
+def test_every_example_is_in_the_table_of_packages() -> None:
+    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"idx", "needs"}
+    assert {name for name, _, _ in NEEDED} == files

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +86,108 @@ def test_set_and_get_and_with() -> None:
         gs.set_num_threads(np.int64(4))
         assert gs.get_num_threads() == 4
     assert gs.get_num_threads() == before
+
+
+class Blocks:
+    """Blocks of `threads`, each in a thread of its own."""
+
+    def __init__(self, count: int) -> None:
+        self.workers = [ThreadPoolExecutor(1) for _ in range(count)]
+        self.blocks = [ExitStack() for _ in range(count)]
+
+    def enter(self, i: int, number: int) -> None:
+        self.workers[i].submit(self.blocks[i].enter_context, gs.threads(number)).result()
+
+    def leave(self, i: int) -> None:
+        self.workers[i].submit(self.blocks[i].close).result()
+
+
+@pytest.mark.parametrize(
+    ("order", "numbers"),
+    [  # of blocks 0, 1 and 2, entered in that order; the last one that is open gives the number
+        ((0, 1, 2), [13, 13]),
+        ((0, 2, 1), [13, 12]),
+        ((1, 0, 2), [13, 13]),
+        ((1, 2, 0), [13, 11]),
+        ((2, 0, 1), [12, 12]),
+        ((2, 1, 0), [12, 11]),
+    ],
+)
+def test_blocks_that_overlap_in_several_threads(order: Sequence[int], numbers: list[int]) -> None:
+    before, blocks = gs.get_num_threads(), Blocks(3)
+    for i in range(3):
+        blocks.enter(i, 11 + i)
+    found = []
+    for i in order:
+        blocks.leave(i)
+        found.append(gs.get_num_threads())
+    assert found == [*numbers, before]
+
+
+def test_a_number_that_is_set_holds_until_the_last_block_entered_ends() -> None:
+    before, blocks = gs.get_num_threads(), Blocks(3)
+    blocks.enter(0, 11)
+    blocks.enter(1, 12)
+    gs.set_num_threads(21)
+    blocks.leave(0)
+    assert gs.get_num_threads() == 21
+    blocks.enter(2, 13)
+    blocks.leave(2)
+    assert gs.get_num_threads() == 21
+    blocks.leave(1)
+    assert gs.get_num_threads() == before
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_block_whose_end_was_interrupted_ends_with_the_one_around_it(
+    between: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, blocks = gs.get_num_threads(), Blocks(1)
+    with gs.threads(11):
+        if between:
+            blocks.enter(0, 12)
+        with monkeypatch.context() as patch:
+            patch.setattr(gs.parallel, "_leave", interrupted)
+            with pytest.raises(KeyboardInterrupt), gs.threads(13):
+                pass
+        assert gs.get_num_threads() == 13
+    if between:
+        assert gs.get_num_threads() == 12
+        blocks.leave(0)
+    assert gs.get_num_threads() == before
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks; run on Unix")
+def test_a_forked_child_is_in_no_block_of_another_thread() -> None:
+    code = """
+import os, threading, gradstep as gs
+gs.set_num_threads(5)
+entered, left = threading.Event(), threading.Event()
+def block():
+    with gs.threads(7):
+        entered.set()
+        left.wait()
+thread = threading.Thread(target=block)
+with gs.threads(6):
+    thread.start()
+    entered.wait()
+    child = os.fork()
+    print(gs.get_num_threads(), flush=True)
+print(gs.get_num_threads(), flush=True)
+if child:
+    os.waitpid(child, 0)
+    left.set()
+    thread.join()
+    print(gs.get_num_threads())
+"""
+    # The lines of the two processes may come in any order, but for the last.
+    *lines, last = output(code).split()
+    assert sorted(lines) == ["5", "6", "7", "7"]
+    assert last == "5"
 
 
 def test_a_team_is_bounded_by_work_and_by_the_user() -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import doctest
 import json
 import math
+import operator
 import pickle
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -32,6 +33,7 @@ Linear = schedules.Linear
 OneCycle = schedules.OneCycle
 Piecewise = schedules.Piecewise
 Polynomial = schedules.Polynomial
+Scaled = schedules.Scaled
 Schedule = schedules.Schedule
 StepDecay = schedules.StepDecay
 join = schedules.join
@@ -43,6 +45,10 @@ Oracle: TypeAlias = Callable[[Counts], Counts]
 
 def close(expected: float) -> Any:
     return pytest.approx(expected, rel=1e-13, abs=0)
+
+
+def foreign(n: float) -> float:
+    return 0.1
 
 
 # -- Points: (schedule, count, rate), rates by hand ------------------------------------------------
@@ -175,6 +181,10 @@ POINTS = [
     (RELAY, 5, 1.0),
     (RELAY, 6, 0.5),
     (join([Linear(0.4, 0.0, 4)], []), 2, 0.2),
+    (Linear(0.4, 0.0, 4) * 0.5, 2, 0.1),
+    (0 * Linear(0.4, 0.0, 4), 2, 0.0),
+    (Scaled(lambda n: np.float32(1 / (1 + n)), 4), 3, 1.0),
+    (schedules.Warmup(Linear(0.4, 0.0, 4), 0), 2, 0.2),
 ]
 
 
@@ -306,6 +316,7 @@ any_schedule = st.recursive(
     lambda part: (
         st.builds(warmup, part, lengths)
         | st.builds(join, st.tuples(part, part | rates, part), boundaries(2))
+        | st.builds(Scaled, part, rates)
     ),
     max_leaves=5,
 )
@@ -331,6 +342,14 @@ def test_warmup_climbs_evenly_and_hands_over_without_a_jump(schedule: Schedule, 
     assert climb(steps - 1) == climb(steps) == first
     rises = np.diff(climb(np.arange(steps)), prepend=0.0)
     np.testing.assert_allclose(rises, first / steps, rtol=1e-9)
+
+
+@given(any_schedule.filter(lambda s: not isinstance(s, Scaled)), rates, counts)
+def test_a_product_has_the_bits_of_its_rates_times_the_factor(
+    schedule: Schedule, factor: float, n: float
+) -> None:
+    for product in (schedule * factor, factor * schedule):
+        assert product(n) == schedule(n) * factor
 
 
 @given(any_schedule, counts)
@@ -429,6 +448,28 @@ def test_a_schedule_cannot_be_changed(name: str, value: object) -> None:
     assert schedule == Cosine(0.1, 100)
 
 
+@pytest.mark.parametrize("kind", [int, float, np.float16, np.float64, np.int64, np.uint8])
+def test_any_number_multiplies_from_either_side(kind: Any) -> None:
+    expected = Scaled(Linear(0.4, 0.0, 4), 2.0)
+    assert Linear(0.4, 0.0, 4) * kind(2) == kind(2) * Linear(0.4, 0.0, 4) == expected
+
+
+def test_factors_become_one_so_that_many_are_no_burden() -> None:
+    schedule: Schedule = Linear(0.4, 0.0, 4)
+    for _ in range(2000):
+        schedule *= 0.5
+        schedule *= 2
+    assert schedule == Linear(0.4, 0.0, 4) * 1
+    assert hash(schedule) == hash(Linear(0.4, 0.0, 4) * 1)
+
+
+def test_no_steps_of_warmup_leave_the_schedule_itself() -> None:
+    schedule = Linear(0.4, 0.0, 4)
+    assert warmup(schedule, 0) is schedule
+    assert warmup(foreign, 0) is foreign
+    assert warmup(0.5, 0) == Constant(0.5)
+
+
 def test_a_number_stands_for_a_constant() -> None:
     assert warmup(np.float64(0.5), 3) == warmup(Constant(0.5), 3)
     assert join([1, 0.5], [3]) == join([Constant(1.0), Constant(0.5)], [3])
@@ -437,6 +478,12 @@ def test_a_number_stands_for_a_constant() -> None:
 @pytest.mark.parametrize("other", [Cosine(0.1, 100, 0.01), Cosine(0.1, 99), Constant(0.1)])
 def test_other_arguments_make_another_schedule(other: Schedule) -> None:
     assert other != Cosine(0.1, 100)
+
+
+def test_another_class_with_the_same_arguments_is_another_schedule() -> None:
+    assert InverseTimeDecay(0.2, 1.0) != InverseSqrtDecay(0.2, 1.0)
+    assert Mine(0.1, 100) != Cosine(0.1, 100)
+    assert repr(Mine(0.1, 100)) == "Mine(lr=0.1, steps=100, end=0.0)"
 
 
 def test_every_public_schedule_is_a_schedule() -> None:
@@ -460,6 +507,7 @@ ASKED = [  # powers of two, so that w is exact
     Piecewise([1, 3], [0.5, 0.25, 0.125]),
     warmup(0.5, 2),
     join([1.0, Linear(0.5, 0.25, 2)], [2]),
+    Linear(0.5, 0.0, 4) * 0.5,
     lambda n: 0.25 * n,
 ]
 
@@ -499,6 +547,18 @@ def test_a_saved_optimizer_brings_its_schedule_and_its_count() -> None:
     loaded.load_state_dict(saved.state_dict())
     assert loaded.groups[0]["lr"] == Linear(0.5, 0.0, 4)
     assert loaded.lr == saved.lr == 0.375
+
+
+def test_a_group_that_multiplies_its_rate_keeps_the_schedule() -> None:
+    opt = gs.SGD(np.zeros(3), lr=Linear(0.5, 0.0, 4))
+    opt.step(np.ones(3))
+    opt.groups[0]["lr"] *= 0.5
+    assert [opt.lr, opt.groups[0]["lr"]] == [0.1875, Linear(0.5, 0.0, 4) * 0.5]
+    loaded = gs.SGD(np.zeros(3), lr=9.0)
+    loaded.load_state_dict(opt.state_dict())
+    assert loaded.groups[0]["lr"] == opt.groups[0]["lr"]
+    opt.step(np.ones(3))
+    assert opt.lr == 0.125
 
 
 # -- Errors: (call, error, message) ----------------------------------------------------------------
@@ -568,6 +628,7 @@ GOOD: dict[str, dict[str, object]] = {
     },
     "Warmup": {"after": 0.1, "steps": 10},
     "Joined": {"schedules": [0.3, 0.2, 0.1], "boundaries": [10, 20]},
+    "Scaled": {"unscaled": 0.1, "factor": 0.5},
 }
 AT_LEAST_0 = {"lr", "start", "end", "decay_rate", "k"}
 ABOVE_0 = {"base", "factor", "power", "pct_start", "div_factor", "final_div_factor"}
@@ -578,17 +639,19 @@ def argument_errors() -> Iterator[tuple[str, str, object, type[Exception], str]]
     """Yield (class, argument, bad value, error, message) for every number that a class takes."""
     for kind, name in ((a, b) for a in GOOD for b in GOOD[a]):
         if name in WHOLE:
-            for bad in (0, -1, np.int64(0)):
-                yield kind, name, bad, ValueError, "must be an integer >= 1, got"
+            least = 0 if kind == "Warmup" else 1
+            for bad in (least - 1, -1, np.int64(least - 1)):
+                yield kind, name, bad, ValueError, f"must be an integer >= {least}, got"
             for bad in (True, 10.0, "10", None, NAN):
-                yield kind, name, bad, TypeError, "must be an integer >= 1, got"
+                yield kind, name, bad, TypeError, f"must be an integer >= {least}, got"
         elif name in AT_LEAST_0 | ABOVE_0:
             bound = ">= 0" if name in AT_LEAST_0 else "> 0"
-            if (kind, name) == ("CosineRestarts", "factor"):
-                bound = ">= 1"
+            bound = {"CosineRestarts factor": ">= 1", "Scaled factor": ">= 0"}.get(
+                f"{kind} {name}", bound
+            )
             for bad in (-1, NAN, INF, {">= 0": -1e-9, "> 0": 0.0, ">= 1": 0.999}[bound]):
                 yield kind, name, bad, ValueError, f"must be finite and {bound}, got"
-            for bad in (True, "0.1", None, 1j, [0.1], np.array([0.1])):
+            for bad in (True, "0.1", None, 1j, [0.1], np.array([0.1]), foreign):
                 yield kind, name, bad, TypeError, "must be a number, got"
 
 
@@ -631,6 +694,7 @@ OTHER_ERRORS = [
     ("Warmup", "after", True, TypeError, f"{MEMBER} True$"),
     ("Warmup", "after", "0.1", TypeError, f"{MEMBER} '0.1'$"),
     ("Warmup", "after", NAN, ValueError, "must be finite and >= 0, got nan$"),
+    ("Scaled", "unscaled", None, TypeError, f"{MEMBER} None$"),
 ]
 
 
@@ -647,16 +711,63 @@ def test_a_bad_argument(
 
 
 def test_the_functions_pass_on_what_is_wrong() -> None:
-    with pytest.raises(TypeError, match=r"^Warmup: steps must be an integer >= 1, got 2\.5$"):
-        warmup(0.1, 2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^Warmup: steps must be an integer >= 0, got 2\.5$"):
+        warmup(0.1, 2.5)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match=r"^Joined: schedules must be one more than the bound"):
         join([0.1, 0.2], [])
 
 
-@pytest.mark.parametrize("schedule", [ExponentialDecay(1.0, 2.0), StepDecay(1.0, 2.0, 1)])
-def test_a_growing_rate_that_outgrows_a_float(schedule: Schedule) -> None:
-    with pytest.raises(OverflowError, match="range"):
-        schedule(2000)
+FACTORS: list[tuple[Any, type[Exception], str]] = [
+    (-0.5, ValueError, r"must be finite and >= 0, got -0\.5$"),
+    (NAN, ValueError, "must be finite and >= 0, got nan$"),
+    (True, TypeError, "must be a number, got True$"),
+    (np.True_, TypeError, r"must be a number, got (np\.)?True_?$"),
+    (np.array(0.5), TypeError, r"must be a number, got array\(0\.5\)$"),
+    (np.ones(2), TypeError, r"must be a number, got array\("),
+    (Constant(0.1), TypeError, r"must be a number, got Constant\(lr=0\.1\)$"),
+    ("2", TypeError, "must be a number, got '2'$"),
+]
+
+
+@pytest.mark.parametrize(("factor", "error", "message"), FACTORS)
+def test_a_bad_factor(factor: Any, error: type[Exception], message: str) -> None:
+    for pair in ((Constant(0.1), factor), (factor, Constant(0.1))):
+        with pytest.raises(error, match=f"^Scaled: factor {message}"):
+            operator.mul(*pair)
+
+
+def test_factors_that_are_together_beyond_any_float() -> None:
+    with pytest.raises(ValueError, match=r"^Scaled: factor must be finite and >= 0, got inf$"):
+        Constant(0.1) * 1e200 * 1e200
+
+
+GROWING = ExponentialDecay(1.0, 2.0)
+OUTGROWN = [  # schedule, count, and of which schedule and count the message speaks
+    (GROWING, 5000, ["ExponentialDecay", 5000]),
+    (GROWING, np.array([3, 2000]), ["ExponentialDecay", 2000]),
+    (ExponentialDecay(10.0, 2.0), 1022, ["ExponentialDecay", 1022]),  # the power alone is a float
+    (StepDecay(1.0, 2.0, 2), 4001.5, ["StepDecay", 4001.5]),
+    (Constant(1e308) * 10, 3, ["Scaled", 3]),
+    (warmup(GROWING, 5), 2000, ["Warmup", 2000, "ExponentialDecay", 1995]),
+    (join([0.1, GROWING], [7]), 2000, ["Joined", 2000, "ExponentialDecay", 1993]),
+    (GROWING * 0.5, 2000, ["Scaled", 2000, "ExponentialDecay", 2000]),
+    (warmup(lambda n: 2.0**n, 5), 2000, ["Warmup", 2000]),
+]
+
+
+@pytest.mark.parametrize(("schedule", "n", "named"), OUTGROWN)
+def test_a_rate_beyond_any_float_is_named_with_its_count(
+    schedule: Schedule, n: Any, named: list[Any]
+) -> None:
+    pairs = zip(named[::2], named[1::2], strict=True)
+    parts = [rf"{kind}\(.*\) is beyond any float at count {count}: " for kind, count in pairs]
+    with pytest.raises(OverflowError, match=f"^{''.join(parts)}[^:]*$"):
+        schedule(n)
+
+
+def test_a_rate_without_bound_is_one_where_a_callable_gives_it() -> None:
+    # As max_norm it measures the norm and never clips.
+    assert (join([lambda n: INF, 1.0], [10]) * 0.5)(3) == INF
 
 
 def test_a_schedule_without_a_formula() -> None:
@@ -678,6 +789,22 @@ CONFIGS = [
             "schedule": "Warmup",
             "after": {"schedule": "StepDecay", "lr": 0.1, "factor": 0.5, "every": 10},
             "steps": 5,
+        },
+    ),
+    (
+        warmup(Constant(0.1) * 0.5, 2) * 2,
+        {
+            "schedule": "Scaled",
+            "unscaled": {
+                "schedule": "Warmup",
+                "after": {
+                    "schedule": "Scaled",
+                    "unscaled": {"schedule": "Constant", "lr": 0.1},
+                    "factor": 0.5,
+                },
+                "steps": 2,
+            },
+            "factor": 2.0,
         },
     ),
     (
@@ -720,10 +847,6 @@ def test_a_config_may_leave_out_defaults_and_hold_tuples() -> None:
     assert schedules.from_config(config) == join([0.1, 0.2], [3])
 
 
-def foreign(n: float) -> float:
-    return 0.1
-
-
 class Mine(Cosine):
     """A subclass, which may have another formula."""
 
@@ -733,6 +856,7 @@ class Mine(Cosine):
     [
         (foreign, "<function foreign"),
         (warmup(foreign, 5), "<function foreign"),
+        (Scaled(foreign, 0.5), "<function foreign"),
         (join([0.1, warmup(foreign, 5)], [10]), "<function foreign"),
         (Mine(0.1, 100), "Mine"),
         (0.1, "0.1"),

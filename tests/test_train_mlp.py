@@ -215,16 +215,6 @@ def test_command_refuses(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("missing", ["matplotlib.figure", "sklearn.datasets", "tqdm", "gradstep"])
-def test_missing_package(
-    import_example: Callable[[str], ModuleType], missing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(SystemExit, match=re.escape('pip install ".[examples]"')) as caught:
-        import_example("train_mlp")
-    assert missing in str(caught.value)
-
-
 # -- IDX files -------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ class Kept(NamedTuple):
     structure: Structure
     averages: tuple[NDArray[Any], ...]
     of_numbers: bool = False
+    # Where an optimizer keeps them: what they are of.
+    parameters: tuple[NDArray[Any], ...] = ()
 
 
 class EWA(FixedAttributes):
@@ -126,7 +129,7 @@ class EWA(FixedAttributes):
             expected = "a number" if kept.of_numbers else "arrays"
             raise TypeError(f"this average is of {expected}, got {type(x).__name__}")
         else:
-            values = _values(kept.structure, x, is_number)
+            values = _values(kept.structure, x, is_number, like=kept.averages)
         # Memory first, so that there is enough when the value has been folded in.
         results = [np.empty_like(array) for array in kept.averages]
         stepper.step(values)
@@ -137,7 +140,8 @@ class EWA(FixedAttributes):
     def value(self) -> Any:
         """The (corrected) average, as `update` returned it last; 0.0 before the first value.
 
-        Where an optimizer keeps this average, it has the structure of the parameters.
+        Where an optimizer keeps this average, it has the structure of the parameters, and before
+        their group's first step it is a copy of them.
         """
         stepper = self._stepper
         stepper.require_own()
@@ -182,7 +186,7 @@ class EWA(FixedAttributes):
                 "its own; save the state_dict() of the optimizer that keeps it"
             )
         average: Any = None
-        if kept is not None:
+        if kept is not None and stepper.t > 0:
             copies = [array.copy(order="K") for array in kept.averages]
             average = copies[0].item() if kept.of_numbers else kept.structure.unflatten(copies)
         return {
@@ -278,15 +282,13 @@ def grown(
     """
     before: Kept | None = stepper.layout
     structure = Structure(tree)
-    zeros = [
-        [
-            np.zeros_like(_core.as_array(w, name), subok=False)
-            for name, w in zip(names, arrays, strict=True)
-        ]
+    parameters = [
+        [_core.as_array(w, name) for name, w in zip(names, arrays, strict=True)]
         for _, names, arrays in runs
     ]
-    averages = [*(before.averages if before else ()), *(array for some in zeros for array in some)]
-    going_on: Kept | None = None if before else average._stepper.layout
+    zeros = [[np.zeros_like(w, subok=False) for w in some] for some in parameters]
+    averages = [*(before.averages if before else ()), *chain.from_iterable(zeros)]
+    going_on: Kept | None = None if before or average.t == 0 else average._stepper.layout
     if going_on is not None:
         saved = going_on.structure.unflatten(going_on.averages)
         _fill(structure.names, averages, structure.flatten(saved, "the average"))
@@ -295,7 +297,8 @@ def grown(
         [("", "ewa", told(average.beta, flag), (average.beta, flag))] * groups,
         [(index, names, some) for (index, names, _), some in zip(runs, zeros, strict=True)],
     )
-    return addition, Kept(structure, tuple(averages))
+    of = [*(before.parameters if before else ()), *chain.from_iterable(parameters)]
+    return addition, Kept(structure, tuple(averages), parameters=tuple(of))
 
 
 def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequence[Any]) -> None:
@@ -316,10 +319,12 @@ def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequenc
 def _corrected(stepper: _core.Stepper, kept: Kept, results: list[NDArray[Any]]) -> Any:
     """Return the (corrected) averages, written to `results`."""
     # One pass: copied first and then divided, each average would be written twice.
-    for average, result, correction in zip(
-        kept.averages, results, stepper.corrections(), strict=True
+    for i, (average, result, correction) in enumerate(
+        zip(kept.averages, results, stepper.corrections(), strict=True)
     ):
-        if correction == 1.0:
+        if correction == 0.0:  # no value yet
+            np.copyto(result, kept.parameters[i])
+        elif correction == 1.0:
             np.copyto(result, average)
         else:
             np.divide(average, average.dtype.type(correction), out=result)
@@ -331,16 +336,48 @@ def _is_number(x: object) -> bool:
     return isinstance(x, numbers.Real) and not isinstance(x, np.timedelta64)
 
 
-def _values(structure: Structure, x: Any, is_number: bool, what: str = "x") -> list[NDArray[Any]]:
-    """Return a value of the caller's as arrays; `what` it is to them."""
+def _values(
+    structure: Structure,
+    x: Any,
+    is_number: bool,
+    what: str = "x",
+    like: Sequence[NDArray[Any]] | None = None,
+) -> list[NDArray[Any]]:
+    """Return a value of the caller's as arrays; `what` it is to them, and `like` what came before."""
     if is_number:
         try:
             return [np.array(float(x))]
         except OverflowError as error:
             raise ValueError(f"{what} is beyond any float: {checks.shown(x)}") from error
-    leaves = zip(structure.names, structure.flatten(x, what), strict=True)
-    arrays = [_core.as_array(leaf, name) for name, leaf in leaves]
-    return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
+    leaves, models = structure.flatten(x, what), like or repeat(None)
+    single = isinstance(structure.unflatten(structure.names), str)
+    labels = [what] if single else [f"{name!r} of {what}" for name in structure.names]
+    return [_value(*each) for each in zip(labels, leaves, models, strict=False)]
+
+
+def _value(label: str, given: Any, like: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return an array that can be averaged, beside `like` where that is given."""
+    if isinstance(given, np.generic):  # what reducing a 0-d array gives
+        given = np.asarray(given)
+    try:
+        array = _core.as_array(given, label)
+    except TypeError as error:  # to the core every array is a parameter
+        raise TypeError(str(error).replace(f"parameter '{label}'", label, 1)) from None
+    whole = array.dtype.kind in "iub"
+    dtype = np.dtype(np.float64) if whole else array.dtype
+    if like is None and dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"{label} has dtype {dtype}, expected native float32, float64 or integers; convert it "
+            "with .astype(np.float32) or .astype(np.float64)"
+        )
+    if like is not None and dtype != like.dtype:
+        raise TypeError(
+            f"{label} has dtype {array.dtype}, expected {like.dtype} as before; convert it with "
+            f".astype(np.{like.dtype})"
+        )
+    if like is not None and array.shape != like.shape:
+        raise ValueError(f"{label} has shape {array.shape}, expected {like.shape} as before")
+    return array.astype(dtype) if whole else array
 
 
 def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) -> NDArray[Any]:
@@ -378,16 +415,13 @@ def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) 
     >>> gs.ewa([1.0, 1.0, 1.0], beta=0.5, bias_correction=True)
     array([1., 1., 1.])
     """
-    if isinstance(values, np.ndarray):
-        _core.as_array(values, "values")  # refuses what ascontiguousarray would drop, a mask
     try:
-        series = np.ascontiguousarray(values)
+        series = values if isinstance(values, np.ndarray) else np.asarray(values)
     except ValueError as error:  # of lists that differ in length
         raise ValueError(f"values is no array, nor is one made of it: {error}") from error
-    if np.ndim(values) == 0:
+    if series.ndim == 0:
         raise ValueError("a series needs at least one axis; for single values use gs.EWA")
-    if series.dtype.kind in "iub":
-        series = series.astype(np.float64)
+    series = np.ascontiguousarray(_value("values", series))
     averages = np.empty_like(series, subok=False)
     _core.ewa_series(series, averages, beta, checks.flag("bias_correction", bias_correction))
     return averages

@@ -518,7 +518,8 @@ class Optimizer(FixedAttributes):
     def average(self) -> Any:
         """The (corrected) average of the parameters, in their structure: new arrays.
 
-        None where no average is kept. With groups it is a list with one entry for each.
+        None where no average is kept. With groups it is a list with one entry for each. Before a
+        group's first step it is a copy of the parameters.
         """
         return None if self._average is None else self._average.value
 

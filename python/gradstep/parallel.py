@@ -7,10 +7,53 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from gradstep import _core, checks
+
+
+class _Block:
+    """A `with` block of `threads` that is open."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.replaced = 0  # the number that stood before, known when it is entered
+
+
+_open: list[_Block] = []  # in the order in which they were entered
+_lock = threading.RLock()  # a signal handler may have a block of its own
+
+
+def _close(blocks: list[_Block]) -> None:
+    """Hand the number that each block replaced to the block entered next, or set it."""
+    for block in reversed(blocks):
+        i = _open.index(block)
+        if i + 1 < len(_open):
+            _open[i + 1].replaced = block.replaced
+        else:
+            _core.set_num_threads(block.replaced)
+        del _open[i]
+
+
+def _leave(block: _Block) -> None:
+    with _lock:
+        if block in _open:  # not interrupted on the way in
+            # Of one thread, blocks that were entered later have ended, or were interrupted there.
+            entered = _open[_open.index(block) :]
+            _close([each for each in entered if each.thread == block.thread])
+
+
+def _forget() -> None:
+    """Begin anew in a forked child, which has no other threads, and maybe nobody who lets go."""
+    global _lock
+    _lock = threading.RLock()
+    _close([block for block in _open if block.thread != threading.get_ident()])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def set_num_threads(n: int) -> None:
@@ -19,7 +62,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1; may exceed the number of cores. Small steps use fewer.
+        At least 1; may exceed the number of cores. Small steps use fewer. Where blocks of `threads`
+        are open, it holds until the one that was entered last ends.
 
     Raises
     ------
@@ -35,7 +79,11 @@ def set_num_threads(n: int) -> None:
     1
     >>> gs.set_num_threads(before)
     """
-    _core.set_num_threads(checks.count("the number of threads", n, least=1, below=2**31))
+    _core.set_num_threads(_checked(n))
+
+
+def _checked(n: int) -> int:
+    return checks.count("the number of threads", n, least=1, below=2**31)
 
 
 def get_num_threads() -> int:
@@ -62,6 +110,11 @@ def threads(n: int) -> Iterator[None]:
     n : int
         As in `set_num_threads`, with the same errors.
 
+    Notes
+    -----
+    Blocks of several threads may overlap. The number of the block that was entered last holds until
+    that block ends, and the last one to end leaves the number that stood before the first.
+
     Examples
     --------
     >>> import gradstep as gs
@@ -69,12 +122,16 @@ def threads(n: int) -> Iterator[None]:
     ...     gs.get_num_threads()
     3
     """
-    before = get_num_threads()
+    number = _checked(n)
+    block = _Block()
     try:
-        set_num_threads(n)
+        with _lock:
+            block.replaced = get_num_threads()
+            _open.append(block)
+            _core.set_num_threads(number)
         yield
     finally:
-        set_num_threads(before)
+        _leave(block)
 
 
 def cpu_info() -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "OneCycle",
     "Piecewise",
     "Polynomial",
+    "Scaled",
     "Schedule",
     "StepDecay",
     "Warmup",
@@ -44,12 +45,13 @@ _AnySchedule: TypeAlias = Callable[[Any], float]
 _LARGEST = sys.float_info.max
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Schedule:
     """A rate as a function of a count: the base of every schedule here.
 
     Called with a count, in steps unless the schedule says otherwise, it returns the rate; see
-    `__call__`. Schedules of one class with equal arguments are equal and hash alike.
+    `__call__`. A schedule times a number is a schedule, see `Scaled`. Schedules of one class with
+    equal arguments are equal and hash alike.
 
     Examples
     --------
@@ -57,6 +59,25 @@ class Schedule:
     >>> isinstance(gs.schedules.Constant(0.1), gs.schedules.Schedule)
     True
     """
+
+    # NumPy's numbers and arrays leave multiplying to `__rmul__` below.
+    __array_ufunc__ = None
+
+    # These three stand here once: making them for each class took half of the module's loading.
+    def __repr__(self) -> str:
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"{type(self).__qualname__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash(self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __post_init__(self) -> None:
         """Check every argument and store it as a plain immutable value."""
@@ -86,6 +107,8 @@ class Schedule:
             The count is neither a number nor an array of numbers.
         ValueError
             A count is negative, NaN or infinite.
+        OverflowError
+            The rate at a count is beyond any float.
 
         Examples
         --------
@@ -105,7 +128,18 @@ class Schedule:
         count = n if type(n) is int or type(n) is float else _number("count", n)
         if not 0 <= count <= _LARGEST:
             raise ValueError(f"count must be finite and >= 0, got {shown(count)}")
-        return self._rate(count)
+        try:
+            return self._rate(count)
+        except OverflowError as error:
+            raise OverflowError(
+                f"{shown(self)} is beyond any float at count {shown(count)}: {error}"
+            ) from error
+
+    def __mul__(self, factor: _Number) -> "Scaled":
+        """Return this schedule with every rate multiplied by a number; see `Scaled`."""
+        return Scaled(self, cast(float, factor))
+
+    __rmul__ = __mul__
 
     def _check(self) -> None:
         """Check and store the arguments of a subclass."""
@@ -154,15 +188,15 @@ def _store_floats(
         _store(schedule, name, value)
 
 
-def _store_counts(schedule: Schedule, *names: str) -> None:
+def _store_counts(schedule: Schedule, *names: str, least: int = 1) -> None:
     for name in names:
         given = getattr(schedule, name)
         label = _label(schedule, name)
-        message = f"{label} must be an integer >= 1, got {shown(given)}"
+        message = f"{label} must be an integer >= {least}, got {shown(given)}"
         if not is_whole(given):
             raise TypeError(message)
         count = _number(label, given)
-        if count < 1:
+        if count < least:
             raise ValueError(message)
         _store(schedule, name, count)
 
@@ -221,6 +255,14 @@ def _no_rate(schedule: _AnySchedule, rate: object, n: float) -> TypeError:
     return TypeError(f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}")
 
 
+def _product(rate: float, factor: float) -> float:
+    """Multiply a rate; OverflowError where that leaves the floats, as `math.pow` raises it."""
+    product = rate * factor
+    if product == math.inf and rate < math.inf:
+        raise OverflowError("math range error")
+    return product
+
+
 def _epoch(n: float, steps_per_epoch: int) -> float:
     return n if steps_per_epoch == 1 else n // steps_per_epoch
 
@@ -235,7 +277,7 @@ def _cosine(start: float, end: float, x: float) -> float:
     return _mix(start, end, (1.0 + math.cos(math.pi * x)) / 2.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseTimeDecay(Schedule):
     r"""Divide the rate by a number that grows evenly with the epoch.
 
@@ -287,7 +329,7 @@ class InverseTimeDecay(Schedule):
         return self.lr / (1.0 + self.decay_rate * _epoch(n, self.steps_per_epoch))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ExponentialDecay(Schedule):
     r"""Multiply the rate by a constant every epoch.
 
@@ -308,7 +350,7 @@ class ExponentialDecay(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
     OverflowError
-        When called: ``base`` is above 1 and its power outgrows a float.
+        When called: ``base`` is above 1 and the rate outgrows a float.
 
     Notes
     -----
@@ -333,10 +375,10 @@ class ExponentialDecay(Schedule):
         _store_counts(self, "steps_per_epoch")
 
     def _rate(self, n: float) -> float:
-        return self.lr * math.pow(self.base, _epoch(n, self.steps_per_epoch))
+        return _product(self.lr, math.pow(self.base, _epoch(n, self.steps_per_epoch)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseSqrtDecay(Schedule):
     r"""Divide the rate by the square root of the epoch.
 
@@ -383,7 +425,7 @@ class InverseSqrtDecay(Schedule):
         return self.k / math.sqrt(max(_epoch(n, self.steps_per_epoch), 1)) * self.lr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Constant(Schedule):
     r"""Keep one rate.
 
@@ -415,7 +457,7 @@ class Constant(Schedule):
         return self.lr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class StepDecay(Schedule):
     r"""Multiply the rate by a constant every so many steps, and keep it in between.
 
@@ -435,7 +477,7 @@ class StepDecay(Schedule):
     TypeError, ValueError
         An argument has another type, is out of its bounds, or is not finite.
     OverflowError
-        When called: ``factor`` is above 1 and its power outgrows a float.
+        When called: ``factor`` is above 1 and the rate outgrows a float.
 
     Notes
     -----
@@ -459,10 +501,10 @@ class StepDecay(Schedule):
         _store_counts(self, "every")
 
     def _rate(self, n: float) -> float:
-        return self.lr * math.pow(self.factor, n // self.every)
+        return _product(self.lr, math.pow(self.factor, n // self.every))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Piecewise(Schedule):
     r"""Keep a given rate up to each boundary.
 
@@ -505,7 +547,7 @@ class Piecewise(Schedule):
         return self.values[bisect_right(self.boundaries, n)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Linear(Schedule):
     r"""Go from one rate to another along a line, then stay.
 
@@ -554,7 +596,7 @@ class Linear(Schedule):
         return _mix(self.end, self.start, n / self.steps) if n < self.steps else self.end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Polynomial(Schedule):
     r"""Go from one rate to another along a power of what is left, then stay.
 
@@ -611,7 +653,7 @@ class Polynomial(Schedule):
         return _mix(self.start, self.end, math.pow(1.0 - n / self.steps, self.power))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Cosine(Schedule):
     r"""Go from one rate to another along half a cosine, then stay.
 
@@ -661,7 +703,7 @@ class Cosine(Schedule):
         return _cosine(self.lr, self.end, n / self.steps) if n < self.steps else self.end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class CosineRestarts(Schedule):
     r"""Run `Cosine` again and again, each cycle longer by a factor (SGDR).
 
@@ -731,7 +773,7 @@ class CosineRestarts(Schedule):
         return _cosine(self.lr, self.end, (n - begin) / (self.steps * (1.0 + stretch)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class OneCycle(Schedule):
     r"""Go up to the rate and down again, far below where it began, along half a cosine each.
 
@@ -804,7 +846,7 @@ class OneCycle(Schedule):
         return _cosine(self.lr, end, (n - peak) / (self.steps - peak)) if n < self.steps else end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Warmup(Schedule):
     """What `warmup` returns; see there.
 
@@ -820,7 +862,7 @@ class Warmup(Schedule):
 
     def _check(self) -> None:
         _store(self, "after", _as_schedule("Warmup: after", self.after))
-        _store_counts(self, "steps")
+        _store_counts(self, "steps", least=0)
 
     def _rate(self, n: float) -> float:
         if n < self.steps:
@@ -829,7 +871,7 @@ class Warmup(Schedule):
         return _rate_of(self.after, n - self.steps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Joined(Schedule):
     """What `join` returns; see there.
 
@@ -851,7 +893,62 @@ class Joined(Schedule):
         return _rate_of(self.schedules[i], n - self.boundaries[i - 1] if i else n)
 
 
-def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
+@dataclass(frozen=True, repr=False, eq=False)
+class Scaled(Schedule):
+    r"""Multiply every rate of a schedule by one number.
+
+    .. math:: \alpha = \text{factor} \cdot \text{unscaled}(n)
+
+    ``schedule * factor`` and ``factor * schedule`` make it, so ``group["lr"] *= 0.5`` halves what is
+    left of a schedule and keeps its shape.
+
+    Parameters
+    ----------
+    unscaled : Schedule, callable or float
+        The schedule. A number means `Constant`; where it is `Scaled` itself, the two factors are
+        multiplied and become one.
+    factor : float >= 0
+        What every rate is multiplied by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, is out of its bounds, or is not finite.
+    OverflowError
+        When called: the product outgrows a float.
+
+    Examples
+    --------
+    >>> import gradstep as gs
+    >>> schedule = gs.schedules.Linear(0.5, 0.0, steps=10) * 0.5
+    >>> schedule
+    Scaled(unscaled=Linear(start=0.5, end=0.0, steps=10), factor=0.5)
+    >>> [schedule(n) for n in (0, 5, 10)]
+    [0.25, 0.125, 0.0]
+    """
+
+    unscaled: _AnySchedule
+    factor: float
+
+    def _check(self) -> None:
+        unscaled = _as_schedule(_label(self, "unscaled"), self.unscaled)
+        _store_floats(self, "factor")
+        # Cut down again and again, it would be nested too deeply one day.
+        if type(unscaled) is Scaled:
+            _store(self, "factor", unscaled.factor * self.factor)
+            _store_floats(self, "factor")
+            unscaled = unscaled.unscaled
+        _store(self, "unscaled", unscaled)
+
+    def _rate(self, n: float) -> float:
+        return _product(_rate_of(self.unscaled, n), self.factor)
+
+
+@overload
+def warmup(schedule: Schedule | _Number, steps: int) -> Schedule: ...
+@overload
+def warmup(schedule: _AnySchedule, steps: int) -> _AnySchedule: ...
+def warmup(schedule: _AnySchedule | _Number, steps: int) -> _AnySchedule:
     r"""Climb to the first rate of a schedule along a line, then follow the schedule from 0.
 
     .. math:: \alpha = \begin{cases}
@@ -863,19 +960,20 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
     schedule : Schedule, callable or float
         What follows the climb, counted from 0 at its end. A number means `Constant`.
     steps : int
-        Steps of the climb. The last of them, ``n == steps - 1``, is at ``schedule(0)`` already.
+        Steps of the climb. The last of them, ``n == steps - 1``, is at ``schedule(0)`` already. With
+        0 of them there is no climb.
 
     Returns
     -------
-    Warmup
-        The whole as one schedule.
+    Schedule or callable
+        The whole as one schedule; with 0 steps ``schedule`` itself.
 
     Raises
     ------
     TypeError
         ``schedule`` is neither a callable nor a number, or ``steps`` not an integer.
     ValueError
-        ``schedule`` is a negative number or not finite, or ``steps`` below 1.
+        ``schedule`` is a negative number or not finite, or ``steps`` below 0.
 
     Notes
     -----
@@ -899,7 +997,8 @@ def warmup(schedule: _AnySchedule | _Number, steps: int) -> Warmup:
     [0.125, 0.25, 0.5, 0.5, 0.25, 0.0]
     """
     # The class takes a number too, but its field is typed as what is stored.
-    return Warmup(cast(_AnySchedule, schedule), steps)
+    whole = Warmup(cast(_AnySchedule, schedule), steps)
+    return whole if whole.steps else whole.after
 
 
 def join(schedules: Sequence[_AnySchedule | _Number], boundaries: Sequence[float]) -> Joined:

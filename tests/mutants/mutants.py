@@ -2057,8 +2057,8 @@ MUTANTS = [
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
             "averages corrected by the next step",
-            "correction(group, t() - group.start));",
-            "correction(group, t() + 1 - group.start));",
+            "0.0 : correction(group, steps));",
+            "0.0 : correction(group, steps + 1));",
             "averages too low at first",
             AVERAGING,
         ),
@@ -2769,9 +2769,15 @@ MUTANTS = [
         ),
         Mutant(
             "integers are refused",
-            'return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]',
-            "return arrays",
+            "return array.astype(dtype) if whole else array",
+            "return array",
             "counts cannot be averaged",
+        ),
+        Mutant(
+            "an average of nothing is zeros",
+            "if correction == 0.0:",
+            "if False:",
+            "a model of zeros before the first step",
         ),
         Mutant(
             "loaded averages stay the caller's",
@@ -2855,6 +2861,12 @@ MUTANTS = [
             "_rate_of(self.after, n)",
             "a schedule begins in its middle",
         ),
+        Mutant(
+            "factors are nested",
+            "if type(unscaled) is Scaled:",
+            "if False:",
+            "a rate that is cut at every step ends in a RecursionError",
+        ),
         Mutant("restarts come late", " * (1.0 + 1e-12))", ")", "a restart misses its step"),
         Mutant(
             "negative counts", "if not 0 <= count <= _LARGEST:", "if False:", "rates from nowhere"
@@ -2932,9 +2944,15 @@ MUTANTS = [
         ),
         Mutant(
             "threads stay as they were set",
-            "finally:\n        set_num_threads(before)",
+            "finally:\n        _leave(block)",
             "finally:\n        pass",
             "a with block never ends",
+        ),
+        Mutant(
+            "a block keeps what it found",
+            "_open[i + 1].replaced = block.replaced",
+            "pass",
+            "blocks that overlap leave the number of one of them",
         ),
         Mutant("nested regions are not read", '.split(",")[0]', "", "OMP_NUM_THREADS is ignored"),
         Mutant("less than a core", "return max(1, min(", "return max(0, min(", "no import"),

@@ -4,9 +4,6 @@
 started by whatever is used here first, not by importing it.
 """
 
-from gradstep.distributed import ending
 from gradstep.distributed.sharded import Sharded
 
 __all__ = ["Sharded"]
-
-ending.watch_if_launched()

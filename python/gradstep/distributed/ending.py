@@ -23,8 +23,6 @@ _READING = 0.5  # seconds that the launcher has for the last words of a rank
 # whose messages it knows nothing of.
 _ENDED_ALONE = "gradstep-rank-{}-has-ended"  # without blanks, at which launchers cut
 _LOOKS = 0.25  # seconds between looks at it
-# What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's.
-_LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 
 _process = 0  # which one has the hook: a forked child is no rank
 _goodbyes: list[Goodbye] = []
@@ -74,12 +72,6 @@ def watch() -> None:
 
     sys.excepthook = hook
     atexit.register(_leave)
-
-
-def watch_if_launched() -> None:
-    """Do so from the start in a job: what is raised before ranks first meet may end it, too."""
-    if any(name in os.environ for name in _LAUNCHED):
-        watch()
 
 
 def _is_one_of_several() -> bool:
