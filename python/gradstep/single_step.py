@@ -89,8 +89,8 @@ def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence
     parameter, w = next(iter(arguments.items()))
     if isinstance(w, Mapping):
         found = [_looked_up(w, like) for like in arguments.values()]
-        columns = [column for column in found if column is not None]
         names: Sequence[str] = list(w)
+        columns: list[Sequence[Any]] = [column for column in found if column is not None]
         if len(columns) < len(found):
             structure = Structure(w)
             names = structure.names
