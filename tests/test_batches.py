@@ -1188,6 +1188,51 @@ def test_arguments_are_read_as_they_were_given() -> None:
     assert {name: getattr(batches, name) for name in options} == options
 
 
+# ---- examples in columns -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(2, 300)], {}),
+        ([(2, 300), (2, 300)], {}),
+        ([(2, 300)], {"shuffle": False, "batch_size": 2}),
+        ([(64, 65)], {}),
+    ],
+)
+def test_what_looks_like_examples_in_columns_warns(
+    shapes: list[tuple[int, ...]], options: dict[str, Any]
+) -> None:
+    arrays = [np.zeros(shape) for shape in shapes]
+    m, n = shapes[0]
+    with pytest.warns(
+        UserWarning,
+        match=rf"^an epoch is one batch of {m} .* shape \({m}, {n}\); pass axis=1 if .* {n} col",
+    ) as caught:
+        gs.MiniBatches(*arrays, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    # Either advice works: warnings are errors here.
+    assert len(gs.MiniBatches(*arrays, **options, axis=1)) == -(-n // options.get("batch_size", 64))
+    assert len(gs.MiniBatches(*arrays, **options, axis=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(300, 2)], {}),
+        ([(2, 2)], {}),
+        ([(784, 60_000)], {}),  # may be either
+        ([(3, 300)], {"batch_size": 2}),
+        ([(2, 300), (2, 1)], {}),
+        ([(2, 300), (2,)], {}),
+        ([(2, 300, 3)], {}),
+        ([(2,)], {}),
+    ],
+)
+def test_other_shapes_do_not_warn(shapes: list[tuple[int, ...]], options: dict[str, Any]) -> None:
+    gs.MiniBatches(*(np.broadcast_to(np.zeros(1), shape) for shape in shapes), **options)
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 X, y = data(10)
@@ -1247,15 +1292,26 @@ CANNOT_BE: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         r"array 1 has 9 .*axis 0 \(shape \(9, 1\)\), array 0 has 10 .*the same number",
     ),
     ((X[:9], y), {}, r"array 1 has 10 .*\(shape \(10, 1\)\), array 0 has 9 .*\(9, 2\)"),
-    ((X, X.T, y), {}, r"array 1 has 2 examples along axis 0 .* array 0 has 10 .*another axis"),
+    ((X, X.T, y), {}, r"array 1 has 2 examples along axis 0 .* array 0 has 10 .* same number$"),
+    (
+        (X.T, y.T),
+        {},
+        r"array 1 has 1 .*, or pass axis=1 if the examples are the 10 along that axis$",
+    ),
+    ((X, y), {"axis": 1}, r"array 1 has 1 .*, or pass axis=0 if the examples are the 10 along"),
+    ((X.T, y[:, 0]), {}, r"array 1 has 10 .*, or pass axis=-1 if the examples are the 10 along"),
     ((X, y[:0]), {}, r"array 1 has 0 examples .* array 0 has 10"),
     (
         (X.T, y[:, 0]),
         {"axis": 1},
-        r"array 1 has shape \(10,\).* no axis 1; reshape it to \(1, 10\)",
+        r"array 1 has shape \(10,\).* no axis 1; reshape it to \(1, 10\), or pass axis=-1 if the",
     ),
-    ((X, y[:, 0]), {"axis": -2}, r"array 1 has shape \(10,\).* no axis -2; reshape it to 2-D"),
-    ((X,), {"axis": 2}, r"array 0 has shape \(10, 2\), .* no axis 2; reshape it to 3-D"),
+    ((X, y[:, 0]), {"axis": -2}, r"array 1 .* no axis -2; reshape it to 2-D, or pass axis=0 if"),
+    (
+        (X,),
+        {"axis": 2},
+        r"array 0 has shape \(10, 2\), .* no axis 2; reshape it to 3-D, or pass axis=0",
+    ),
     ((np.array(3.0),), {}, r"array 0 has shape \(\), .* no axis 0; pass an array of examples"),
     ((X,), {"axis": 0.0}, r"axis is 0\.0, expected an integer"),
     ((X,), {"axis": None}, r"axis is None, expected an integer"),

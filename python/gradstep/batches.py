@@ -13,6 +13,7 @@ import mmap
 import numbers
 import operator
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -34,6 +35,13 @@ _PIECE = 32
 _SCATTERED = 8
 # Bytes of an array that stays in the processor's caches, where scattered examples cost little.
 _SMALL = 1 << 18
+
+
+class _AxisNotGiven(int):
+    """The default of `axis`: 0, and told apart from a 0 that the caller wrote."""
+
+
+_AXIS = _AxisNotGiven(0)
 
 
 class _Progress:
@@ -156,6 +164,13 @@ class MiniBatches:
         The arrays differ in m, have no examples or no such axis; another argument cannot be; or
         `drop_last` would leave no batch at all.
 
+    Warns
+    -----
+    UserWarning
+        `axis` was not given, and the arrays look as if their examples stood in columns: all are
+        2-D, agree along axis 1 too, are wider than long, and an epoch would be a single batch.
+        Pass ``axis=1`` if they do, and ``axis=0`` if they do not.
+
     Notes
     -----
     ``iter()`` begins a new epoch and draws its order, except the first after `load_state_dict`,
@@ -215,7 +230,7 @@ class MiniBatches:
         batch_size: int = 64,
         shuffle: bool = True,
         drop_last: bool = False,
-        axis: int = 0,
+        axis: int = _AXIS,
         seed: int
         | Sequence[int]
         | NDArray[np.integer[Any]]
@@ -249,6 +264,13 @@ class MiniBatches:
                 "one each rank draws an order of its own"
             )
         self._place = _Place()
+        if axis is _AXIS and _looks_transposed(plain, self._batch_size):
+            warnings.warn(
+                f"an epoch is one batch of {self._m} examples, as axis is 0 by default and array 0 "
+                f"has shape {plain[0].shape}; pass axis=1 if the examples are its "
+                f"{plain[0].shape[1]} columns, and axis=0 if they are its rows",
+                stacklevel=2,
+            )
 
     if not TYPE_CHECKING:  # a checker would take any attribute for granted
 
@@ -626,7 +648,7 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
         if not -array.ndim <= axis < array.ndim:
             needed = shown(axis + 1 if axis >= 0 else -axis)
             wanted = f"(1, {array.size})" if axis == 1 else f"{needed}-D"
-            mend = f"reshape it to {wanted}, or choose another axis"
+            mend = f"reshape it to {wanted}{_other_axis(arrays, axis)}"
             if array.ndim == 0:
                 mend = "pass an array of examples"
             raise ValueError(
@@ -636,7 +658,8 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
         if m != first:
             raise ValueError(
                 f"array {i} has {m} examples along axis {axis} (shape {array.shape}), array 0 has "
-                f"{first} (shape {arrays[0].shape}); give all the same number, or another axis"
+                f"{first} (shape {arrays[0].shape}); give all the same number"
+                f"{_other_axis(arrays, axis)}"
             )
         if m == 0:
             raise ValueError(
@@ -645,6 +668,26 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
             )
     shared: int = arrays[0].shape[axis]
     return shared
+
+
+def _other_axis(arrays: list[NDArray[Any]], axis: int) -> str:
+    """Return the advice to take another axis, where there is one that all arrays agree on."""
+    deep = min(array.ndim for array in arrays)
+    agreed = [
+        (lengths.pop(), other)
+        for other in (*range(deep), *range(-deep, 0))
+        if other != axis and len(lengths := {array.shape[other] for array in arrays}) == 1
+    ]
+    # Of several the longest: there are more examples than features, as a rule.
+    m, other = max(agreed, default=(0, 0), key=operator.itemgetter(0))
+    return f", or pass axis={other} if the examples are the {m} along that axis" if m > 1 else ""
+
+
+def _looks_transposed(arrays: list[NDArray[Any]], batch_size: int) -> bool:
+    """Whether examples in columns, m = 300 say, were most likely taken for a few in rows."""
+    shapes = {array.shape[:2] if array.ndim == 2 else None for array in arrays}
+    shape = shapes.pop()
+    return not shapes and shape is not None and shape[0] <= batch_size and shape[0] < shape[1]
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
