@@ -648,7 +648,8 @@ def test_batches(data: st.DataObject, name: str, value: Given) -> None:
     refused(epoch(value[0]), value, "array 0")
     refused(epoch(X, value[0]), value, "array 1")
     batches = gs.MiniBatches(X, batch_size=4, seed=0)
-    next(iter(batches))
+    running = iter(batches)
+    next(running)
     saved = batches.state_dict()
     damaged = mutated(data, saved, value[0])
     if refused(lambda: batches.load_state_dict(damaged), value, "state|random|order_from"):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import array
 import contextlib
 import copy
+import inspect
 import itertools
 import json
 import pickle
 import re
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -606,9 +608,10 @@ def test_a_state_knows_nothing_of_preparing() -> None:
 
     one, other = batches(True), batches(False)
     for _ in zip(range(2), one, other, strict=False):
-        assert one.state_dict() == other.state_dict()
+        state = one.state_dict()
+        assert other.state_dict() == state
     resumed = batches(False)
-    resumed.load_state_dict(one.state_dict())
+    resumed.load_state_dict(state)
     np.testing.assert_array_equal(next(iter(resumed)), list(batches(True))[2])
 
 
@@ -666,6 +669,51 @@ def test_an_older_iterator_hands_out_its_batches_and_moves_nothing(overtake: str
     assert [numbers(batch) for batch in older] == first_epoch[1:]
     assert batches.state_dict() == state
     assert batches.epoch == 0
+
+
+def test_threads_share_an_iterator_and_no_batch_comes_twice() -> None:
+    epoch = iter(gs.MiniBatches(np.arange(20_000), batch_size=2, seed=0))
+    seen: list[list[int]] = []
+    threads = [
+        threading.Thread(target=lambda: seen.extend(batch.tolist() for batch in epoch))
+        for _ in range(4)
+    ]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(joined(seen)) == list(range(20_000))
+
+
+@contextlib.contextmanager
+def failing(error: type[BaseException]) -> Iterator[None]:
+    """Let every copy of shuffled examples fail."""
+
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_core, "gather", fail)
+        yield
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_an_error_in_next_leaves_the_batch_to_be_taken_again(error: type[BaseException]) -> None:
+    (expected,) = run(gs.MiniBatches(*data(10), batch_size=4, seed=0), 1)
+    batches = gs.MiniBatches(*data(10), batch_size=4, seed=0)
+    epoch = iter(batches)
+    assert numbers(next(epoch)) == expected[0]
+    before = batches.state_dict()
+    with failing(error), pytest.raises(error):
+        next(epoch)
+    assert batches.state_dict() == before
+    assert [numbers(batch) for batch in epoch] == expected[1:]
+    assert batches.epoch == 1
 
 
 # ---- resumption ----------------------------------------------------------------------------------
@@ -782,8 +830,8 @@ def test_others_may_draw_from_a_shared_generator() -> None:
     stopped = gs.MiniBatches(*data(10), batch_size=4, seed=generator)
     for _ in stopped:
         generator.random()
+        state = stopped.state_dict()
         break
-    state = stopped.state_dict()
 
     generator = np.random.default_rng(1)
     resumed = gs.MiniBatches(*data(10), batch_size=4, seed=generator)
@@ -830,7 +878,9 @@ def test_the_state_is_a_snapshot_on_the_way_out_and_on_the_way_in(kind: str) -> 
 
     first, second = run(gs.MiniBatches(*data(14), batch_size=4, seed=seeded(kind)), 2)
     batches = gs.MiniBatches(*data(14), batch_size=4, seed=seeded(kind))
-    state = saved_at(batches, 1)
+    running = iter(batches)
+    next(running)
+    state = batches.state_dict()
     then = flat(state)
     wreck(batches.state_dict())  # what was handed out is not what the object works with
     assert flat(batches.state_dict()) == then
@@ -865,6 +915,316 @@ def test_any_run_resumes_anywhere(source: st.DataObject) -> None:
     resumed.load_state_dict(state)
     assert joined(run(resumed, 3 - stop // len(batches))) == joined(epochs)[stop:]
     assert resumed.epoch == 3
+
+
+@pytest.mark.parametrize("interrupted", ["in the loop's body", "in next()"])
+def test_a_state_saved_while_an_interruption_is_handled_is_that_of_a_broken_off_epoch(
+    interrupted: str,
+) -> None:
+    # The exception still holds the frames that it came through.
+    batches = gs.MiniBatches(*data(10), batch_size=4, seed=0)
+    with contextlib.ExitStack() as until_it_is_handled:
+        try:
+            for _ in batches:
+                if interrupted == "in the loop's body":
+                    raise KeyboardInterrupt
+                until_it_is_handled.enter_context(failing(KeyboardInterrupt))
+        except KeyboardInterrupt:
+            state = batches.state_dict()
+    assert batches.state_dict() == state
+    resumed = gs.MiniBatches(*data(10), batch_size=4)
+    resumed.load_state_dict(state)
+    assert run(resumed, 2) == run(batches, 2)
+
+
+class Plain:
+    """The oracle: a run that never stops, in plain Python."""
+
+    def __init__(self, source: st.DataObject) -> None:
+        self.m = source.draw(st.integers(1, 12), "m")
+        self.batch_size = source.draw(st.integers(1, 14), "batch_size")
+        self.drop_last = source.draw(st.booleans(), "drop_last") and self.batch_size <= self.m
+        self.shuffle = source.draw(st.booleans(), "shuffle")
+        self.axis = source.draw(st.sampled_from([0, 1]), "axis")
+        self.ranks = source.draw(st.integers(1, 3), "ranks")
+        self.rank = source.draw(st.integers(0, self.ranks - 1), "rank")
+        self.generator = np.random.default_rng(0)
+        self.epoch = 0
+        self.left: Epoch = []  # of the epoch under way
+
+    def batches(self, seed: int) -> gs.MiniBatches:
+        return gs.MiniBatches(
+            *data(self.m, self.axis),
+            batch_size=self.batch_size,
+            shuffle=self.shuffle,
+            drop_last=self.drop_last,
+            axis=self.axis,
+            seed=seed,
+            shard=(self.rank, self.ranks),
+        )
+
+    def begin(self) -> None:
+        order = list(range(self.m))
+        if self.shuffle:
+            order = self.generator.permutation(self.m).tolist()
+        self.left = cut(order, self.batch_size, self.drop_last)
+
+    def next(self) -> list[int] | None:
+        if not self.left:
+            return None
+        whole = self.left.pop(0)
+        self.epoch += not self.left
+        begin, end = (len(whole) * r // self.ranks for r in (self.rank, self.rank + 1))
+        return whole[begin:end]
+
+
+STATEMENTS = {
+    "running = iter(batches)": 2,
+    "next(running)": 6,
+    "del running": 1,
+    "running.close()": 1,
+    "next(an older iterator)": 1,
+    "for batch in batches: ...": 1,
+    "for batch in batches: break": 1,
+    "for batch in islice(batches, 2): ...": 1,
+    "save": 3,
+    "load": 3,
+}
+
+
+@given(st.data())
+def test_any_program_goes_on_as_the_run_that_never_stopped(
+    tmp_path_factory: pytest.TempPathFactory, source: st.DataObject
+) -> None:
+    plain = Plain(source)
+    batches = plain.batches(seed=0)
+    path = tmp_path_factory.getbasetemp() / "batches.ckpt"
+    saved: tuple[Any, Plain] | None = None
+    running: Any = None
+    older: list[Any] = []
+
+    def handed_out(batch: Any) -> list[int] | None:
+        return None if batch is None else numbers(batch, plain.axis)
+
+    statements = [name for name, weight in STATEMENTS.items() for _ in range(weight)]
+    for statement in source.draw(st.lists(st.sampled_from(statements), max_size=30), "program"):
+        if statement == "save":
+            if source.draw(st.booleans(), "to a file"):
+                gs.save(path, batches=batches)
+                state = None
+            else:
+                state = batches.state_dict()
+            saved = state, copy.deepcopy(plain)
+        elif statement == "load":
+            if saved is None:
+                continue
+            older, running = [*older, running], None
+            if source.draw(st.booleans(), "into a new object"):
+                batches = plain.batches(seed=source.draw(st.integers(1, 9), "seed"))
+            state, plain = saved[0], copy.deepcopy(saved[1])
+            if state is None:
+                gs.load(path, batches=batches)
+            else:
+                batches.load_state_dict(state)
+        elif statement == "next(an older iterator)":
+            for iterator in filter(None, older):
+                next(iterator, None)
+        else:
+            if running is None and plain.left:
+                running = iter(batches)  # first the resumed run finishes the epoch
+            if statement == "next(running)":
+                if running is not None:
+                    assert handed_out(next(running, None)) == plain.next()
+            elif statement in ("del running", "running.close()"):
+                if statement == "running.close()" and running is not None:
+                    older.append(running)
+                    running.close()
+                    assert next(running, None) is None
+                running, plain.left = None, []
+            else:
+                plain.begin()
+                older, running = [*older, running], None
+                if statement == "running = iter(batches)":
+                    running = iter(batches)
+                elif statement == "for batch in batches: break":
+                    for batch in batches:
+                        assert handed_out(batch) == plain.next()
+                        break
+                    plain.left = []
+                else:
+                    most = 2 if "islice" in statement else None
+                    for batch in itertools.islice(batches, most):
+                        assert handed_out(batch) == plain.next()
+                    plain.left = []
+
+        assert batches.epoch == plain.epoch
+        state = batches.state_dict()
+        assert state["epoch"] == plain.epoch
+        assert state["position"] == (len(batches) - len(plain.left) if plain.left else 0)
+        assert (state["order_from"] is None) == (not plain.left)
+        assert state["random"] == plain.generator.bit_generator.state
+
+
+def test_the_loop_that_resumes_ends_with_the_epochs_of_the_run_that_never_stopped() -> None:
+    def train(batches: gs.MiniBatches) -> tuple[list[list[int]], list[dict[str, Any]]]:
+        seen: list[list[int]] = []
+        states = [batches.state_dict()]
+        while batches.epoch < 3 and len(seen) < 10:
+            for batch in batches:
+                seen.append(numbers(batch))
+                states.append(batches.state_dict())
+        return seen, states
+
+    whole, states = train(gs.MiniBatches(*data(10), batch_size=4, seed=0))
+    assert len(whole) == 9
+    for i, state in enumerate(states):
+        resumed = gs.MiniBatches(*data(10), batch_size=4, seed=1)
+        resumed.load_state_dict(state)
+        assert train(resumed)[0] == whole[i:]
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda b: pickle.loads(pickle.dumps(b))])
+def test_a_copy_goes_on_from_the_place_of_the_original(duplicate: Callable[[Any], Any]) -> None:
+    batches = gs.MiniBatches(*data(10), batch_size=4, seed=0)
+    running = iter(batches)
+    next(running)
+    twin = duplicate(batches)
+    assert twin.state_dict() == batches.state_dict()
+    assert [numbers(batch) for batch in twin] == [numbers(batch) for batch in running]
+    assert run(twin, 1) == run(batches, 1)
+
+
+def test_a_state_has_the_keys_of_the_first_version() -> None:
+    random = np.random.default_rng(0).bit_generator.state
+    state = {
+        "m": 10,
+        "batch_size": 4,
+        "shuffle": False,
+        "drop_last": False,
+        "epoch": 2,
+        "position": 1,
+        "order_from": random,
+        "random": random,
+    }
+    batches = gs.MiniBatches(*data(10), batch_size=4, shuffle=False)
+    batches.load_state_dict(state)
+    assert list(batches.state_dict().items()) == list(state.items())
+    assert run(batches, 1) == [[[4, 5, 6, 7], [8, 9]]]
+    assert batches.epoch == 3
+
+
+# ---- attributes ----------------------------------------------------------------------------------
+
+
+class Counting(gs.MiniBatches):
+    """A user's subclass with an attribute of its own."""
+
+    def __init__(self, *arrays: Any, **options: Any) -> None:
+        super().__init__(*arrays, **options)
+        self.begun = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.begun += 1
+        return super().__iter__()
+
+
+CANNOT_BE_SET: list[tuple[str, Any, str]] = [
+    (name, 20, rf"^attribute '{name}' of .*; arguments are fixed: make a .*\(\.\.\., {name}=\.\.\.\)$")
+    for name in inspect.signature(gs.MiniBatches).parameters
+    if name != "arrays"
+]
+CANNOT_BE_SET.append(("epoch", 3, r"^attribute 'epoch' of .* cannot be set; .* load_state_dict"))
+
+
+@pytest.mark.parametrize("kind", [gs.MiniBatches, Counting])
+@pytest.mark.parametrize(("name", "value", "message"), CANNOT_BE_SET)
+def test_what_cannot_be_set(
+    kind: type[gs.MiniBatches], name: str, value: Any, message: str
+) -> None:
+    batches = kind(*data(10), batch_size=4)
+    before = repr(batches)
+    with pytest.raises(AttributeError, match=message):
+        setattr(batches, name, value)
+    assert repr(batches) == before
+
+
+def test_an_attribute_that_does_not_exist_is_refused() -> None:
+    batches = gs.MiniBatches(*data(10))
+    with pytest.raises(AttributeError, match=r"does not exist; did you mean 'batch_size'\?"):
+        batches.batchsize = 20  # type: ignore[attr-defined]
+    assert not hasattr(batches, "batchsize")
+
+
+def test_a_subclass_has_attributes_of_its_own() -> None:
+    batches = Counting(*data(10), batch_size=4)
+    run(batches, 2)
+    assert batches.begun == 2
+
+
+def test_no_code_of_python_runs_between_drawing_an_order_and_noting_it() -> None:
+    class Watched(gs.MiniBatches):
+        def __setattr__(self, name: str, value: object) -> None:
+            names.append(name)
+            super().__setattr__(name, value)
+
+    names: list[str] = []
+    batches = Watched(*data(10), batch_size=4)
+    assert "_place" in names
+    names.clear()
+    iter(batches)
+    batches.load_state_dict(batches.state_dict())
+    assert names == []
+
+
+def test_arguments_are_read_as_they_were_given() -> None:
+    options = {"batch_size": 3, "shuffle": False, "drop_last": True, "axis": -1}
+    batches = gs.MiniBatches(*data(10, axis=1), **options)  # type: ignore[arg-type]
+    assert {name: getattr(batches, name) for name in options} == options
+
+
+# ---- examples in columns -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(2, 300)], {}),
+        ([(2, 300), (2, 300)], {}),
+        ([(2, 300)], {"shuffle": False, "batch_size": 2}),
+        ([(64, 65)], {}),
+    ],
+)
+def test_what_looks_like_examples_in_columns_warns(
+    shapes: list[tuple[int, ...]], options: dict[str, Any]
+) -> None:
+    arrays = [np.zeros(shape) for shape in shapes]
+    m, n = shapes[0]
+    with pytest.warns(
+        UserWarning,
+        match=rf"^an epoch is one batch of {m} .* shape \({m}, {n}\); pass axis=1 if .* {n} col",
+    ) as caught:
+        gs.MiniBatches(*arrays, **options)
+    assert [warning.filename for warning in caught] == [__file__]
+    # Either advice works: warnings are errors here.
+    assert len(gs.MiniBatches(*arrays, **options, axis=1)) == -(-n // options.get("batch_size", 64))
+    assert len(gs.MiniBatches(*arrays, **options, axis=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(300, 2)], {}),
+        ([(2, 2)], {}),
+        ([(784, 60_000)], {}),  # may be either
+        ([(3, 300)], {"batch_size": 2}),
+        ([(2, 300), (2, 1)], {}),
+        ([(2, 300), (2,)], {}),
+        ([(2, 300, 3)], {}),
+        ([(2,)], {}),
+    ],
+)
+def test_other_shapes_do_not_warn(shapes: list[tuple[int, ...]], options: dict[str, Any]) -> None:
+    gs.MiniBatches(*(np.broadcast_to(np.zeros(1), shape) for shape in shapes), **options)
 
 
 # ---- errors --------------------------------------------------------------------------------------
@@ -926,15 +1286,26 @@ CANNOT_BE: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         r"array 1 has 9 .*axis 0 \(shape \(9, 1\)\), array 0 has 10 .*the same number",
     ),
     ((X[:9], y), {}, r"array 1 has 10 .*\(shape \(10, 1\)\), array 0 has 9 .*\(9, 2\)"),
-    ((X, X.T, y), {}, r"array 1 has 2 examples along axis 0 .* array 0 has 10 .*another axis"),
+    ((X, X.T, y), {}, r"array 1 has 2 examples along axis 0 .* array 0 has 10 .* same number$"),
+    (
+        (X.T, y.T),
+        {},
+        r"array 1 has 1 .*, or pass axis=1 if the examples are the 10 along that axis$",
+    ),
+    ((X, y), {"axis": 1}, r"array 1 has 1 .*, or pass axis=0 if the examples are the 10 along"),
+    ((X.T, y[:, 0]), {}, r"array 1 has 10 .*, or pass axis=-1 if the examples are the 10 along"),
     ((X, y[:0]), {}, r"array 1 has 0 examples .* array 0 has 10"),
     (
         (X.T, y[:, 0]),
         {"axis": 1},
-        r"array 1 has shape \(10,\).* no axis 1; reshape it to \(1, 10\)",
+        r"array 1 has shape \(10,\).* no axis 1; reshape it to \(1, 10\), or pass axis=-1 if the",
     ),
-    ((X, y[:, 0]), {"axis": -2}, r"array 1 has shape \(10,\).* no axis -2; reshape it to 2-D"),
-    ((X,), {"axis": 2}, r"array 0 has shape \(10, 2\), .* no axis 2; reshape it to 3-D"),
+    ((X, y[:, 0]), {"axis": -2}, r"array 1 .* no axis -2; reshape it to 2-D, or pass axis=0 if"),
+    (
+        (X,),
+        {"axis": 2},
+        r"array 0 has shape \(10, 2\), .* no axis 2; reshape it to 3-D, or pass axis=0",
+    ),
     ((np.array(3.0),), {}, r"array 0 has shape \(\), .* no axis 0; pass an array of examples"),
     ((X,), {"axis": 0.0}, r"axis is 0\.0, expected an integer"),
     ((X,), {"axis": None}, r"axis is None, expected an integer"),

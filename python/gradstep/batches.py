@@ -12,7 +12,11 @@ import copy
 import mmap
 import numbers
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +25,7 @@ from numpy.typing import NDArray
 from gradstep import _core, loading
 from gradstep.checks import is_whole, shown
 from gradstep.loading import Prepared
+from gradstep.names import FixedAttributes
 
 __all__ = ["MiniBatches"]
 
@@ -33,27 +38,82 @@ _SCATTERED = 8
 _SMALL = 1 << 18
 
 
+class _AxisNotGiven(int):
+    """The default of `axis`: 0, and told apart from a 0 that the caller wrote."""
+
+
+_AXIS = _AxisNotGiven(0)
+
+
+class _Progress:
+    """How far an epoch has come. Its iterator writes it, and MiniBatches reads it.
+
+    The iterator of an earlier epoch goes on writing its own, which nobody reads any more.
+    """
+
+    __slots__ = ("iterator", "position")
+
+    def __init__(self, position: int) -> None:
+        # Batches handed out.
+        self.position = position
+        # Tells whether anybody still holds the iterator. None before there is one, and once it is
+        # closed.
+        self.iterator: weakref.ref[_EpochIterator] | None = None
+
+
 class _Place(NamedTuple):
     """Where a run stands. Replaced as a whole: an interruption finds one place or the next."""
 
+    # Epochs that were over when this one began.
     epoch: int = 0
-    # Batches handed out of the running epoch, and the random state its order was drawn from: that
-    # is enough to draw the order again. Between epochs: 0 and None.
+    # Batches handed out of the epoch, and the random state its order was drawn from: that is enough
+    # to draw the order again. Between epochs: 0 and None.
     position: int = 0
     order_from: Mapping[str, Any] | None = None
-    # Whether that epoch came from load_state_dict and waits for iter() to finish it.
-    loaded: bool = False
-    # Counts what makes older iterators stale; only the newest one moves the place.
-    turn: int = 0
+    # Where an iterator began the epoch: how far it has come by now. None between epochs, and where
+    # load_state_dict brought an epoch that waits for iter() to finish it.
+    progress: _Progress | None = None
 
-    def after(self, position: int, batches: int) -> _Place:
-        """Return the place where so many batches of the running epoch have been handed out."""
-        if position < batches:
-            return _Place(self.epoch, position, self.order_from, False, self.turn)
-        return _Place(self.epoch + 1, 0, None, False, self.turn)
+    def now(self, batches: int) -> _Place:
+        """Return the place without `progress`, which is looked at: what a state says."""
+        if self.progress is None:
+            return self
+        # Held before the position is read: an iterator that hands out its last batch and is dropped
+        # in between, in another thread, must not look broken off.
+        reference = self.progress.iterator
+        iterator = None if reference is None else reference()
+        position = self.progress.position
+        if position == batches:
+            return _Place(self.epoch + 1)
+        if iterator is None:  # broken off
+            return _Place(self.epoch)
+        return _Place(self.epoch, position, self.order_from)
 
 
-class MiniBatches:
+class _EpochIterator(map):  # type: ignore[type-arg]  # not at runtime, before Python 3.11
+    """The iterator of one epoch.
+
+    Its ``next()`` is that of map, in C. The frame of a `__next__` in Python would hold this object,
+    and a traceback holds its frames: while an interruption is handled, the epoch that it broke off
+    would look as if it were under way.
+    """
+
+    _progress: _Progress
+
+    def __new__(  # noqa: PYI034 - typing has Self from Python 3.11 on
+        cls, take: Callable[[_Progress], Any], progress: _Progress
+    ) -> _EpochIterator:
+        self = super().__new__(cls, take, repeat(progress))
+        self._progress = progress
+        progress.iterator = weakref.ref(self)
+        return self
+
+    def close(self) -> None:
+        """Break the epoch off, as dropping the last reference to this iterator does."""
+        self._progress.iterator = None
+
+
+class MiniBatches(FixedAttributes):
     """Hand out the examples of one or more arrays in mini-batches, shuffled anew every epoch.
 
     Iterating runs one epoch: ``m / batch_size`` steps, rounded up; the last batch may be smaller.
@@ -89,6 +149,8 @@ class MiniBatches:
     ----------
     epoch : int
         Epochs whose last batch was handed out. One that was broken off does not count.
+    batch_size, shuffle, drop_last, axis
+        The arguments. Like the others they are fixed: make a new object to change one.
 
     Yields
     ------
@@ -103,11 +165,32 @@ class MiniBatches:
         The arrays differ in m, have no examples or no such axis; another argument cannot be; or
         `drop_last` would leave no batch at all.
 
+    Warns
+    -----
+    UserWarning
+        `axis` was not given, and the arrays look as if their examples stood in columns: all are
+        2-D, agree along axis 1 too, are wider than long, and an epoch would be a single batch.
+        Pass ``axis=1`` if they do, and ``axis=0`` if they do not.
+
     Notes
     -----
     ``iter()`` begins a new epoch and draws its order, except the first after `load_state_dict`,
-    which finishes the saved epoch. An iterator of an earlier epoch goes on handing out its own
-    batches but no longer moves this object's `epoch` and state.
+    which finishes the saved epoch. A run that is saved with `state_dict` in the body of the loop
+    resumes at the next batch of that epoch with this loop, which serves a new run as well::
+
+        while batches.epoch < epochs:
+            for xb, yb in batches:
+                ...
+
+    An epoch is under way from ``iter()`` until its last batch is handed out, or until it is broken
+    off: the loop ends early, and nobody holds its iterator any more, or the iterator is closed
+    (``iterator.close()``). A run that breaks an epoch off goes on with the next one, and so does a
+    run that resumes from a state taken after that. Take the state in the body of the loop, before
+    ``break``, to resume in the middle of the epoch.
+
+    An iterator of an earlier epoch goes on handing out its own batches but no longer moves this
+    object's `epoch` and state. An exception in ``next()``, an interruption say, does not end an
+    iterator that is still held. Threads may share one: each batch is handed out once.
 
     A batch is copied row by row, by all threads of `gradstep.set_num_threads` where that pays. That
     needs examples that lie together, as in a C-ordered array with ``axis=0``. In a C-ordered array
@@ -148,7 +231,7 @@ class MiniBatches:
         batch_size: int = 64,
         shuffle: bool = True,
         drop_last: bool = False,
-        axis: int = 0,
+        axis: int = _AXIS,
         seed: int
         | Sequence[int]
         | NDArray[np.integer[Any]]
@@ -182,11 +265,47 @@ class MiniBatches:
                 "one each rank draws an order of its own"
             )
         self._place = _Place()
+        if axis is _AXIS and _looks_transposed(plain, self._batch_size):
+            warnings.warn(
+                f"an epoch is one batch of {self._m} examples, as axis is 0 by default and array 0 "
+                f"has shape {plain[0].shape}; pass axis=1 if the examples are its "
+                f"{plain[0].shape[1]} columns, and axis=0 if they are its rows",
+                stacklevel=2,
+            )
+
+    def _instead_of_setting(self, name: str) -> str:
+        if name == "epoch":
+            return "; it counts what was handed out, and load_state_dict brings back an earlier one"
+        return super()._instead_of_setting(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle the place as a state has it: the iterator stays where it is."""
+        return {**self.__dict__, "_place": self._place.now(len(self))}
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a batch."""
+        return self._batch_size
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every epoch has an order of its own."""
+        return self._shuffle
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a smaller last batch is left out."""
+        return self._drop_last
+
+    @property
+    def axis(self) -> int:
+        """The axis that counts the examples."""
+        return self._axis
 
     @property
     def epoch(self) -> int:
         """Epochs whose last batch was handed out."""
-        return self._place.epoch
+        return self._place.now(len(self)).epoch
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -208,32 +327,36 @@ class MiniBatches:
         if self._shuffle and self._prepare:
             for source in self._sources:
                 source.prepare()
-        place = self._place._replace(loaded=False, turn=self._place.turn + 1)
+        before = self._place
+        here = before.now(len(self))
         order: NDArray[np.int64] | None = None  # that of the arrays
-        if self._place.loaded and place.order_from is not None:
+        if before.progress is None and here.order_from is not None:
             # The object's own generator already stands where the saved run had left it.
             if self._shuffle:
-                order = self._generator_at(place.order_from).permutation(self._m)
-            self._place = place
+                order = self._generator_at(here.order_from).permutation(self._m)
+            progress = _Progress(here.position)
+            self._place = here._replace(progress=progress)
         else:
-            place = place._replace(order_from=self._generator.bit_generator.state, position=0)
+            progress = _Progress(0)
+            place = _Place(here.epoch, 0, self._generator.bit_generator.state, progress)
             if self._shuffle:
                 # Drawn and noted in one call of C code, in which no signal's handler runs and
                 # nothing is allocated between the two.
                 drawn = map(self._generator.permutation, (self._m,))
-                noted = map(setattr, (self,), ("_place",), (place,))
+                noted = map(object.__setattr__, (self,), ("_place",), (place,))
                 order, _ = next(zip(drawn, noted, strict=False))
             else:
                 self._place = place
         if order is not None:
             order = order.astype(np.int64, copy=False)
-        return self._batches(order, place.position, place.turn)
+        # Held by no name, so that an interruption here drops it.
+        return _EpochIterator(self._taking(order), progress)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot of the position in the running epoch and of the random state.
+        """Return a snapshot of the position in the epoch under way and of the random state.
 
         Taken in the body of the loop, it counts the batch in hand as consumed; taken in the body of
-        the last batch, it stands between two epochs.
+        the last batch, or after the epoch was broken off, it stands between two epochs.
 
         Returns
         -------
@@ -241,7 +364,7 @@ class MiniBatches:
             Plain values only, and the arrays in the state of some bit generators. The order of the
             epoch is not stored: it is drawn again from ``"order_from"``.
         """
-        place = self._place
+        place = self._place.now(len(self))
         return {
             **self._settings(),
             "epoch": place.epoch,
@@ -256,7 +379,8 @@ class MiniBatches:
 
         Over the same arrays that gives exactly the batches that were left, then the same epochs as
         the run that never stopped, whatever the shard of either. (NumPy may change what its
-        generators draw between versions.)
+        generators draw between versions.) Loop ``while batches.epoch < epochs:``, as in the notes
+        on the class: `epoch` is the saved one, and the epoch that is finished counts.
 
         Parameters
         ----------
@@ -317,7 +441,7 @@ class MiniBatches:
         if order_from is not None:
             order_from = self._checked("order_from", order_from)
 
-        place = _Place(epoch, position, order_from, loaded=True, turn=self._place.turn + 1)
+        place = _Place(epoch, position, order_from)
         return Prepared(
             swaps=[(self, "_place", place)], random=[(self._generator.bit_generator, random)]
         )
@@ -331,36 +455,45 @@ class MiniBatches:
             "drop_last": self._drop_last,
         }
 
-    def _batches(
-        self, order: NDArray[np.int64] | None, position: int, turn: int
-    ) -> Iterator[NDArray[Any] | tuple[NDArray[Any], ...]]:
-        """Hand out one epoch's batches from `position` on."""
+    def _taking(
+        self, order: NDArray[np.int64] | None
+    ) -> Callable[[_Progress], NDArray[Any] | tuple[NDArray[Any], ...]]:
+        """Return the function that takes an epoch's next batch."""
         sources = self._sources
         in_pieces = [source.rows for source in sources if source.in_pieces]
         simple = len(in_pieces) == len(sources) and not any(source.turned for source in sources)
-        begin, batches = self._place, len(self)
-        for index in range(position, batches):
-            start, stop = self._cut(index)
-            batch: tuple[NDArray[Any], ...]
-            if order is None:
-                batch = tuple(source.copied(slice(start, stop)) for source in sources)
-            else:
-                # All at once, so that threads are called only once.
-                gathered = _core.gather(in_pieces, order, start, stop)
-                if simple:
-                    batch = tuple(gathered)
+        batches = len(self)
+        # Reentrant, as an interruption may leave it held by the thread that then goes on.
+        one_at_a_time = threading.RLock()
+
+        def take(progress: _Progress) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+            with one_at_a_time:
+                index = progress.position
+                if index == batches or progress.iterator is None:
+                    raise StopIteration
+                start, stop = self._cut(index)
+                batch: tuple[NDArray[Any], ...]
+                if order is None:
+                    batch = tuple(source.copied(slice(start, stop)) for source in sources)
                 else:
-                    pieces, chosen = iter(gathered), order[start:stop]
-                    batch = tuple(
-                        source.restored(next(pieces))
-                        if source.in_pieces
-                        else source.indexed(chosen)
-                        for source in sources
-                    )
-            # Before the batch is out, so that a state saved in the loop's body counts it.
-            if turn == self._place.turn:
-                self._place = begin.after(index + 1, batches)
-            yield batch if len(batch) > 1 else batch[0]
+                    # All at once, so that threads are called only once.
+                    gathered = _core.gather(in_pieces, order, start, stop)
+                    if simple:
+                        batch = tuple(gathered)
+                    else:
+                        pieces, chosen = iter(gathered), order[start:stop]
+                        batch = tuple(
+                            source.restored(next(pieces))
+                            if source.in_pieces
+                            else source.indexed(chosen)
+                            for source in sources
+                        )
+                # Last: whatever fails before it leaves the batch to be taken again. And before the
+                # batch is out, so that a state saved in the loop's body counts it.
+                progress.position = index + 1
+            return batch if len(batch) > 1 else batch[0]
+
+        return take
 
     def _cut(self, index: int) -> tuple[int, int]:
         """Return the places in the epoch's order that this shard of batch `index` takes."""
@@ -499,7 +632,7 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
         if not -array.ndim <= axis < array.ndim:
             needed = shown(axis + 1 if axis >= 0 else -axis)
             wanted = f"(1, {array.size})" if axis == 1 else f"{needed}-D"
-            mend = f"reshape it to {wanted}, or choose another axis"
+            mend = f"reshape it to {wanted}{_other_axis(arrays, axis)}"
             if array.ndim == 0:
                 mend = "pass an array of examples"
             raise ValueError(
@@ -509,7 +642,8 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
         if m != first:
             raise ValueError(
                 f"array {i} has {m} examples along axis {axis} (shape {array.shape}), array 0 has "
-                f"{first} (shape {arrays[0].shape}); give all the same number, or another axis"
+                f"{first} (shape {arrays[0].shape}); give all the same number"
+                f"{_other_axis(arrays, axis)}"
             )
         if m == 0:
             raise ValueError(
@@ -518,6 +652,26 @@ def _number_of_examples(arrays: list[NDArray[Any]], axis: int) -> int:
             )
     shared: int = arrays[0].shape[axis]
     return shared
+
+
+def _other_axis(arrays: list[NDArray[Any]], axis: int) -> str:
+    """Return the advice to take another axis, where there is one that all arrays agree on."""
+    deep = min(array.ndim for array in arrays)
+    agreed = [
+        (lengths.pop(), other)
+        for other in (*range(deep), *range(-deep, 0))
+        if other != axis and len(lengths := {array.shape[other] for array in arrays}) == 1
+    ]
+    # Of several the longest: there are more examples than features, as a rule.
+    m, other = max(agreed, default=(0, 0), key=operator.itemgetter(0))
+    return f", or pass axis={other} if the examples are the {m} along that axis" if m > 1 else ""
+
+
+def _looks_transposed(arrays: list[NDArray[Any]], batch_size: int) -> bool:
+    """Whether examples in columns, m = 300 say, were most likely taken for a few in rows."""
+    shapes = {array.shape[:2] if array.ndim == 2 else None for array in arrays}
+    shape = shapes.pop()
+    return not shapes and shape is not None and shape[0] <= batch_size and shape[0] < shape[1]
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:

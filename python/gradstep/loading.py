@@ -104,6 +104,7 @@ def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
         map(setattr, bits, repeat("state"), states),
         map(_core.commit, [core] if core else []),  # a call may fail where there is no memory
         map(operator.setitem, targets, repeat(...), sources),
+        # Not setattr: a class may have a __setattr__ of Python's.
         map(object.__setattr__, objects, names, values),
         map(operator.setitem, [done], [0], [True]),
     ]

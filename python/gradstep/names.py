@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -108,27 +108,32 @@ class FixedAttributes:
     A user's subclass may have attributes of its own, but none that is called like an argument.
     """
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name[:1] == "_":
+    if not TYPE_CHECKING:  # a checker would take any attribute for granted
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name[:1] == "_":
+                object.__setattr__(self, name, value)
+                return
+            there = inspect.getattr_static(type(self), name, None)
+            fixed = isinstance(there, property) and there.fset is None
+            if there is not None and not fixed:
+                object.__setattr__(self, name, value)
+                return
+            advice = self._instead_of_setting(name)
+            if fixed or advice or type(self).__module__.partition(".")[0] == "gradstep":
+                kind = "cannot be set" if fixed else "does not exist"
+                raise AttributeError(
+                    f"attribute {name!r} of {type(self).__name__} {kind}{advice}",
+                    name=name,
+                    obj=self,
+                )
             object.__setattr__(self, name, value)
-            return
-        there = inspect.getattr_static(type(self), name, None)
-        fixed = isinstance(there, property) and there.fset is None
-        if there is not None and not fixed:
-            object.__setattr__(self, name, value)
-            return
-        advice = self._instead_of_setting(name)
-        if fixed or advice or type(self).__module__.partition(".")[0] == "gradstep":
-            kind = "cannot be set" if fixed else "does not exist"
-            raise AttributeError(
-                f"attribute {name!r} of {type(self).__name__} {kind}{advice}", name=name, obj=self
-            )
-        object.__setattr__(self, name, value)
 
     def _instead_of_setting(self, name: str) -> str:
         """Return what to do instead of setting an attribute, behind a semicolon; "" if unknown."""
-        known = inspect.signature(type(self)).parameters
-        if name in known:
-            made = type(self).__name__
-            return f"; arguments are fixed: make a new one, {made}(..., {name}=...)"
+        *made, _ = [
+            vars(kind)["__init__"] for kind in type(self).__mro__ if "__init__" in vars(kind)
+        ]
+        if any(name in inspect.signature(init).parameters for init in made):
+            return f"; arguments are fixed: make a new one, {type(self).__name__}(..., {name}=...)"
         return called_here(name, [n for n in dir(type(self)) if n[:1] != "_"])

@@ -49,7 +49,8 @@ class Run:
         for _ in range(t):
             self.opt.step([np.ones(3)])
             self.average.update(self.w)
-            next(iter(self.batches))
+            self.running = iter(self.batches)  # held, so that the epoch is under way
+            next(self.running)
 
     def parts(self) -> dict[str, Any]:
         return {"w": self.w, "opt": self.opt, "average": self.average, "batches": self.batches}
