@@ -83,7 +83,9 @@ def lint(session: nox.Session) -> None:
     ).stdout.strip()
     session.run(
         "cmake", "-S", ".", "-B", build, "-G", "Ninja", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
-        f"-Dpybind11_DIR={cmake_dir}", "-DGRADSTEP_OPENMP=OFF", silent=True,
+        f"-Dpybind11_DIR={cmake_dir}", "-DGRADSTEP_OPENMP=OFF",
+        "-DCMAKE_UNITY_BUILD=OFF",  # a command for each file
+        silent=True,
     )  # fmt: skip
     sources = [path for path in CPP if path.endswith(".cpp")]
     session.run("clang-tidy", "--quiet", "-p", build, "--warnings-as-errors=*", *sources)

@@ -20,11 +20,10 @@ namespace py = pybind11;
 namespace {
 
 constexpr std::int64_t cache_line = 64;
-constexpr std::int64_t fetched_ahead = 8;           // examples
-constexpr std::int64_t tile = 128;                  // examples
-constexpr std::int64_t least_part = 16 << 10;       // bytes that are worth taking by themselves
-constexpr std::int64_t bytes_an_element = 1;        // as Team counts work
-constexpr std::int64_t worth_releasing = 64 << 10;  // bytes
+constexpr std::int64_t fetched_ahead = 8;          // examples
+constexpr std::int64_t least_part = 16 << 10;      // bytes that are worth taking by themselves
+constexpr std::int64_t bytes_an_element = 1;       // as Team counts work
+constexpr std::int64_t least_released = 64 << 10;  // bytes
 
 bool is_plain(const py::dtype& dtype) {
   constexpr std::uint64_t counts_references = 1;  // NumPy's NPY_ITEM_REFCOUNT
@@ -231,7 +230,7 @@ std::vector<py::array> gather(const std::vector<py::array>& arrays,
   }
   const std::int64_t bytes = count * bytes_each;
   const std::int64_t part = least_part / std::max<std::int64_t>(bytes_each, 1) + 1;
-  without_interpreter(bytes >= worth_releasing, [&] {
+  without_interpreter(bytes >= least_released, [&] {
     share_out(count, part, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::size_t a = 0; a < all.size(); ++a) copy_chosen(all[a], chosen, begin, end, data[a]);
     });
@@ -240,12 +239,13 @@ std::vector<py::array> gather(const std::vector<py::array>& arrays,
 }
 
 py::array copy_in_rows(const py::array& array) {
+  constexpr std::int64_t tile = 128;  // examples
   const Pins pins({array});
   const Examples from(array);
   py::array rows = new_rows(array, from.count);
   char* const to = static_cast<char*>(rows.mutable_data());
   const std::int64_t bytes = from.count * from.bytes();
-  without_interpreter(bytes >= worth_releasing, [&] {
+  without_interpreter(bytes >= least_released, [&] {
     share_out((from.count + tile - 1) / tile, 1, bytes, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         copy_tile(from, t * tile, std::min((t + 1) * tile, from.count), to);

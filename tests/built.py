@@ -14,13 +14,16 @@ ROOT = Path(__file__).parents[1]
 
 @cache
 def objects() -> dict[str, Path]:
-    """Return the object files by name, ``kernels_v3`` or ``sweep``, of the build that is installed."""
+    """Return the object files by name, ``kernels_v3`` or ``sweep``, of the build that is installed.
+
+    What CMake compiles together, as ``Unity/unity_stepper_cxx.cxx``, is one of them.
+    """
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
     found = {
         (
             path.parents[1].name.removesuffix(".dir") if "kernels_" in str(path) else path.name[:-6]
         ): path
-        for path in sorted(ROOT.glob(f"build/{tag}-*/CMakeFiles/**/*.cpp.o"))
+        for path in sorted(ROOT.glob(f"build/{tag}-*/CMakeFiles/**/*.c[px][px].o"))
     }
     if not found:
         pytest.skip("needs the build tree: run `pip install .` here")
