@@ -1342,7 +1342,7 @@ def test_the_command_line_in_this_process(path: Path, capsys: pytest.CaptureFixt
 def documented(tmp_path: Path) -> Callable[[Path], Any]:
     """The function that docs/checkpoints.md gives to read a file without this package."""
     text = (Path(__file__).parents[1] / "docs/checkpoints.md").read_text()
-    code = text.split("```python\n")[2].split("```")[0]
+    code = text.split("```python\n")[-1].split("```")[0]
     assert "gradstep" not in code.replace("gradstep.json", "")
     (tmp_path / "reader.py").write_text(code)
     return runpy.run_path(str(tmp_path / "reader.py"))["read"]  # type: ignore[no-any-return]
