@@ -526,7 +526,7 @@ def _tied_problem(late: _Fill, early: _Fill) -> str | None:
     pieces = np.nditer([saved, first_saved], ["external_loop", "buffered", "zerosize_ok"])
     if all(one.tobytes() == other.tobytes() for one, other in pieces):
         return None
-    return f"the same memory as {name} here, and other values in the file"
+    return f"the same memory as {name} here, and the file has other values for it"
 
 
 def _in_order(like: Array, *arrays: Array) -> list[Array]:

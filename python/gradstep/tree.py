@@ -41,12 +41,12 @@ _REPEATS = 2**20
 _LONGEST = 100
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
-# What to keep of objects that people save, where NAME is the object.
+# What to keep of objects that hold a random state.
 _ADVICE: list[tuple[type, str]] = [
-    (np.random.Generator, "keep NAME.bit_generator.state, and set that after loading"),
-    (np.random.BitGenerator, "keep NAME.state, and set that after loading"),
-    (np.random.RandomState, "keep NAME.get_state(), and call NAME.set_state() after loading"),
-    (random.Random, "keep NAME.getstate(), and call NAME.setstate() after loading"),
+    (np.random.Generator, "keep generator.bit_generator.state, and set that after loading"),
+    (np.random.BitGenerator, "keep generator.state, and set that after loading"),
+    (np.random.RandomState, "keep generator.get_state(), and call its set_state() after loading"),
+    (random.Random, "keep generator.getstate(), and call its setstate() after loading"),
 ]
 
 
@@ -60,7 +60,7 @@ def is_array(value: object) -> bool:
 
 
 def leaves(tree: object) -> list[Any]:
-    """Return one value of each type in a tree that is no list, tuple or dict."""
+    """Return one value of each type in a tree, lists, tuples and dicts aside."""
     found: dict[type, Any] = {}
     seen: dict[int, Any] = {}  # as a tree may hold one list in many places, or itself
     left = [tree]
@@ -80,7 +80,7 @@ def advice(value: object) -> str:
     """Return what to do with an object that a checkpoint cannot hold as it is."""
     for kind, what in _ADVICE:
         if isinstance(value, kind):
-            return what.replace("NAME", "generator")
+            return what
     if not isinstance(value, type) and callable(getattr(value, "state_dict", None)):
         return "keep its state_dict()"
     return "convert it first"
@@ -315,7 +315,7 @@ def _where(path: tuple[str, ...]) -> str:
 
 
 def _is_name(key: object) -> bool:
-    """Whether JSON can have this key, and it is no mark."""
+    """Whether a key can stand in JSON as it is; what begins with $ is a mark."""
     return type(key) is str and key[:1] != "$" and _is_text(key)
 
 
