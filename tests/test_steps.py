@@ -208,7 +208,7 @@ def test_functions_take_the_dicts_of_courses(case: Case, led: str) -> None:
 
 
 def test_functions_take_nested_dicts() -> None:
-    w = {"l": [{"W": np.ones(2)}, np.ones(3)]}
+    w: Any = {"l": [{"W": np.ones(2)}, np.ones(3)]}
     g = {"l": [{"dW": np.ones(2)}, np.ones(3)]}
     m = {"l": [{"W": np.zeros(2)}, np.zeros(3)]}
     gs.functional.momentum(w, g, m, lr=1.0, beta=0.5)

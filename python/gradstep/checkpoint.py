@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gradstep import _core, archive, files, loading, tree
 from gradstep.archive import Part
 from gradstep.loading import Prepared
+from gradstep.names import FixedAttributes
 from gradstep.optimizer import Optimizer
 from gradstep.structure import Structure
 
@@ -34,7 +35,7 @@ _KINDS = {
 }
 
 
-class Loaded(dict[str, Any]):
+class Loaded(FixedAttributes, dict[str, Any]):
     """Parts of a checkpoint by name: those that needed nothing to load them into.
 
     These are plain values and trees that mix them with arrays, whether they were asked for or not,
@@ -57,6 +58,8 @@ class Loaded(dict[str, Any]):
     >>> isinstance(loaded, gs.Loaded), loaded["epoch"], loaded.missing
     (True, 3, [])
     """
+
+    __slots__ = ("_left", "missing", "unexpected")
 
     def __init__(
         self, parts: Mapping[str, Any] | None = None, left: Mapping[str, str] | None = None
