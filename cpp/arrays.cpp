@@ -97,12 +97,15 @@ bool share_memory(const View& a, const View& b) {
   return numpy.attr("shares_memory")(plain(a.array), plain(b.array)).cast<bool>();
 }
 
-[[noreturn]] void overlap(const Label& a, const Label& b) {
+[[noreturn]] void overlap(const Label& a, const Label& b, bool same_bytes) {
   // A copy of a parameter would be another parameter, and so untie what is tied.
   const bool tied = a.role == Label::parameter && b.role == Label::parameter;
-  throw py::value_error(a.text() + " shares memory with " + b.text() +
-                        (tied ? "; tied arrays are one parameter: give it once and add its gradients"
-                              : "; arrays of a step must not overlap: pass a copy of one of them"));
+  const char* advice =
+      !tied        ? "; arrays of a step must not overlap: pass a copy of one of them"
+      : same_bytes ? "; tied arrays are one parameter: give it once and add its gradients"
+                   : "; parameters that overlap are one: give the whole array once, with the sum of "
+                     "its gradients";
+  throw py::value_error(a.text() + " shares memory with " + b.text() + advice);
 }
 
 // What to do about an object that is not an array; advice that works.
@@ -126,9 +129,10 @@ const char* instead_of(py::handle object, const Label& label) {
                     : "a number cannot be updated in place: keep it as np.array(value)";
   }
   if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
-    return "pass np.array(..., dtype) of its parameter's dtype";
+    return "pass np.array(..., dtype)";
   }
-  if (!py::isinstance<py::str>(object) && has(object, "__iter__")) {
+  if (py::isinstance<py::str>(object)) return "text is not an array";
+  if (has(object, "__iter__")) {
     return "pass the dict or the list that the arrays are in, or list(...) of it";
   }
   return "pass the arrays that it holds, in a dict or a list";
@@ -157,8 +161,10 @@ std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) 
       return "; if its last axis counts examples, pass .mean(axis=-1)";
     }
   }
-  return "; a gradient has the shape of its parameter: check which one it belongs to, and how it "
-         "is computed";
+  return label.role == Label::value
+             ? "; an average takes values of one shape"
+             : "; a gradient has the shape of its parameter: check which one it belongs to, and how "
+               "it is computed";
 }
 
 }  // namespace
@@ -460,7 +466,8 @@ void WrittenMemory::require_disjoint() {
     require_distinct_elements(view, entry->label);
     entry->high_so_far = high = std::max(high, entry->high);
     for (auto next = entry + 1; next != entries_.end() && next->low < entry->high; ++next) {
-      if (share_memory(view, view_of(next->array, next->label))) overlap(entry->label, next->label);
+      if (!share_memory(view, view_of(next->array, next->label))) continue;
+      overlap(entry->label, next->label, entry->low == next->low && entry->high == next->high);
     }
   }
 }
@@ -473,7 +480,7 @@ void WrittenMemory::require_apart(const View& view, const Label& label) const {
     --entry;
     if (entry->high_so_far <= view.low) return;
     if (entry->high > view.low && share_memory(view, view_of(entry->array, entry->label))) {
-      overlap(label, entry->label);
+      overlap(label, entry->label, false);
     }
   }
 }

@@ -25,7 +25,11 @@ bool holds_in_order([[maybe_unused]] PyObject* dict,
 
 // Whether `container[key]` is `child`. A key that is not there, or a container that fails, is no.
 bool holds(PyObject* container, const py::object& key, const py::object& child) {
-  const auto found = py::reinterpret_steal<py::object>(PyObject_GetItem(container, key.ptr()));
+  // To a subclass of dict a look may be a reason to make the entry, as to a defaultdict.
+  const int there = PyDict_Check(container) ? PySequence_Contains(container, key.ptr()) : 1;
+  if (there == 0) return false;
+  const auto found = py::reinterpret_steal<py::object>(
+      there > 0 ? PyObject_GetItem(container, key.ptr()) : nullptr);
   if (found) return found.is(child);
   if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
     throw py::error_already_set();

@@ -106,15 +106,21 @@ double scheduled_number(Range range, const std::string& known_as, py::handle sch
   try {
     value = schedule(t);
   } catch (py::error_already_set& error) {
-    // One of Python's own that arithmetic raises becomes another of its kind. Others may need more
-    // than a message to be made, or are no business of ours.
-    for (PyObject* kind : {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_ValueError,
-                           PyExc_TypeError}) {
+    const std::string message = known_as + ": its schedule failed" + at();
+    // One of Python's own becomes another of its kind. A class of somebody else's may need more
+    // than a message to be made: it gets a note (from CPython 3.11 on).
+    for (PyObject* kind :
+         {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_FloatingPointError, PyExc_ValueError,
+          PyExc_TypeError, PyExc_IndexError, PyExc_KeyError, PyExc_RuntimeError,
+          PyExc_AttributeError, PyExc_AssertionError}) {
       if (error.type().ptr() != kind) continue;
-      const std::string message = known_as + ": its schedule failed" + at() + ": " +
-                                  std::string(py::str(error.value()));
-      py::raise_from(error, kind, message.c_str());
+      const std::string because = py::str(error.value());
+      py::raise_from(error, kind, (because.empty() ? message : message + ": " + because).c_str());
       throw py::error_already_set();
+    }
+    if (error.matches(PyExc_Exception) && !error.matches(PyExc_MemoryError) &&
+        py::hasattr(error.value(), "add_note")) {
+      error.value().attr("add_note")(message);
     }
     throw;
   }

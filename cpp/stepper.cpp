@@ -298,8 +298,8 @@ void Stepper::require_same_arrays() {
     const Parameter& parameter = parameters_.at(i++);
     if (leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)) continue;
     throw py::value_error(where +
-                          " holds another array than this optimizer steps, which would train the "
-                          "old one; write into the array instead (" +
+                          " was replaced by another array, which this optimizer does not step; "
+                          "change the line that replaced it so that it writes into the array (" +
                           where + "[...] = value), or make another optimizer over params");
   }
   containers_ = Containers(found[0]);

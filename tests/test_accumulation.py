@@ -209,7 +209,7 @@ def test_a_flush_that_fails_leaves_the_sums() -> None:
     with pytest.raises(StopIteration):
         steps.flush()
     assert plain(steps.state_dict()) == before
-    opt.lr = 1.0
+    opt.lr = gs.schedules.Constant(1.0)
     steps.step(np.array([2.0]))  # into the same batch
     assert (w[0], steps.count) == (0.0, 2)
     assert steps.flush()

@@ -257,7 +257,7 @@ def test_functions(
         good["t"] = 1
     name = data.draw(st.sampled_from(list(arguments)))
     call_with = {**good, name: value[0]}
-    named = rf"\b{name}|lr|beta|parameter|gradient|state '|needed|array|is a list|entries"
+    named = rf"\b{name}|lr|beta|parameter|gradient|average|state '|needed|array|is a list|entries"
     if refused(lambda: function(**call_with), value, named):
         assert all((array == 1).all() for array in own.values())
 
@@ -276,6 +276,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "OneCycle": {"lr": 0.1, "steps": 10},
     "Piecewise": {"boundaries": (5,), "values": (0.1, 0.2)},
     "Polynomial": {"start": 0.1, "end": 0.0, "steps": 10, "power": 2.0},
+    "Scaled": {"unscaled": gs.schedules.Linear(0.1, 0.0, 10), "factor": 0.5},
     "StepDecay": {"lr": 0.1, "factor": 0.5, "every": 3},
     "Warmup": {"after": 0.1, "steps": 5},
 }

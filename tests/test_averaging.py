@@ -172,7 +172,7 @@ def test_a_scalar_of_numpy_within_a_structure_is_an_array(number: Any) -> None:
         (np.ones(2, np.float16), "^x has dtype float16, expected native float32, float64 or integ"),
         ({"a": np.ones(2, complex)}, "^'a' of x has dtype complex128, expected native float32, f"),
         ([np.array([1], "m8[s]")], r"^'0' of x has dtype timedelta64\[s\], expected native float"),
-        ("abc", "^x must be a NumPy array .* got str; convert it once with"),
+        ("abc", "^x must be a NumPy array .* got str; text is not an array"),
     ],
 )
 def test_what_cannot_be_averaged(x: Any, message: str) -> None:
@@ -247,7 +247,12 @@ def test_what_is_returned_is_independent() -> None:
             r"^x has dtype int64, expected float32 as before; convert .*\.astype\(np\.float32\)$",
         ),
         (np.ones(2), np.ones(2, ">f8"), TypeError, "^x has dtype >f8, expected float64 as before"),
-        ({"a": np.ones(2)}, {"a": [1.0, 2.0]}, TypeError, r"^'a' of x must be .* got list; conv"),
+        (
+            {"a": np.ones(2)},
+            {"a": [1.0, 2.0]},
+            TypeError,
+            r"^'a' of x must be .* got list; pass np",
+        ),
         (np.ones(2), np.ma.masked_array([1.0, 2.0]), TypeError, "^x must be .* mask would be ig"),
         ({"a": np.ones(2)}, {"b": np.ones(2)}, ValueError, r"x must have the keys 'a'"),
         ([np.ones(2)], [np.ones(2)] * 2, ValueError, r"x must have 1 entries, got 2"),

@@ -407,7 +407,7 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.sgd([w, f32(2)], [f32(3), f32(3)], lr=0.1), ValueError, r"gradient of 'w\[1\]' has shape"),
     (lambda: gs.functional.sgd(as_strided(w, (2**45,), (0,)), w, lr=0.1), ValueError, r"parameter 'w' repeats elements"),
     (lambda: gs.functional.sgd(w, w.copy(), lr=-1), ValueError, r"lr must be finite"),
-    (lambda: gs.functional.ewa(w, f32(4)), ValueError, r"gradient of 'v' has shape"),
+    (lambda: gs.functional.ewa(w, f32(4)), ValueError, r"^value for average 'v' has shape \(4,\), expected \(3,\) like the average"),
     (lambda: gs.functional.ewa([w], w.copy()), TypeError, r"v is a list, so x must be one too"),
     (lambda: gs.functional.ewa(w, w.copy(), beta=1.0), ValueError, r"beta must be >= 0 and < 1"),
     (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),

@@ -251,10 +251,12 @@ def structures(fuse: Fuse) -> dict[str, Any]:
             fuse()
             return self.array
 
+    arrays = {"W": ramp(6, 5), "b": ramp(5)}
+
     class Lazy(Mapping[str, Array]):
         def __getitem__(self, key: str) -> Array:
             fuse()
-            return {"W": ramp(6, 5), "b": ramp(5)}[key]
+            return arrays[key][...]  # another window every time
 
         def __iter__(self) -> Iterator[str]:
             fuse()

@@ -220,7 +220,7 @@ def clipped_and_averaged(k: Kept) -> Turn:
             refuse(lambda: opt.step(grads), RuntimeError)
             refuse(lambda: opt.averaged().__enter__(), RuntimeError)
         opt.averaged().__enter__()  # and never left
-        opt.max_norm = 1.0
+        opt.max_norm = gs.schedules.Constant(1.0)
         assert opt.skipped == opt.t or opt.average
         state = opt.state_dict()
         opt.load_state_dict(state)

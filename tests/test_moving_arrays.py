@@ -226,7 +226,9 @@ import gc, weakref
 import numpy as np, gradstep as gs
 seen = []
 def look():
-    seen.append([r for r in gc.get_referents(opt._stepper) if type(r) is np.ndarray])
+    # Each once: parameters are known by the dict that they came in as well.
+    held = {id(r): r for r in gc.get_referents(opt._stepper) if type(r) is np.ndarray}
+    seen.append([*held.values()])
 class Made(dict):
     def __getitem__(self, key):
         gradient = np.ones(3)

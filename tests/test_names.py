@@ -58,21 +58,28 @@ ELSEWHERE: list[tuple[Any, str, str]] = [
     (gs.Adam, "learning_rate_init", "here it is lr "),
     (gs.Adam, "beta1", "here it is betas=(β₁, β₂) "),
     (gs.Adam, "beta_2", "here it is betas=(β₁, β₂) "),
-    (gs.Adam, "epsilon", "here it is eps, outside of the root"),
+    (gs.Adam, "epsilon", "here it is eps, with eps_root=0.0 where ε is outside of the root "),
+    (gs.compat.torch.Adam, "epsilon", "here it is eps "),
     (gs.Adadelta, "epsilon", "here it is eps_root, inside of the root"),
-    (gs.Adam, "momentum", "here it is betas=(β₁, β₂), of which β₁ is the momentum"),
-    (gs.Adam, "decay", "here it is a schedule for a rate that decays"),
+    (gs.Adam, "momentum", "here it is betas=(β₁, β₂), of which β₁ is that"),
+    (gs.Adam, "decay", "here it is a schedule as the learning rate, such as gradstep.schedules.Inv"),
     (gs.SGD, "momentum", "here it is gradstep.Momentum(params, lr, beta=..., dampening=0.0)"),
     (gs.SGD, "nesterov", "here it is gradstep.Momentum(params, lr, beta=..., dampening=0.0, nest"),
     (gs.Momentum, "momentum", "here it is beta "),
     (gs.RMSprop, "rho", "here it is beta "),
-    (gs.RMSprop, "decay", "here it is beta, or a schedule"),
+    (gs.RMSprop, "decay", "here it is beta, or a schedule as the learning rate"),
     (gs.Lion, "clipnorm", "here it is max_norm "),
     (gs.Lion, "weight_dekay", "did you mean 'weight_decay'? "),
     (gs.Lion, "zzz", "Lion has no argument 'zzz' (its arguments are params, lr, betas, weight_dec"),
     (gs.compat.torch.RMSprop, "beta", "here it is momentum "),
     (gs.compat.keras.Adam, "betas", "here it is beta_1 and beta_2 "),
     (gs.compat.keras.Adam, "lr", "here it is learning_rate "),
+    (gs.compat.keras.Adam, "beta1", "here it is beta_1 "),
+    (gs.compat.optax.adam, "beta", "here it is b1 or b2 "),
+    (gs.EWA, "decay", "EWA has no argument 'decay'; here it is beta, or a schedule"),
+    (gs.MiniBatches, "batchsize", "MiniBatches has no argument 'batchsize'; did you mean 'batch_s"),
+    (gs.Accumulator, "steps", "Accumulator has no argument 'steps' (its arguments are optimizer, e"),
+    (gs.LossScaler, "init_scale", "LossScaler has no argument 'init_scale' (its arguments are optimi"),
     (gs.functional.adam, "learning_rate", "adam() has no argument 'learning_rate'; here it is lr "),
     (gs.functional.sgd, "weight_dekay", "did you mean 'weight_decay'? "),
 ]  # fmt: skip
@@ -100,17 +107,22 @@ def test_advice_on_momentum_works_when_it_is_followed() -> None:
 
 ATTRIBUTES: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: gs.Adam(W), "weight_decay", "hyperparameter of each group: write opt.groups[0]['wei"),
+    (lambda: gs.Adam(W), "epsilon", "write opt.groups[0]['eps'] = ..."),
+    (lambda: gs.Adam(W), "beta1", "write opt.groups[0]['betas'] = ..."),
+    (lambda: gs.Adam(W), "amsgrad", "does not exist; it is chosen when the optimizer is made"),
     (lambda: gs.Adam(W), "betas", "write opt.groups[0]['betas'] = ..."),
     (lambda: gs.Adam(W), "learning_rate", "'learning_rate' of Adam does not exist; here it is lr"),
     (lambda: gs.Adam(W), "max_nrom", "did you mean 'max_norm'?"),
     (lambda: gs.Adam(W), "spam", "attribute 'spam' of Adam does not exist"),
-    (lambda: gs.Adam(W), "t", "attribute 't' of Adam cannot be set; make another optimizer"),
+    (lambda: gs.Adam(W), "t", "attribute 't' of Adam cannot be set; it is what the optimizer has done"),
     (lambda: gs.Adam(W), "grad_norm", "attribute 'grad_norm' of Adam cannot be set"),
     (lambda: gs.Adam(W).groups[0], "lr", "a group is a mapping: write group['lr'] = ..."),
     (lambda: gs.Adam(W).groups[0], "index", "attribute 'index' of Group cannot be set"),
     (lambda: gs.compat.keras.SGD(W), "momentum", "write opt.groups[0]['momentum'] = ..."),
     (lambda: gs.EWA(), "beta", "arguments are fixed: make a new one, EWA(..., beta=...)"),
     (lambda: gs.EWA(), "spam", "attribute 'spam' of EWA does not exist"),
+    (lambda: gs.EWA(), "t", "attribute 't' of EWA cannot be set"),
+    (lambda: gs.Adam(W, average=gs.EWA()).averaged(), "spam", "attribute 'spam' of _Averaged does"),
     (lambda: gs.MiniBatches(W), "batch_size", "make a new one, MiniBatches(..., batch_size=...)"),
     (lambda: gs.MiniBatches(W), "epoch", "attribute 'epoch' of MiniBatches cannot be set"),
     (lambda: gs.Accumulator(gs.Adam(W), 2), "every", "make a new one, Accumulator(..., every=...)"),
@@ -141,16 +153,34 @@ def test_the_advice_on_a_hyperparameter_works_when_it_is_followed() -> None:
 
 def test_a_subclass_has_attributes_of_its_own_but_no_hyperparameters() -> None:
     class Mine(gs.Adam):
-        name = "mine"
+        name: str | None = None
+
+        def __init__(self, params: Any, decay: float = 0.5) -> None:
+            self.history: list[float] = []  # before there is anything else
+            super().__init__(params)
+            self.steps, self.decay = 0, decay  # like eps, and a word of other packages
 
     opt = Mine(np.ones(2))
     opt.note = "kept"  # type: ignore[attr-defined]
     opt.name = "other"
-    assert (cast(Any, opt).note, opt.name) == ("kept", "other")
+    assert (cast(Any, opt).note, opt.name, opt.steps, opt.decay) == ("kept", "other", 0, 0.5)
     with pytest.raises(AttributeError, match=r"write opt\.groups\[0\]\['weight_decay'\]"):
         opt.weight_decay = 0.5  # type: ignore[attr-defined]
     opt.lr = 0.5
     assert opt.lr == 0.5
+
+
+def test_a_subclass_of_others_keeps_its_own_arguments() -> None:
+    class Mine(gs.MiniBatches):
+        def __init__(self, X: Any, batch_size: int, epochs: int) -> None:
+            super().__init__(X, batch_size=batch_size)
+            self.epochs = epochs
+
+    batches = Mine(np.ones(4), 2, epochs=3)
+    assert batches.epochs == 3
+    for name in ("batch_size", "seed"):
+        with pytest.raises(AttributeError, match=f"'{name}' of Mine .*; arguments are fixed"):
+            setattr(batches, name, 3)
 
 
 def test_a_subclass_may_take_keywords_of_its_own() -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gradstep import _core, checks, schedules
-from gradstep.names import FixedAttributes, called_here
+from gradstep.names import FixedAttributes, called_here, level_of_caller
 from gradstep.structure import Structure
 
 # By which rule of the core a group with given hyperparameters steps, and what the core is told: by
@@ -224,27 +224,27 @@ class Change(NamedTuple):
     products: dict[str, tuple[float, float]] | None = None  # None: go on from those that are kept
 
 
-def change_all(stepper: _core.Stepper, changes: Sequence[Change], stacklevel: int = 4) -> None:
+def change_all(stepper: _core.Stepper, changes: Sequence[Change]) -> None:
     """Change groups: all of them, or nothing where any is refused."""
     prepared = stepper.prepare_change(planned(changes))
     for change in changes:
-        if warn_of_dropped_schedules(change.before, change.values, stacklevel):
+        if warn_of_dropped_schedules(change.before, change.values):
             break  # once, for whatever is assigned to all groups
     _core.commit([prepared])
 
 
-def warn_of_dropped_schedules(
-    before: Mapping[str, Any], after: Mapping[str, Any], stacklevel: int
-) -> bool:
+def warn_of_dropped_schedules(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Warn where a number takes the place of a schedule, and say whether it does."""
     now = dict(_members(after))
     for name, value in _members(before):
-        if callable(value) and name in now and not callable(now[name]):
+        number = now.get(name)
+        followed = callable(value) and not isinstance(value, schedules.Constant)
+        if followed and number is not None and not callable(number):
             warnings.warn(
-                f"{name} followed a schedule, and is {now[name]!r} from now on. A schedule times a "
-                "number is a schedule (group['lr'] *= 0.5); to drop the schedule without this "
-                f"warning, assign gradstep.schedules.Constant({now[name]!r})",
-                stacklevel=stacklevel,
+                f"{name} followed a schedule, and is {number!r} from now on. A schedule times a "
+                "number is a schedule, as in group['lr'] *= 0.5; to drop the schedule without this "
+                f"warning, assign gradstep.schedules.Constant({number!r})",
+                stacklevel=level_of_caller(),
             )
             return True
     return False

@@ -8,60 +8,62 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# What other packages and courses call a hyperparameter: our names for it, each with how it is
+# What other packages and courses call an argument, and our names for it, each with how it is
 # written. The first one counts that exists where the name was given; "" exists everywhere.
-_ELSEWHERE: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "learning_rate": (("lr", "lr"),),
-    "learning_rate_init": (("lr", "lr"),),
-    "lr": (("learning_rate", "learning_rate"),),
-    "beta": (("betas", "betas=(β₁, β₂)"), ("momentum", "momentum"), ("rho", "rho")),
-    "beta1": (("betas", "betas=(β₁, β₂)"), ("beta", "beta"), ("beta_1", "beta_1"), ("b1", "b1")),
-    "beta2": (("betas", "betas=(β₁, β₂)"), ("beta", "beta"), ("beta_2", "beta_2"), ("b2", "b2")),
-    "betas": (("beta", "beta"), ("beta_1", "beta_1 and beta_2"), ("b1", "b1 and b2")),
-    "epsilon": (
-        ("eps", "eps, outside of the root as in most packages (then with eps_root=0.0)"),
-        ("eps_root", "eps_root, inside of the root"),
-    ),
-    "eps": (("epsilon", "epsilon"), ("eps_root", "eps_root, inside of the root")),
-    "momentum": (
-        ("beta", "beta"),
-        ("betas", "betas=(β₁, β₂), of which β₁ is the momentum"),
-        ("", "gradstep.Momentum(params, lr, beta=..., dampening=0.0)"),
-    ),
-    "nesterov": (("", "gradstep.Momentum(params, lr, beta=..., dampening=0.0, nesterov=True)"),),
-    "rho": (("beta", "beta"), ("betas", "betas=(β₁, β₂), of which ρ is β₂")),
-    "alpha": (("beta", "beta, the decay of an average; the learning rate is lr"), ("lr", "lr")),
-    "decay": (
-        ("beta", "beta, or a schedule for a rate that decays: lr=gradstep.schedules...."),
-        ("", "a schedule for a rate that decays, lr=gradstep.schedules...., or weight_decay"),
-    ),
-    "l2": (("weight_decay", "weight_decay"),),
-    "wd": (("weight_decay", "weight_decay"),),
-    "clipnorm": (("max_norm", "max_norm"),),
-    "global_clipnorm": (("max_norm", "max_norm"),),
-    "max_grad_norm": (("max_norm", "max_norm"),),
-    "clipvalue": (("clip_value", "clip_value"),),
-    "use_ema": (("average", "average=gradstep.EWA(...)"),),
+_PAIR = "betas=(β₁, β₂)"
+_SCHEDULE = "a schedule as the learning rate, such as gradstep.schedules.InverseTimeDecay(...)"
+_MOMENTUM = "gradstep.Momentum(params, lr, beta=..., dampening=0.0)"
+_ELSEWHERE: Mapping[str, Sequence[tuple[str, str]]] = {
+    "learning_rate": [("lr", "lr")],
+    "learning_rate_init": [("lr", "lr"), ("learning_rate", "learning_rate")],
+    "lr": [("learning_rate", "learning_rate")],
+    "beta": [("betas", _PAIR), ("momentum", "momentum"), ("rho", "rho"), ("b1", "b1 or b2")],
+    "beta1": [("betas", _PAIR), ("beta", "beta"), ("beta_1", "beta_1"), ("b1", "b1")],
+    "beta2": [("betas", _PAIR), ("beta", "beta"), ("beta_2", "beta_2"), ("b2", "b2")],
+    "betas": [("beta", "beta"), ("beta_1", "beta_1 and beta_2"), ("b1", "b1 and b2")],
+    "epsilon": [("eps", "eps"), ("eps_root", "eps_root, inside of the root")],
+    "eps": [("epsilon", "epsilon"), ("eps_root", "eps_root, inside of the root")],
+    "momentum": [("beta", "beta"), ("betas", f"{_PAIR}, of which β₁ is that"), ("", _MOMENTUM)],
+    "nesterov": [("", _MOMENTUM[:-1] + ", nesterov=True)")],
+    "rho": [("beta", "beta"), ("betas", f"{_PAIR}, of which β₂ is that")],
+    "alpha": [("beta", "beta for the decay of an average, lr for the rate"), ("lr", "lr")],
+    "decay": [("beta", f"beta, or {_SCHEDULE}"), ("", _SCHEDULE)],
+    "l2": [("weight_decay", "weight_decay")],
+    "wd": [("weight_decay", "weight_decay")],
+    "clipnorm": [("max_norm", "max_norm")],
+    "clip_norm": [("max_norm", "max_norm")],
+    "global_clipnorm": [("max_norm", "max_norm")],
+    "max_grad_norm": [("max_norm", "max_norm")],
+    "clipvalue": [("clip_value", "clip_value")],
+    "use_ema": [("average", "average=gradstep.EWA(...)")],
 }
 _SPELLINGS = {"beta_1": "beta1", "beta_2": "beta2", "b1": "beta1", "b2": "beta2"}
 
 
+def name_here(name: object, known: Collection[str]) -> tuple[str, str] | None:
+    """Return what a name of other packages is here, and how it is written, if it is one."""
+    names = _ELSEWHERE.get(_SPELLINGS.get(name, name), ()) if isinstance(name, str) else ()
+    for ours, written in names:
+        if not ours or ours in known:
+            both = ours == "eps" and "eps_root" in known
+            return ours, written + (", with eps_root=0.0 where ε is outside of the root" * both)
+    return None
+
+
 def called_here(name: object, known: Collection[str]) -> str:
     """Return what to write for a name of other packages, or one that is misspelt; "" if unknown."""
-    if not isinstance(name, str):
-        return ""
-    for ours, written in _ELSEWHERE.get(_SPELLINGS.get(name, name), ()):
-        if not ours or ours in known:
-            return f"; here it is {written}"
+    found = name_here(name, known)
+    if found is not None:
+        return f"; here it is {found[1]}"
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.75)
+    close = get_close_matches(name, known, n=1, cutoff=0.75) if isinstance(name, str) else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -102,25 +104,38 @@ def given(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in left_out}
 
 
-class FixedAttributes:
-    """An object that refuses to be given attributes which would have no effect.
+def level_of_caller() -> int:
+    """Return the `stacklevel` by which a warning names the line of the user's that led to it."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gradstep."):
+        level, frame = level + 1, frame.f_back
+    return level - 1  # this function's own frame is not on the stack of whoever warns
 
-    A user's subclass may have attributes of its own, but none that is called like an argument.
+
+class FixedAttributes:
+    """An object that refuses keywords and attributes which would have no effect.
+
+    A user's subclass may have attributes of its own, but none that is called like an argument of
+    ours.
     """
 
-    if not TYPE_CHECKING:  # a checker would take any attribute for granted
+    if not TYPE_CHECKING:  # a checker would take any keyword and any attribute for granted
+
+        def __new__(cls, *_: Any, **arguments: Any) -> Any:
+            """Refuse keywords that do not exist, and say which do."""
+            require_known(cls.__name__, cls.__init__, arguments)
+            return super().__new__(cls)
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name[:1] == "_":
                 object.__setattr__(self, name, value)
                 return
-            there = inspect.getattr_static(type(self), name, None)
+            there = inspect.getattr_static(type(self), name, Ellipsis)
             fixed = isinstance(there, property) and there.fset is None
-            if there is not None and not fixed:
-                object.__setattr__(self, name, value)
-                return
-            advice = self._instead_of_setting(name)
-            if fixed or advice or type(self).__module__.partition(".")[0] == "gradstep":
+            absent = there is Ellipsis
+            mine = type(self).__module__.partition(".")[0] != "gradstep"
+            if fixed or (absent and (self._is_argument(name) or not mine)):
+                advice = self._instead_of_setting(name)
                 kind = "cannot be set" if fixed else "does not exist"
                 raise AttributeError(
                     f"attribute {name!r} of {type(self).__name__} {kind}{advice}",
@@ -129,11 +144,17 @@ class FixedAttributes:
                 )
             object.__setattr__(self, name, value)
 
+    def _is_argument(self, name: str) -> bool:
+        """Whether one of the package's own classes takes an argument of that name."""
+        return any(
+            name in inspect.signature(vars(kind)["__init__"]).parameters
+            for kind in type(self).__mro__
+            if kind.__module__.startswith("gradstep.") and "__init__" in vars(kind)
+        )
+
     def _instead_of_setting(self, name: str) -> str:
         """Return what to do instead of setting an attribute, behind a semicolon; "" if unknown."""
-        *made, _ = [
-            vars(kind)["__init__"] for kind in type(self).__mro__ if "__init__" in vars(kind)
-        ]
-        if any(name in inspect.signature(init).parameters for init in made):
+        if self._is_argument(name):
             return f"; arguments are fixed: make a new one, {type(self).__name__}(..., {name}=...)"
-        return called_here(name, [n for n in dir(type(self)) if n[:1] != "_"])
+        known = [other for other in dir(type(self)) if other[:1] != "_" and other != name]
+        return "" if hasattr(type(self), name) else called_here(name, known)

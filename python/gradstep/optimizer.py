@@ -24,7 +24,7 @@ from gradstep.groups import (
     resolved,
     warn_of_dropped_schedules,
 )
-from gradstep.names import FixedAttributes, called_here, require_known
+from gradstep.names import FixedAttributes, called_here, name_here
 from gradstep.options import DEFAULTS, Bound, Nonfinite, checked_average, core_options, listed
 from gradstep.structure import Container, Structure, held, require_distinct
 
@@ -141,11 +141,6 @@ class Optimizer(FixedAttributes):
     # What its function calls parameters and gradients.
     _arguments: ClassVar[tuple[str, str]] = ("w", "g")
 
-    def __new__(cls, *_: Any, **arguments: Any) -> Any:
-        """Refuse keywords that do not exist, and say which do."""
-        require_known(cls.__name__, cls.__init__, arguments)
-        return super().__new__(cls)
-
     def __init__(
         self,
         params: Any,
@@ -180,7 +175,7 @@ class Optimizer(FixedAttributes):
             self._add_by_name(params)
             return
         listed = _is_list_of_groups(params)
-        if isinstance(params, Mapping) and "params" in params and {*params} & {*self._defaults}:
+        if isinstance(params, Mapping) and "params" in params and _has_numbers(params):
             raise ValueError(
                 "groups come in a list: pass [{'params': ..., 'lr': ...}], got one group alone"
             )
@@ -445,8 +440,7 @@ class Optimizer(FixedAttributes):
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
         rate = self._rate
-        # An assignment comes here by way of __setattr__.
-        change_all(self._stepper, [group.changed({rate: value}) for group in self.groups], 5)
+        change_all(self._stepper, [group.changed({rate: value}) for group in self.groups])
 
     @property
     def t(self) -> int:
@@ -492,7 +486,7 @@ class Optimizer(FixedAttributes):
         options = {**before, name: own(value)}
         # Without a keyword, on whose way pybind11 does not look whether there is memory.
         prepared = self._stepper.prepare_change([], None, None, options)
-        warn_of_dropped_schedules(before, options, 5)
+        warn_of_dropped_schedules(before, options)
         _core.commit([prepared])
 
     @property
@@ -594,13 +588,19 @@ class Optimizer(FixedAttributes):
             "pickled; make one over the other parameters and use state_dict() and load_state_dict()"
         )
 
+    def _is_argument(self, name: str) -> bool:
+        return name in vars(self).get("_defaults", ())
+
     def _instead_of_setting(self, name: str) -> str:
-        if name in self._defaults:
-            write = f"opt.groups[0][{name!r}] = ..., for each group"
-            return f"; it is a hyperparameter of each group: write {write}"
-        if name in ("t", "params"):
-            return "; make another optimizer, or use load_state_dict()"
-        return called_here(name, [*self._defaults, "lr", *DEFAULTS])
+        if hasattr(type(self), name):
+            return "; it is what the optimizer has done and was made over"
+        known = [*self._defaults, *DEFAULTS]
+        ours, _ = (name, "") if name in known else name_here(name, known) or ("", "")
+        if ours in self._selectors & self._shapes:
+            return "; it is chosen when the optimizer is made"
+        if ours in self._defaults and ours != self._rate:
+            return f"; it is a hyperparameter of each group: write opt.groups[0][{ours!r}] = ..."
+        return called_here(name, known)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot: copies of all state, hyperparameters and `t`, as plain values.
@@ -653,7 +653,7 @@ class Optimizer(FixedAttributes):
         ).prepare(state)
 
 
-class _Averaged:
+class _Averaged(FixedAttributes):
     """The block in which averages are in the place of the parameters."""
 
     def __init__(self, stepper: _core.Stepper, params: Any) -> None:
@@ -687,11 +687,16 @@ def expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any]
             )
         return [
             leaf
-            for structure, tree in zip(layout.structures, grads, strict=True)
-            for leaf in structure.flatten_gradients(tree)
+            for i, (structure, tree) in enumerate(zip(layout.structures, grads, strict=True))
+            for leaf in structure.flatten_gradients(tree, f"grads[{i}]")
         ]
 
     return flatten, [], False
+
+
+def _has_numbers(group: Mapping[Any, Any]) -> bool:
+    """Whether this is a group of its own: there are numbers in it, which no parameters can be."""
+    return any(isinstance(value, int | float | str) for value in group.values())
 
 
 def _is_list_of_groups(params: object) -> bool:

@@ -81,28 +81,28 @@ def _require_states(
             raise ValueError(f"{name} is not used{because}: leave it out")
 
 
-def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[Any]]]:
+def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """Return the names of the parameters, and each argument as a list of arrays.
 
     The first argument has the parameters: one array, a list, or a dict. The others are like it.
     """
     parameter, w = next(iter(arguments.items()))
-    if isinstance(w, Mapping):
-        found = [_looked_up(w, like) for like in arguments.values()]
-        names: Sequence[str] = list(w)
-        columns: list[Sequence[Any]] = [column for column in found if column is not None]
-        if len(columns) < len(found):
-            structure = Structure(w)
-            names = structure.names
-            columns = [structure.flatten_gradients(like, name) for name, like in arguments.items()]
-    elif isinstance(w, list | tuple):
-        names = [f"{parameter}[{i}]" for i in range(len(w))]
-        columns = [_listed_like(parameter, w, name, like) for name, like in arguments.items()]
-    else:
+    several = isinstance(w, list | tuple)
+    if not several and not isinstance(w, Mapping):
         return [parameter], [[array] for array in arguments.values()]
-    if not names:
+    if not w:
         raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
-    return names, columns
+    if several and not any(isinstance(entry, Mapping | list | tuple) for entry in w):
+        names = [f"{parameter}[{i}]" for i in range(len(w))]
+        return names, [_listed_like(parameter, w, name, like) for name, like in arguments.items()]
+    columns = [] if several else [_looked_up(w, like) for like in arguments.values()]
+    found = [column for column in columns if column is not None]
+    if len(found) == len(arguments):
+        return list(w), found
+    structure = Structure(w)
+    return structure.names, [
+        structure.flatten_gradients(like, name) for name, like in arguments.items()
+    ]
 
 
 def _looked_up(w: Mapping[Any, Any], like: object) -> list[Any] | None:

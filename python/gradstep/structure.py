@@ -166,28 +166,38 @@ def held(
     groups: Template = [{"params": structure._template} for structure in structures]
     containers: list[Container] = []
     leaves: list[tuple[str, object]] = []
-
-    def walk(template: Template, tree: Any, where: str) -> None:
-        if isinstance(template, str):
-            leaves.append((where, tree))
-            return
-        keys: list[Any] = list(template if isinstance(template, dict) else range(len(template)))
-        children: list[Any] = []
-        for key, child in zip(keys, _children(template), strict=True):
-            at = f"{where}[{key!r}]"
-            try:
-                children.append(tree[key])
-            except (LookupError, TypeError):
-                raise ValueError(
-                    f"{at} is not there any more, but this optimizer still steps it; put it back, "
-                    "or make another optimizer over params"
-                ) from None
-            walk(child, children[-1], at)
-        if not isinstance(tree, tuple):  # in which nothing can be replaced
-            containers.append((tree, keys, children))
-
-    walk(groups if listed else structures[0]._template, params, "params")
+    _hold(groups if listed else structures[0]._template, params, "params", containers, leaves)
     return containers, leaves
+
+
+def _hold(
+    template: Template,
+    tree: Any,
+    where: str,
+    containers: list[Container],
+    leaves: list[tuple[str, object]],
+) -> None:
+    if isinstance(template, str):
+        leaves.append((where, tree))
+        return
+    keys: list[Any] = list(template if isinstance(template, dict) else range(len(template)))
+    children: list[Any] = []
+    for key, child in zip(keys, _children(template), strict=True):
+        at = f"{where}[{key!r}]"
+        # Asked first: to look a key up may make one, in a defaultdict.
+        if isinstance(template, dict):
+            there = isinstance(tree, Mapping) and key in tree
+        else:
+            there = isinstance(tree, list | tuple) and key < len(tree)
+        if not there:
+            raise ValueError(
+                f"{at} is not there any more, but this optimizer still steps it; put it back, or "
+                "make another optimizer over params"
+            )
+        children.append(tree[key])
+        _hold(child, children[-1], at, containers, leaves)
+    if not isinstance(tree, tuple):  # in which nothing can be replaced
+        containers.append((tree, keys, children))
 
 
 class _KeysDiffer(ValueError):
@@ -276,9 +286,10 @@ def _collect(template: Template, tree: object, d: bool, where: str, leaves: list
             _collect(child, entry, d, f"{where}[{key!r}]", leaves)
     else:
         if not isinstance(tree, list | tuple):
+            several = hasattr(type(tree), "__iter__") and not hasattr(type(tree), "__array__")
             raise TypeError(
                 f"{where} must be a list or tuple of {len(template)} entries, "
-                f"got {type(tree).__name__}"
+                f"got {type(tree).__name__}{'; pass list(...) of it' if several else ''}"
             )
         if len(tree) != len(template):
             raise ValueError(f"{where} must have {len(template)} entries, got {len(tree)}")

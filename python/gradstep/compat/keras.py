@@ -61,12 +61,18 @@ class _Keras(_ByLearningRate):
         theirs = {name: arguments.pop(name) for name in _OPTIONS}
         if None not in theirs.values():
             raise ValueError("only one of global_clipnorm and clipvalue can be set, as in Keras")
-        for name, value in theirs.items():
-            if value is not None and arguments[_OPTIONS[name]] is not None:
-                raise ValueError(f"{name} has been given as well, as {_OPTIONS[name]}")
-            if value is not None:
-                arguments[_OPTIONS[name]] = value
-        super().__init__(params, **arguments, weight_decay=weight_decay)
+        renamed = {_OPTIONS[name]: name for name, value in theirs.items() if value is not None}
+        for ours, name in renamed.items():
+            if arguments[ours] is not None:
+                raise ValueError(f"{name} has been given as well, as {ours}")
+            arguments[ours] = theirs[name]
+        try:
+            super().__init__(params, **arguments, weight_decay=weight_decay)
+        except (TypeError, ValueError) as error:
+            ours, _, rest = str(error).partition(" ")
+            if ours not in renamed or type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(f"{renamed[ours]} {rest}") from None
 
 
 class SGD(_Keras):
