@@ -47,7 +47,9 @@ def mpi(session: nox.Session) -> None:
     install_package(session, extras="[test,mpi]")
     selected = [argument for argument in session.posargs if argument != "--short"]
     effort = {} if "--short" in session.posargs else {"GRADSTEP_EFFORT": "full"}
-    session.run("pytest", "tests/test_distributed.py", *selected, env=effort)
+    session.run(
+        "pytest", "tests/test_distributed.py", "tests/test_snippets.py", *selected, env=effort
+    )
 
 
 @nox.session

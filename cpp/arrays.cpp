@@ -107,7 +107,7 @@ bool share_memory(const View& a, const View& b) {
 
 // What to do about an object that is not an array; advice that works.
 const char* instead_of(py::handle object, const Label& label) {
-  const bool gradient = label.role == Label::gradient;
+  const bool gradient = label.is_only_read();
   if (object.is_none()) {
     return gradient ? "where there is no gradient, pass np.zeros_like(parameter), or leave the "
                       "parameter out when the optimizer is made"
@@ -136,7 +136,7 @@ const char* instead_of(py::handle object, const Label& label) {
 
 // What to do about an array of another shape than its parameter's; advice that works.
 std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) {
-  if (label.role != Label::gradient) return "; make it with np.zeros_like(parameter)";
+  if (!label.is_only_read()) return "; make it with np.zeros_like(parameter)";
   const std::vector<py::ssize_t> given(a.shape, a.shape + a.ndim), wanted(b.shape, b.shape + b.ndim);
   const auto without_ones = [](std::vector<py::ssize_t> shape) {
     shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
@@ -174,6 +174,12 @@ std::string Label::text() const {
       return "parameter " + quoted;
     case gradient:
       return "gradient of " + quoted;
+    case average:
+      return "average " + quoted;
+    case value:
+      return "value for average " + quoted;
+    case plain:
+      return *name;
     case state:
       break;
   }
@@ -188,7 +194,7 @@ py::array as_array(py::handle object, const Label& label) {
   const py::module_ numpy = py::module_::import("numpy");
   const bool scalar = py::isinstance(object, numpy.attr("generic"));
   // A NumPy scalar is what reducing a 0-d array gives. It can be read, but has no memory to update.
-  if (scalar && label.role != Label::gradient) {
+  if (scalar && !label.is_only_read() && label.role != Label::plain) {
     not_an_array(object, label, "a scalar cannot be updated in place: use np.array(value)");
   }
   const bool exports = scalar || PyObject_CheckBuffer(object.ptr()) ||

@@ -19,10 +19,13 @@ namespace py = pybind11;
 
 // What an array is to a step; made into words only when there is something to complain about.
 struct Label {
-  enum Role { parameter, gradient, state } role;
+  // To an average, its parameter is the average and its gradient a value. A plain one is called
+  // just by its name.
+  enum Role { parameter, gradient, state, average, value, plain } role;
   const std::string* name;      // of the parameter: "W1"
   const char* state_name = "";  // "m", where the role is state
   std::string text() const;     // "parameter 'W1'", "gradient of 'W1'", "state 'm' of 'W1'"
+  bool is_only_read() const { return role == gradient || role == value; }
 };
 
 // An array as a step sees it, read afresh each time: data may move and flags may change in between.

@@ -73,7 +73,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def(
       "as_array",
       [](py::handle object, const std::string& name) {
-        return as_array(object, {Label::parameter, &name});
+        return as_array(object, {Label::plain, &name});
       },
       py::arg("object"), py::arg("name"));
   // A tuple made here: where there is no memory for it, pybind11 would say TypeError.

@@ -31,7 +31,7 @@ void Stepper::judge() {
   elements_ = 0;
   for (const Parameter& parameter : parameters_) {
     const Rule& rule = active_table().rules[groups_[parameter.group].rule];
-    const Label label{Label::parameter, &parameter.name};
+    const Label label = parameter.label();
     const View w = writable_view_of(parameter.w, label);
     written_.add(w, label, true);
 
@@ -167,7 +167,7 @@ void Stepper::take(py::handle gradients) {
   require_one_each("gradients", gradients_.size());
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     if (!is_exactly_ndarray(gradients_[i])) {
-      gradients_[i] = as_array(gradients_[i], {Label::gradient, &parameters_[i].name});
+      gradients_[i] = as_array(gradients_[i], parameters_[i].gradient_label());
     }
   }
 }
@@ -229,10 +229,10 @@ void Stepper::plan(std::size_t i) {
 
 void Stepper::plan_unusual(std::size_t i, Item& item) {
   const Parameter& parameter = parameters_[i];
-  const View w = view_of(parameter.w, {Label::parameter, &parameter.name});
-  const Label label{Label::gradient, &parameter.name};
+  const View w = view_of(parameter.w, parameter.label());
+  const Label label = parameter.gradient_label();
   const View g = view_of(gradients_[i], label);
-  require_like(g, label, w);
+  require_like(g, label, w, parameter.is_average ? "like the average" : "like its parameter");
   written_.require_apart(g, label);
   if (slots_[i].orders & dense_orders(g)) {
     item.streams[1] = g.geometry.data;
@@ -317,7 +317,7 @@ std::int64_t find_not_finite(const Geometry& g, std::int64_t from, double scale)
 
 Stepper::NotFinite Stepper::not_finite_at(const Sweep::Place& place, double scale) const {
   const auto i = static_cast<std::size_t>(place.item);
-  const Label label{Label::gradient, &parameters_[i].name};
+  const Label label = parameters_[i].gradient_label();
   const View g = view_of(gradients_[i], label);
   // Tiles are counted in the order of memory, which is that of indices here.
   const bool in_order = !sweep_.is_strided(place.item) && (dense_orders(g) & c_order);
@@ -351,7 +351,7 @@ Stepper::NotFinite Stepper::not_finite_at(const Sweep::Place& place, double scal
 
 std::string Stepper::describe(const NotFinite& found) const {
   const auto i = static_cast<std::size_t>(found.parameter);
-  const Label label{Label::gradient, &parameters_[i].name};
+  const Label label = parameters_[i].gradient_label();
   const Geometry& g = view_of(gradients_[i], label).geometry;
   std::string where;
   std::int64_t rest = found.position;

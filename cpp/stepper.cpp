@@ -176,9 +176,10 @@ Hyperparameters Stepper::scheduled_values(int group) {
   return values;
 }
 
-Stepper::Parameter Stepper::make_parameter(int group, const std::string& name, py::handle w) {
-  Parameter parameter{group, name, {}, {}, false};
-  const Label label{Label::parameter, &parameter.name};
+Stepper::Parameter Stepper::make_parameter(int group, const std::string& name, py::handle w,
+                                           const Rule& rule) {
+  Parameter parameter{group, name, {}, {}, false, std::strcmp(rule.name, "ewa") == 0};
+  const Label label = parameter.label();
   parameter.w = as_array(w, label);
   static_cast<void>(writable_view_of(parameter.w, label));
   return parameter;
@@ -207,11 +208,12 @@ std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
   for (const auto& [index, names, arrays] : parameters) {
     const std::size_t behind = static_cast<std::size_t>(index) - addition->first;
     if (behind >= addition->groups.size()) turns_.refuse();  // another's addition came between
-    const int kinds = count_states(active_table().rules[addition->groups[behind].rule]);
+    const Rule& rule = active_table().rules[addition->groups[behind].rule];
+    const int kinds = count_states(rule);
     std::vector<py::array> written;
     for (std::size_t i = 0; i < names.size(); ++i) {
       const py::object given = arrays[i];
-      addition->parameters.push_back(make_parameter(index, names[i], given));
+      addition->parameters.push_back(make_parameter(index, names[i], given, rule));
       written.push_back(addition->parameters.back().w);
     }
     const StateMemory memory(written, kinds);
@@ -322,7 +324,7 @@ void Stepper::add_parameter(int group, const std::string& name, py::handle w,
     const py::object state = given[static_cast<std::size_t>(s)];
     states.push_back(as_array(state, {Label::state, &name, rule.states[s]}));
   }
-  Parameter parameter = make_parameter(group, name, w);
+  Parameter parameter = make_parameter(group, name, w, rule);
   parameter.states = std::move(states);
   append(std::move(parameter));
 }

@@ -180,6 +180,9 @@ class Stepper {
     py::array w;
     std::vector<py::array> states;
     bool keeps_states;  // the states' memory is nobody else's
+    bool is_average;    // its rule is that of averages
+    Label label() const { return {is_average ? Label::average : Label::parameter, &name}; }
+    Label gradient_label() const { return {is_average ? Label::value : Label::gradient, &name}; }
   };
   // What a step needs of a parameter that has been judged: looked at by each step, so kept
   // together.
@@ -197,7 +200,8 @@ class Stepper {
                           const Told& told, py::object given);
   void lay_out(const States& states, Filling& filling) const;
   Hyperparameters scheduled_values(int group);
-  static Parameter make_parameter(int group, const std::string& name, py::handle w);
+  static Parameter make_parameter(int group, const std::string& name, py::handle w,
+                                  const Rule& rule);
   void append(Parameter parameter);
   void append(Addition& addition);
   void drop_behind(std::size_t groups, std::size_t parameters);

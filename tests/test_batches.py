@@ -1129,7 +1129,11 @@ class Counting(gs.MiniBatches):
 
 
 CANNOT_BE_SET: list[tuple[str, Any, str]] = [
-    (name, 20, rf"^attribute '{name}' of .*; arguments are fixed: make a .*\(\.\.\., {name}=\.\.\.\)$")
+    (
+        name,
+        20,
+        rf"^attribute '{name}' of .*; arguments are fixed: make a .*\(\.\.\., {name}=\.\.\.\)$",
+    )
     for name in inspect.signature(gs.MiniBatches).parameters
     if name != "arrays"
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import importlib.util
 import io
 import itertools
@@ -311,6 +312,26 @@ def test_an_optimizer_in_place_of_a_notebooks_function(function: Callable[..., N
         function(theirs, grads, v, s, t)
     for name, array in theirs.items():
         np.testing.assert_allclose(ours[name], array, rtol=1e-13, atol=1e-15)
+
+
+def test_the_body_of_a_notebooks_function() -> None:
+    names = given()
+    ours: Arrays = names["parameters"]
+    theirs = {name: array.copy() for name, array in ours.items()}
+    found("docs/conventions.md", "def update_parameters_with_adam").run(names)
+    v, s = ({"d" + name: np.zeros_like(w) for name, w in theirs.items()} for _ in range(2))
+    their_v, their_s = copy.deepcopy((v, s))
+    rng = np.random.default_rng(0)
+    for t in range(1, 41):
+        grads = {"d" + name: rng.normal(size=w.shape, scale=1e-5) for name, w in theirs.items()}
+        result = names["update_parameters_with_adam"](
+            ours, {"dz2": s, **grads}, v, s, t, LEARNING_RATE, BETA1, BETA2, EPSILON
+        )
+        update_parameters_with_adam(theirs, grads, their_v, their_s, t)
+    assert all(a is b for a, b in zip(result, (ours, v, s), strict=True))
+    for mine, other in ((ours, theirs), (v, their_v), (s, their_s)):
+        for name, array in other.items():
+            np.testing.assert_allclose(mine[name], array, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize("function", [update_lr, schedule_lr_decay])

@@ -77,7 +77,7 @@ class Accumulator(FixedAttributes):
         ]
         self._names = tuple(name for structure in layout.structures for name in structure.names)
         self._sums = [
-            np.zeros_like(_core.as_array(w, name), subok=False)
+            np.zeros_like(_core.as_array(w, f"parameter {name!r}"), subok=False)
             for name, w in zip(self._names, flat, strict=True)
         ]
         sums = iter(self._sums)
@@ -257,5 +257,5 @@ class Accumulator(FixedAttributes):
                 f"sums of the state must be of {', '.join(self._names)}, got "
                 f"{checks.shown(list(saved))}"
             )
-        sums = [_core.as_array(saved[name], name) for name in self._names]
+        sums = [_core.as_array(saved[name], f"the sum of {name!r}") for name in self._names]
         return loading.Prepared([self._replacement(count, None, sums)])

@@ -283,7 +283,7 @@ def grown(
     before: Kept | None = stepper.layout
     structure = Structure(tree)
     parameters = [
-        [_core.as_array(w, name) for name, w in zip(names, arrays, strict=True)]
+        [_core.as_array(w, f"parameter {name!r}") for name, w in zip(names, arrays, strict=True)]
         for _, names, arrays in runs
     ]
     zeros = [[np.zeros_like(w, subok=False) for w in some] for some in parameters]
@@ -357,12 +357,7 @@ def _values(
 
 def _value(label: str, given: Any, like: NDArray[Any] | None = None) -> NDArray[Any]:
     """Return an array that can be averaged, beside `like` where that is given."""
-    if isinstance(given, np.generic):  # what reducing a 0-d array gives
-        given = np.asarray(given)
-    try:
-        array = _core.as_array(given, label)
-    except TypeError as error:  # to the core every array is a parameter
-        raise TypeError(str(error).replace(f"parameter '{label}'", label, 1)) from None
+    array = _core.as_array(given, label)
     whole = array.dtype.kind in "iub"
     dtype = np.dtype(np.float64) if whole else array.dtype
     if like is None and dtype not in (np.float32, np.float64):
