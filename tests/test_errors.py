@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import copy
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def test_odd_strides_that_meet_nowhere_are_accepted() -> None:
 
 GRADIENTS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("list", lambda: [1.0, 2.0, 3.0], TypeError, r"gradient of 'W' must be .* got list; pass np\.array"),
-    ("none", lambda: None, TypeError, r"gradient of 'W' .* got NoneType"),
+    ("none", lambda: None, TypeError, r"gradient of 'W' .* got NoneType; where there is no gradient, pass np\.zeros_like\(parameter\)"),
     ("number", lambda: 0.5, TypeError, r"gradient of 'W' .* got float"),
     ("masked", lambda: np.ma.masked_array(f32(3)), TypeError, r"gradient of 'W' .* mask would be"),
     ("wider", lambda: np.ones(3), TypeError, r"gradient of 'W' has dtype float64, expected float32 .*astype\(np\.float32\)"),
@@ -114,6 +115,31 @@ def test_gradients(
     with pytest.raises(error, match=message):
         opt.step({"b": f32(4), "W": make()})
     np.testing.assert_equal((params, opt.state_dict()), before)
+
+
+SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str, Callable[[Array], Array]]] = [
+    ((2, 3), (3, 2), "pass its transpose, .T", lambda g: g.T),
+    ((2, 3, 4), (4, 3, 2), "pass its transpose, .T", lambda g: g.T),
+    ((3, 1), (3,), "pass .reshape((3, 1))", lambda g: g.reshape((3, 1))),
+    ((3,), (1, 3), "pass .reshape((3,))", lambda g: g.reshape((3,))),
+    ((1, 3), (3, 1), "pass .reshape((1, 3))", lambda g: g.reshape((1, 3))),
+    ((2, 3), (5, 2, 3), "pass .mean(axis=0)", lambda g: g.mean(axis=0)),
+    ((2, 3), (2, 3, 5), "pass .mean(axis=-1)", lambda g: g.mean(axis=-1)),
+]
+
+
+@pytest.mark.parametrize(("wanted", "given", "advice", "follow"), SHAPES)
+def test_advice_on_a_shape_works_when_it_is_followed(
+    wanted: tuple[int, ...],
+    given: tuple[int, ...],
+    advice: str,
+    follow: Callable[[Array], Array],
+) -> None:
+    opt = gs.SGD({"W": f32(*wanted)})
+    with pytest.raises(ValueError, match=re.escape(advice) + "$"):
+        opt.step({"W": f32(*given)})
+    opt.step({"W": follow(f32(*given))})
+    assert opt.t == 1
 
 
 STRUCTURES: list[tuple[Any, Any, type[Exception], str]] = [

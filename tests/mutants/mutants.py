@@ -1315,7 +1315,7 @@ MUTANTS = [
         ),
         Mutant(
             "a scalar as parameter",
-            "if (scalar && label.role != Label::gradient)",
+            "if (scalar && !label.is_only_read() && label.role != Label::plain)",
             "if (false)",
             "a parameter that never learns",
         ),
@@ -1877,7 +1877,7 @@ MUTANTS = [
         ),
         Mutant(
             "gradients of any shape",
-            "require_like(g, label, w);",
+            'require_like(g, label, w, parameter.is_average ? "like the average" : "like its parameter");',
             "",
             "memory behind a gradient is read",
             ERRORS,
@@ -3538,6 +3538,7 @@ MUTANTS = [
             "arguments[_OPTIONS[name]] = value",
             "pass",
             "global_clipnorm and clipvalue never clip",
+            ONE_STEP,
         ),
         Mutant(
             "keras: what cannot be had is ignored",
@@ -4551,7 +4552,7 @@ MUTANTS = [
             "all(type(key) is str for key in w) and ",
             "",
             "layers that are numbered cannot be stepped",
-            FORMULAS.replace("thirty_steps_in_float64", "functions_take_the_dicts_of_courses"),
+            f"{STEPS}::test_functions_take_dicts_with_numbers_as_keys",
         ),
         Mutant(
             "functions: keys in the order of each dict",
