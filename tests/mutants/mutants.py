@@ -2236,6 +2236,13 @@ MUTANTS = [
             REBINDING,
         ),
         Mutant(
+            "averages are called parameters",
+            'std::strcmp(rule.name, "ewa") == 0',
+            "false",
+            "errors of averages speak of gradients",
+            ERRORS,
+        ),
+        Mutant(
             "any start is taken",
             "if (start < 0 || start > t) {",
             "if (false) {",
@@ -4624,6 +4631,28 @@ MUTANTS = [
             "high = min(stop - offset, last - first)",
             "high = min(stop - offset, last - first - (last - first > 7))",
             "some elements are never stepped",
+        ),
+    ),
+    *_in(
+        "python/gradstep/distributed/sharded.py",
+        f"{DISTRIBUTED}::test_in_ranks",
+        Mutant(
+            "rebound: one rank steps without a look",
+            "raise ValueError(_NO_EXAMPLES)\n            self._require_bound()",
+            "raise ValueError(_NO_EXAMPLES)",
+            "a model that never learns",
+        ),
+        Mutant(
+            "rebound: averaged of ranks does not look",
+            "self._require_bound()\n                    block =",
+            "block =",
+            "a model is judged that is not the average",
+        ),
+        Mutant(
+            "rebound: a state of ranks does not look",
+            'with self._agreed("state_dict"):\n                self._require_bound()',
+            'with self._agreed("state_dict"):',
+            "the moments of arrays that are in no model are saved",
         ),
     ),
     *_in(
