@@ -267,16 +267,14 @@ CORE_FLAGS = [
     "bias_correction", "maximize", "decoupled", "rate_in_buffer", "undamped_start",
     "uncorrected_eps", "uncorrected_m", "uncorrected_v", "looks_ahead", "rectified",
 ]  # fmt: skip
-# What all of Keras's optimizers take behind what they name.
-KERAS = ["name", *gs.compat.keras._NEUTRAL]
+# What Keras's optimizers take with the values alone that change nothing.
+NEUTRAL = [*gs.compat.keras._NEUTRAL]
 
 
 @_cached
 def arguments_of(call: Callable[..., Any]) -> list[str]:
     """Return the names of what may be given besides parameters."""
-    parameters = inspect.signature(call).parameters
-    names = [name for name in parameters if name not in ("params", "d", "others", "options")]
-    return names + (KERAS if "others" in parameters else [])
+    return [name for name in inspect.signature(call).parameters if name not in ("params", "d")]
 
 
 @_cached
@@ -284,7 +282,7 @@ def arrays_of(function: Callable[..., None]) -> list[str]:
     """Return the names of the arrays that a function needs."""
     parameters = inspect.signature(function).parameters.values()
     needed = [each.name for each in parameters if each.default is each.empty]
-    return [name for name in needed if name not in ("lr", "t", "options")]
+    return [name for name in needed if name not in ("lr", "t")]
 
 
 def over(kind: Kind, params: Any, **options: Any) -> Any:
@@ -329,8 +327,9 @@ def following(kind: Kind, schedule: Callable[[int], float]) -> dict[str, Any]:
         default = parameter.default
         if isinstance(default, tuple):
             options[name] = (schedule,) * len(default)
-        # What state starts from is a number.
-        elif (type(default) in (float, int) and not name.startswith("initial")) or (
+        elif name in NEUTRAL or name.startswith("initial"):  # which are numbers
+            continue
+        elif type(default) in (float, int) or (
             name in ("learning_rate", "momentum", "dampening", "weight_decay")
         ):
             options[name] = schedule

@@ -30,6 +30,7 @@ PARTS = {
         },
     ),
     "epoch": archive.Part("plain", 7),
+    "log": archive.Part("tree", ([0.5], {"W": np.arange(2)})),
 }
 
 

@@ -6,6 +6,7 @@ import copy
 import io
 import itertools
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -27,8 +28,10 @@ from effort import FULL, effort, endurance
 from forged import signed
 from gradstep import _core, archive, background, checkpoint, files, loading
 from gradstep.__main__ import main
+from gradstep.structure import Structure
 from processes import output
 from teams import shared_out
+from test_archive import assert_same
 from test_resumption import DTYPES, RUNS, STEPS, Run
 from whole import plain
 
@@ -271,10 +274,11 @@ def test_structures_of_arrays(path: Path, make: Callable[[], Any]) -> None:
     gs.save(path, x=make())
     target = make()
     expected = as_lists(target)
-    for leaf in checkpoint._leaves(target):
+    for leaf in Structure(target).flatten(target):
         np.asarray(leaf)[...] = 0
     gs.load(path, x=target)
     assert as_lists(target) == expected
+    assert as_lists(gs.load(path, x=None)["x"]) == expected
 
 
 def test_nothing_around_an_array_is_touched(path: Path) -> None:
@@ -312,15 +316,184 @@ def test_a_subclass_that_loads_in_its_own_way(path: Path) -> None:
     assert other.count == 5
 
 
-PLAIN: list[Any] = [None, True, 3, 2**200, 0.1, "text", [1, (2, {"a": None})], {}, [], {1: 2}]
+def nested(value: object, times: int) -> Any:
+    for _ in range(times):
+        value = [value]
+    return value
 
 
-@pytest.mark.parametrize("value", [*PLAIN, np.float32(0.1), np.int64(3)])
-def test_plain_parts(path: Path, value: Any) -> None:
-    gs.save(path, value=value)
-    loaded = gs.load(path, value=None)["value"]
-    assert loaded == value
-    assert type(loaded) is type(value)
+# What is saved, and what comes back.
+TREES: list[tuple[Any, Any]] = [
+    *((value, value) for value in [None, True, 3, 2**200, 0.1, "text", [1, (2, {"a": None})]]),
+    *((value, value) for value in [{}, [], {1: 2}, np.float32(0.1), np.int64(3)]),
+    (ramp(3), ramp(3)),
+    ({"W": ramp(2, 3), "b": ramp(3, dtype=">f8")}, {"W": ramp(2, 3), "b": ramp(3, dtype=">f8")}),
+    ([ramp(1), (ramp(2), {3: ramp(4)})], [ramp(1), (ramp(2), {3: ramp(4)})]),
+    ({"a": ramp(1), "none": [], "more": {}}, {"a": ramp(1), "none": [], "more": {}}),
+    ({"losses": [0.5], "W": ramp(2)}, {"losses": [0.5], "W": ramp(2)}),
+    (("MT19937", np.arange(9, dtype="u4"), 3, 0.0), ("MT19937", np.arange(9, dtype="u4"), 3, 0.0)),
+    ({1: ramp(1), "1": {None: np.float32(2)}}, {1: ramp(1), "1": {None: np.float32(2)}}),
+    ([memoryview(b"ab"), 1], [np.frombuffer(b"ab", "u1"), 1]),
+    # Keys and depths that a file cannot hold: the joined names are kept.
+    ({b"k": [ramp(1)]}, {"b'k'.0": ramp(1)}),
+    (nested(ramp(1), 70), {".".join("0" * 70): ramp(1)}),
+]
+
+
+@pytest.mark.parametrize(("tree", "expected"), TREES)
+@pytest.mark.parametrize("save", [gs.save, gs.save_in_background])
+def test_a_tree_comes_back_as_it_was_saved(
+    path: Path, save: Callable[..., Any], tree: Any, expected: Any
+) -> None:
+    saving = save(path, x=tree)
+    if saving:
+        saving.wait()
+    assert_same(gs.load(path, x=None)["x"], expected)
+
+
+def test_what_is_returned_is_the_callers_own(path: Path) -> None:
+    gs.save(path, tree=[ramp(4, 3), ([ramp(4, 3).T], 1)], params={"W": ramp(3)})
+    loaded = gs.load(path, params=None)
+    arrays = [loaded["tree"][0], loaded["tree"][1][0][0], loaded["params"]["W"]]
+    for array in arrays:
+        assert array.base is None
+        assert array.flags.writeable
+    assert arrays[1].flags.f_contiguous
+
+
+def test_which_parts_are_returned(path: Path) -> None:
+    """All that needs nothing to load it into, and what None asks for."""
+    opt = gs.Adam(ramp(2))
+    gs.save(path, params=ramp(2), nested=[ramp(1)], opt=opt, state=opt.state_dict(), epoch=3)
+    table: list[tuple[dict[str, Any], set[str]]] = [
+        ({}, {"state", "epoch"}),
+        ({"epoch": 0, "state": ()}, {"state", "epoch"}),
+        ({"params": ramp(2), "opt": opt}, {"state", "epoch"}),
+        ({"params": None, "epoch": None}, {"params", "state", "epoch"}),
+        ({"opt": None, "nested": None}, {"nested", "opt", "state", "epoch"}),
+        ({"state": opt}, {"epoch"}),  # which took it over
+    ]
+    for given, names in table:
+        assert gs.load(path, **given).keys() == names
+    np.testing.assert_equal(gs.load(path, opt=None)["opt"], opt.state_dict())
+
+
+def test_a_missing_part_says_how_to_get_it(path: Path) -> None:
+    opt, w = gs.Adam(ramp(2)), ramp(2)
+    gs.save(path, params=w, opt=opt, epoch=3)
+    loaded = gs.load(path)
+    table: list[tuple[gs.Loaded, Any, str]] = [
+        (loaded, "params", r"params holds arrays, .* in place: gs\.load\(path, params=params\), or gs\.load\(path, params=None\)"),
+        (loaded, "opt", r"opt is the state of an object, .*gs\.load\(path, opt=opt\), or gs\.load\(path, opt=None\)"),
+        (gs.load(path, params=w), "params", r"what params goes into; gs\.load\(path, params=None\) returns it"),
+        (loaded, "param", r"the file has no part 'param'; it has epoch, params, opt"),
+        (loaded, 3, r"the file has no part 3"),
+        (copy.deepcopy(loaded), "opt", r"opt is the state"),
+    ]  # fmt: skip
+    for found, name, message in table:
+        with pytest.raises(KeyError, match=message):
+            found[name]
+    assert "params" not in loaded
+    assert loaded.get("params") is None
+
+
+def test_random_states_that_are_parts(path: Path) -> None:
+    generators = [np.random.Generator(kind(1)) for kind in (np.random.PCG64, np.random.MT19937)]
+    old, own = np.random.RandomState(1), random.Random(1)
+    states = {f"g{i}": g.bit_generator.state for i, g in enumerate(generators)}
+    gs.save(path, old=old.get_state(), own=own.getstate(), **states)
+    expected = [[g.random() for g in generators], old.rand(), own.random()]
+    loaded = gs.load(path)
+    for i, generator in enumerate(generators):
+        generator.bit_generator.state = loaded[f"g{i}"]
+    old.set_state(loaded["old"])
+    own.setstate(loaded["own"])
+    assert [[g.random() for g in generators], old.rand(), own.random()] == expected
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_states_that_were_saved_as_dicts(path: Path, by_hand: bool) -> None:
+    """Each goes on with the same bits: loaded by its object, or by hand."""
+
+    def objects(each: Everything) -> dict[str, Any]:
+        scaled = gs.SGD(ramp(2), nonfinite="skip")
+        return each.parts() | {"scaler": gs.LossScaler(scaled, scale=2.0 ** (each.opt.t + 1))}
+
+    saved, other = Everything(1), Everything()
+    here, there = objects(other), objects(saved)
+    states = {name: part.state_dict() for name, part in there.items() if name != "params"}
+    gs.save(path, params=saved.params, **states)
+    if by_hand:
+        loaded = gs.load(path, strict=True, params=other.params, **dict.fromkeys(states))
+        for name in states:
+            here[name].load_state_dict(loaded[name])
+    else:
+        gs.load(path, **here)
+    for each in (saved, other):
+        each.opt.step({"W": ramp(4, 3), "l": [ramp(3, dtype="f8"), ramp(3, 2)]})
+    assert other.read() == saved.read()
+    assert here["scaler"].state_dict() == there["scaler"].state_dict()
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_an_optimizer_of_the_same_parameters_in_another_order(path: Path, averaged: bool) -> None:
+    def group(names: str) -> dict[str, Array]:
+        return {name: ramp(ord(name) - 96) for name in names}
+
+    def run(first: str, second: str) -> tuple[list[dict[str, Array]], gs.Optimizer]:
+        params = [group(first), group(second)]
+        groups = [{"params": params[0], "lr": 0.25}, {"params": params[1]}]
+        return params, gs.Adam(groups, average=gs.EWA(0.5) if averaged else None)
+
+    (params, opt), (others, other) = run("abc", "yz"), run("cba", "zy")
+    opt.step([group("abc"), group("yz")])
+    gs.save(path, params=params, opt=opt)
+    gs.load(path, params=others, opt=other)
+    opt.step([group("abc"), group("yz")])
+    other.step([group("abc"), group("yz")])
+    np.testing.assert_equal(others, params)
+    states = [one.state_dict() for one in (opt, other)]
+    for saved in states:
+        for each in saved["groups"]:
+            each["params"].sort()
+    np.testing.assert_equal(states[1], states[0])
+
+
+TIED: list[tuple[Callable[[Array], Any], Callable[[Array], Any]]] = [
+    (lambda a: a, lambda a: a),
+    (lambda a: a, lambda a: a[...]),
+    (lambda a: a, lambda a: a.T),
+    (lambda a: a.T, lambda a: a),
+    (lambda a: a[::2], lambda a: a[::2].T),
+    (lambda a: a[0, 0, ...], lambda a: a[0, 0, ...]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), TIED)
+def test_tied_arrays(
+    path: Path, one: Callable[[Array], Any], other: Callable[[Array], Any]
+) -> None:
+    def tied(a: Array) -> dict[str, Any]:
+        return {"one": one(a), "n": [other(a)]}
+
+    a = ramp(4, 3)
+    a[0, 0] = np.nan
+    gs.save(path, p=tied(a), q=one(a))
+    b = np.zeros_like(a)
+    gs.load(path, p=tied(b), q=one(b))
+    assert one(b).tobytes() == one(a).tobytes()
+    apart = tied(np.zeros_like(a))
+    apart["n"] = [apart["n"][0].copy()]
+    gs.load(path, p=apart)
+    assert apart["n"][0].tobytes() == other(a).tobytes()
+    # Two values for one memory.
+    gs.save(path, p={"one": one(a), "n": [np.full_like(other(a), 9)]})
+    before = b.tobytes()
+    with pytest.raises(
+        ValueError, match=r"p\.n\.0: the same memory as p\.one here, and the file has other values"
+    ):
+        gs.load(path, p=tied(b))
+    assert b.tobytes() == before
 
 
 def test_memory(path: Path) -> None:
@@ -330,6 +503,7 @@ def test_memory(path: Path) -> None:
         (lambda: gs.save(path, params=params), 0),
         (lambda: gs.save_in_background(path, params=params).wait(), size),
         (lambda: gs.load(path, params=params), size),
+        (lambda: gs.load(path, params=None), 2 * size),
         (lambda: gs.inspect(path), size),
     ]
     for call, taken in table:
@@ -373,15 +547,19 @@ UNSAVED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"": 1}, ValueError, r"a part cannot be called ''"),
     ({"x": {1}}, TypeError, r"x is of type set, expected None"),
     ({"x": {"a": b"b"}}, TypeError, r"x\.a is of type bytes"),
-    ({"x": {"W": ramp(1), "lr": 0.1}}, TypeError, r"x\.lr is of type float beside arrays; .* part of their own"),
-    ({"x": {"W": ramp(1), "s": np.float32(1)}}, TypeError, r"x\.s is of type float32 beside arrays"),
-    ({"x": [ramp(1), {"a": set()}]}, TypeError, r"'x\.1\.a' must be a NumPy array .* got set"),
+    ({"x": [ramp(1), {"a": set()}]}, TypeError, r"x\.1\.a is of type set, expected None.*convert it first"),
+    ({"x": np.random.default_rng(0)}, TypeError, r"x is of type Generator.*keep generator\.bit_generator\.state,"),
+    ({"x": [np.random.PCG64(0)]}, TypeError, r"x\.0 is of type PCG64.*keep generator\.state,"),
+    ({"x": np.random.RandomState(0)}, TypeError, r"x is of type RandomState.*keep generator\.get_state\(\),"),
+    ({"x": random.Random(0)}, TypeError, r"x is of type Random.*keep generator\.getstate\(\),"),
+    ({"x": [gs.Adam(ramp(1))]}, TypeError, r"x\.0 is of type Adam.*keep its state_dict\(\)"),
     ({"x": np.ones(2, object)}, TypeError, r"x\.0 has dtype object"),
-    ({"x": np.ma.masked_array([1.0])}, TypeError, r"'x\.0' .*mask"),
+    ({"x": np.ma.masked_array([1.0])}, TypeError, r"^x\.0 must .*mask"),
     ({"x": {"1": ramp(1), 1: ramp(1)}}, ValueError, r"x: the name '1' stands for 2 arrays"),
-    ({"x": holds_itself()}, ValueError, r"x holds itself, or is nested too deeply"),
+    ({"x": holds_itself()}, ValueError, r"x\.0\.0\.0 holds itself, or is nested more than 64 deep"),
     ({"x": [ramp(1), holds_itself()]}, ValueError, r"x: .* nested too deeply, or holds itself"),
-    ({"x": gs.Adam}, TypeError, r"x is of type type"),
+    ({"x": [ramp(1), 1, holds_itself()]}, ValueError, r"x\.2\.0\.0 holds itself"),
+    ({"x": gs.Adam}, TypeError, r"x is of type type.*convert it first"),
 ]  # fmt: skip
 
 
@@ -398,7 +576,7 @@ def test_what_cannot_be_saved(
 
 
 def test_all_that_does_not_fit_in_one_error(path: Path) -> None:
-    gs.save(path, **Everything(1).parts(), epoch=3, w=ramp(2))
+    gs.save(path, **Everything(1).parts(), epoch=3, w=ramp(2), log={"l": [], "w": ramp(2), "t": 1})
     other = Everything(2)
     w = ramp(2)
     w.flags.writeable = False
@@ -410,6 +588,7 @@ def test_all_that_does_not_fit_in_one_error(path: Path) -> None:
         "average": params,
         "epoch": other.average,
         "w": w,
+        "log": {"l": [], "w": ramp(2), "t": 0},
         "unknown": other.opt,
     }
     before = [other.read(), plain(params), parts["batches"].state_dict()]
@@ -423,11 +602,13 @@ def test_all_that_does_not_fit_in_one_error(path: Path) -> None:
         "  batches: the state was saved with m=10, batch_size=3, drop_last=False, "
         + "this object has m=9, batch_size=4, drop_last=True; "
         + "build it with the arrays and arguments of the saved one",
-        "  average: a state in the file, arrays here",
-        "  own: a state in the file, a plain value here",
+        "  average: a state in the file, arrays here; average=None returns it as it was saved",
+        "  own: a state in the file, a plain value here; own=None returns it as it was saved",
         "  epoch: a plain value in the file, a state here",
         "  w.0: read-only here",
-        "  unknown: not in the file, which has params, opt, batches, average, own, epoch, w",
+        "  log: load cannot fill a part that mixes arrays and plain values; "
+        + "log=None returns it as it was saved",
+        "  unknown: not in the file, which has params, opt, batches, average, own, epoch, w, log",
         "  params.l.1: float32(3, 2) in the file, not here",
     ]
     assert [other.read(), plain(params), parts["batches"].state_dict()] == before
@@ -435,7 +616,7 @@ def test_all_that_does_not_fit_in_one_error(path: Path) -> None:
 
 def test_what_fits_where_not_strict(path: Path) -> None:
     saved, other = Everything(1), Everything(2)
-    gs.save(path, **saved.parts(), epoch=3)
+    gs.save(path, **saved.parts(), epoch=3, log=[ramp(2), 1])
     params: dict[str, Any] = {"W": np.ones((4, 3), "f4"), "l": [np.ones(3, "f4")]}
     before = other.opt.state_dict()
     loaded = gs.load(
@@ -446,12 +627,16 @@ def test_what_fits_where_not_strict(path: Path) -> None:
         average=other.average,
         own=other.own,
         unknown=0,
+        epoch=[gs.Adam],
+        log=ramp(2),
     )
-    assert loaded == {"epoch": 3}
+    assert loaded.keys() == {"epoch", "log"}
     assert loaded.missing == [
         "params.l.0: float64(3,) in the file, float32(3,) here",
         "opt: the state is of 'Adam', but this optimizer is SGD",
-        "unknown: not in the file, which has params, opt, batches, average, own, epoch",
+        "unknown: not in the file, which has params, opt, batches, average, own, epoch, log",
+        "epoch: nothing can be loaded into an object of type type; epoch=None returns what was saved",
+        "log: arrays and plain values in the file, arrays here; log=None returns it as it was saved",
     ]
     assert loaded.unexpected == [
         "params.l.1: float32(3, 2) in the file, not here",
@@ -501,7 +686,8 @@ TARGETS: list[tuple[Callable[[Array], Any], list[str]]] = [
     (lambda a: {"x": a[:3], "y": a[3:6]}, []),
     (lambda a: {"x": a[:6:2], "y": a[1:6:2]}, []),  # bounds meet, and nothing else
     (lambda a: {"x": a[6:3:-1], "y": a[:3]}, []),
-    (lambda a: {"x": a[:3], "y": a[:3]}, ["p.y: shares memory with p.x here"]),
+    (lambda a: {"x": a[:3], "y": a[:3]}, ["p.y: the same memory as p.x here, and the file has other"]),
+    (lambda a: {"x": a[:3], "y": a[:3].view("i4")}, ["p.y: float32(3,) in the file, int32(3,) here"]),
     (lambda a: {"x": a[2:5], "y": a[:3]}, ["p.y: shares memory with p.x here"]),
     (lambda a: {"x": a[4:1:-1], "y": a[:5:2]}, ["p.y: shares memory with p.x here"]),
     (lambda a: {"x": as_strided(a, (3,), (0,)), "y": a[1:4]}, ["p.x: elements of it share memory here"]),
@@ -528,7 +714,7 @@ def test_targets_that_overlap(
     if not problems or "p.y" in problems[0]:
         assert targets["x"].tolist() == ramp(3).tolist()
     with pytest.raises(ValueError, match=r"other\.0: shares memory with p\.y here"):
-        gs.load(path, p=targets | {"x": np.ones(3, "f4")}, other=targets["y"])
+        gs.load(path, p={"x": np.ones(3, "f4"), "y": base[:3]}, other=base[1:4])
 
 
 @pytest.mark.parametrize("strides", [*itertools.product([-2, 0, 1, 2, 3, 6], repeat=2)])
@@ -1070,12 +1256,14 @@ def test_inspect(path: Path) -> None:
         config={"layers": [3, 4], "name": "\x1b[31m\ud800"},
         text="x" * 100,
         empty={},
+        mixed=[1, ramp(1)],
     )
     found = gs.inspect(path)
     assert found.path == str(path)
     assert found.bytes == path.stat().st_size
     assert found.gradstep == gs.__version__
-    assert found.parts["average"] == "state"
+    kinds = {"params": "tree", "average": "state", "config": "plain", "mixed": "tree"}
+    assert found.parts == kinds | {"text": "plain", "empty": "plain"}
     assert [tuple(entry) for entry in found.entries] == [
         ("params", "W", "float32", (4, 3), 48, None),
         ("params", "b.0", "float32", (3,), 12, None),
@@ -1083,11 +1271,13 @@ def test_inspect(path: Path) -> None:
         ("config", "", None, None, 0, {"layers": [3, 4], "name": "\x1b[31m\ud800"}),
         ("text", "", None, None, 0, "x" * 100),
         ("empty", "", None, None, 0, {}),
+        ("mixed", "0", None, None, 0, 1),
+        ("mixed", "1", "float32", (1,), 4, None),
     ]  # fmt: skip
     lines = str(found).split("\n")
     assert repr(found) == str(found)
     assert lines[0] == (
-        f"{path}: 5 parts, 2 arrays, {found.bytes:,} bytes, by gradstep {gs.__version__}, "
+        f"{path}: 6 parts, 3 arrays, {found.bytes:,} bytes, by gradstep {gs.__version__}, "
         "checksum right"
     )
     assert [line.split() for line in lines[2:5]] == [
@@ -1153,7 +1343,7 @@ def test_the_command_line_in_this_process(path: Path, capsys: pytest.CaptureFixt
 def documented(tmp_path: Path) -> Callable[[Path], Any]:
     """The function that docs/checkpoints.md gives to read a file without this package."""
     text = (Path(__file__).parents[1] / "docs/checkpoints.md").read_text()
-    code = text.split("```python\n")[2].split("```")[0]
+    code = text.split("```python\n")[-1].split("```")[0]
     assert "gradstep" not in code.replace("gradstep.json", "")
     (tmp_path / "reader.py").write_text(code)
     return runpy.run_path(str(tmp_path / "reader.py"))["read"]  # type: ignore[no-any-return]
@@ -1165,7 +1355,7 @@ def test_the_documented_reader(path: Path, documented: Callable[[Path], Any]) ->
     parts = documented(path)
     assert parts["epoch"] == 3
     assert parts["odd"] == {1: (2.5, float("inf")), "$": np.float32(3)}
-    np.testing.assert_equal(parts["params"]["l.0"], saved.params["l"][0])
+    np.testing.assert_equal(parts["params"]["l"][0], saved.params["l"][0])
     np.testing.assert_equal(parts["opt"], saved.opt.state_dict())
     np.testing.assert_equal(parts["batches"], saved.batches.state_dict())
     data = bytearray(path.read_bytes())
@@ -1181,6 +1371,35 @@ def test_a_checkpoint_of_a_newer_version(path: Path) -> None:
     path.write_bytes(signed(data.replace(b"gradstep checkpoint 1 ", b"gradstep checkpoint 2 ")))
     with pytest.raises(ValueError, match=r"run\.ckpt' was written by a newer gradstep.*upgrade"):
         gs.load(path)
+
+
+def test_a_file_of_joined_names(path: Path) -> None:
+    """As files without the kind "tree" have them: nested arrays are filled, and returned flat."""
+    joined = {"a.b": ramp(2), "c.0": ramp(3)}
+    parts = {"x": archive.Part("arrays", joined)}
+    files.write_whole(path, lambda sink: archive.write(archive.pack(parts, "0"), sink))
+    targets = [np.zeros(2, "f4"), np.zeros(3, "f4")]
+    gs.load(path, x={"a": {"b": targets[0]}, "c": targets[1:]})
+    assert_same(targets, [*joined.values()])
+    assert_same(gs.load(path, x=None)["x"], joined)
+
+
+KINDS: list[tuple[Any, str]] = [
+    ({"W": ramp(2), "l.0": ramp(1)}, "arrays"),  # whose joined names say it all
+    ({"l": [ramp(1)]}, "tree"),
+    ({"W": ramp(2), "none": []}, "tree"),
+    ({1: ramp(1)}, "tree"),
+    ([ramp(1), 1], "tree"),
+    (ramp(1), "tree"),
+    ({"none": []}, "plain"),
+    (gs.EWA(), "state"),
+]
+
+
+@pytest.mark.parametrize(("part", "kind"), KINDS)
+def test_kinds_of_parts(path: Path, part: Any, kind: str) -> None:
+    gs.save(path, x=part)
+    assert gs.inspect(path).parts == {"x": kind}
 
 
 def test_numpy_reads_it_as_any_npz(path: Path) -> None:

@@ -572,7 +572,7 @@ def test_the_first_pattern_that_fits_counts() -> None:
 
 
 def test_a_whole_name_means_that_parameter_brackets_and_all() -> None:
-    params = {"w": [np.zeros(1), np.zeros(1)], "W[1]": np.zeros(1), "W1": np.zeros(1)}
+    params: dict[str, Any] = {"w": [np.zeros(1), np.zeros(1)], "W[1]": np.zeros(1), "W1": np.zeros(1)}
     opt = gs.SGD(gs.by_name(params, {"W[1]": {"lr": 1.0}, "W?": {"lr": 2.0}}), lr=3.0)
     opt.step({"w": [np.ones(1), np.ones(1)], "W[1]": np.ones(1), "W1": np.ones(1)})
     assert [*params["w"], params["W[1]"], params["W1"]] == [-3, -3, -1, -2]

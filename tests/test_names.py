@@ -118,6 +118,7 @@ ATTRIBUTES: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: gs.LossScaler(gs.Adam(W, nonfinite="skip")), "scale", "LossScaler(..., scale=...)"),
     (lambda: gs.schedules.Cosine(0.1, 10), "lr", "cannot assign to field 'lr'"),
     (lambda: gs.Loaded({}), "spam", "attribute 'spam' of Loaded does not exist"),
+    (lambda: gs.BackgroundSave("", None), "path", "attribute 'path' of BackgroundSave cannot be s"),
 ]  # fmt: skip
 
 

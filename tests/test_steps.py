@@ -215,7 +215,7 @@ def test_functions_take_dicts_with_numbers_as_keys(led: str) -> None:
 
 
 def test_functions_take_nested_dicts() -> None:
-    w: dict[str, Any] = {"l": [{"W": np.ones(2)}, np.ones(3)]}
+    w: Any = {"l": [{"W": np.ones(2)}, np.ones(3)]}
     g = {"l": [{"dW": np.ones(2)}, np.ones(3)]}
     m = {"l": [{"W": np.zeros(2)}, np.zeros(3)]}
     gs.functional.momentum(w, g, m, lr=1.0, beta=0.5)

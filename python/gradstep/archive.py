@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 FORMAT = "gradstep checkpoint"
 VERSION = 1
-KINDS = ("arrays", "plain", "state")
+KINDS = ("arrays", "plain", "state", "tree")
 
 _HEAD = "gradstep.json"
 _COMMENT = f"{FORMAT} {VERSION} sha256=".encode()
@@ -63,7 +63,8 @@ class Part(NamedTuple):
     """One part of a checkpoint."""
 
     kind: str  # one of KINDS
-    tree: Any  # "arrays": a dict of arrays by name; "plain": without arrays; "state": anything
+    # "arrays": a dict of arrays by name; "plain": without arrays; "tree" and "state": anything
+    tree: Any
 
 
 class Packed(NamedTuple):
@@ -101,7 +102,7 @@ def pack(parts: Mapping[str, Part], gradstep: str, copied: Collection[str] = ())
         for member in [*encoder.arrays][first:] if name in copied else ():
             encoder.arrays[member] = encoder.arrays[member].copy(order="K")
     head = {"format": FORMAT, "version": VERSION, "gradstep": gradstep, "parts": packed}
-    return Packed(tree.to_text(head, len(encoder.arrays)), encoder.arrays)
+    return Packed(tree.to_text(head), encoder.arrays)
 
 
 def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
@@ -272,7 +273,7 @@ def _verify(data: memoryview, name: str) -> None:
 def _contents(data: memoryview) -> Contents:
     places = _places(data)
     begin, end = places.pop(_HEAD.encode(), (0, 0))
-    head = tree.from_text(data[begin:end], len(places))
+    head = tree.from_text(data[begin:end])
     arrays = {
         name.decode("ascii"): _array(data, begin, end) for name, (begin, end) in places.items()
     }
@@ -298,7 +299,9 @@ def _part(name: str, part: Any, decoder: tree.Decoder) -> Part:
     if not name.isidentifier():
         raise ValueError(f"a part is called {name!r}")
     if not isinstance(part, dict) or len(part) != 1 or not part.keys() <= set(KINDS):
-        raise ValueError(f"the part {name!r} is of no known kind")
+        raise ValueError(
+            f"the part {name!r} is of no known kind; if a newer gradstep wrote the file, upgrade"
+        )
     ((kind, content),) = part.items()
     before = len(decoder.left)
     value = decoder.decode(content)

@@ -16,13 +16,14 @@ from functools import partial
 from typing import Any
 
 from gradstep import archive, checkpoint, files
+from gradstep.names import FixedAttributes
 
 # One save at a time, so that there is one copy in memory at most.
 _turn = threading.Lock()
 _latest: BackgroundSave | None = None
 
 
-class BackgroundSave:
+class BackgroundSave(FixedAttributes):
     """A save that is under way, or has ended; `save_in_background` makes these.
 
     Attributes
@@ -43,7 +44,7 @@ class BackgroundSave:
     """
 
     def __init__(self, path: str, packed: archive.Packed | None) -> None:
-        self.path = path
+        self._path = path
         self._process = os.getpid()
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -52,6 +53,14 @@ class BackgroundSave:
         self._thread = threading.Thread(
             target=self._write, args=(packed,), name=f"saves {path}", daemon=False
         )
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._path
+
+    def _instead_of_setting(self, name: str) -> str:
+        return ""  # nobody makes one by hand
 
     @property
     def done(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradstep import archive, files
+from gradstep import archive, files, tree
 
 _WIDTH = 60  # characters of a plain value that are shown
 
@@ -35,7 +35,8 @@ class Inspection(NamedTuple):
     gradstep : str
         The version that wrote it.
     parts : dict
-        Of each part, whether it is "state", "arrays" or "plain".
+        The kind of each part: "state" (of an object), "arrays" (a flat dict), "plain" (no arrays) or
+        "tree" (everything else that holds arrays).
     entries : list
         One for each array, and for each plain value that holds none: its part, name, dtype, shape,
         bytes and value.
@@ -54,7 +55,7 @@ class Inspection(NamedTuple):
     path: str
     bytes: int
     gradstep: str  # the version that wrote the file
-    parts: dict[str, str]  # of each part, whether it is "state", "arrays" or "plain"
+    parts: dict[str, str]  # the kind of each part
     entries: list[Entry]
 
     def __str__(self) -> str:
@@ -124,9 +125,7 @@ def _entries(part: str, value: Any, *keys: str) -> Iterator[Entry]:
 
 
 def _holds_array(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return True
-    return any(_holds_array(child) for _, child in _children(value))
+    return any(isinstance(leaf, np.ndarray) for leaf in tree.leaves(value))
 
 
 def _children(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -138,7 +137,7 @@ def _children(value: Any) -> Iterable[tuple[Any, Any]]:
 def _row(entry: Entry) -> tuple[str, ...]:
     named = _printable(entry.part), _printable(entry.name)
     if entry.dtype is None:
-        text = _printable(repr(entry.value))
+        text = _printable(repr(entry.value)[: _WIDTH + 1])
         return *named, "", text if len(text) <= _WIDTH else f"{text[:_WIDTH]}...", ""
     return *named, entry.dtype, str(entry.shape), f"{entry.bytes:,}"
 

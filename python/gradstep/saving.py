@@ -174,7 +174,7 @@ class Loader:
         saved = checks.mapping(name, given)
         theirs = saved.pop("params", list(members))  # states of old have none
         named = isinstance(theirs, list | tuple) and all(type(n) is str for n in theirs)
-        if not named or (self._strict and [*theirs] != [*members]):
+        if not named or (self._strict and sorted(theirs) != sorted(members)):
             self._missing.append(
                 f"{name} has the parameters {checks.shown(theirs)}, and here it has "
                 f"{[*members]}: group them here as they were there"

@@ -5,8 +5,10 @@ How both lie in a file is in archive.py; which trees there are, and what they me
 
 from __future__ import annotations
 
+import array
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -14,6 +16,8 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradstep import _core
 
 Array = NDArray[Any]
 
@@ -30,16 +34,56 @@ _DEPTH = 64
 # Where Python itself stops by default, because reading more takes quadratic time.
 _DIGITS = 4300
 _TOO_LONG = 10**_DIGITS
-# What reading takes beyond the file's size: at most so many bytes, and some for each array, which has
-# to be referred to. Texts that would need more are refused both ways, before they are parsed.
-MOST = 15 * 2**20
-MOST_PER_ARRAY = 2 * 2**10
-# Bytes that JSON takes as Python objects, at most: each byte of it (decoded, and in a string again,
-# both with four bytes to a character), and what begins with, or is told apart by, such a mark.
-_BYTE = 9
-_MARKS = {b"[": 112, b"{": 232, b",": 64, b":": 200}
+# Lists and dicts that stand in several places are kept as often. Where each of 40 lists holds the next
+# one twice, that has no end.
+_REPEATS = 2**20
 # Characters of a key that are kept in the name of an array.
 _LONGEST = 100
+_PLAIN = frozenset({type(None), bool, int, float, str})
+_PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
+# What to keep of objects that hold a random state.
+_ADVICE: list[tuple[type, str]] = [
+    (np.random.Generator, "keep generator.bit_generator.state, and set that after loading"),
+    (np.random.BitGenerator, "keep generator.state, and set that after loading"),
+    (np.random.RandomState, "keep generator.get_state(), and call its set_state() after loading"),
+    (random.Random, "keep generator.getstate(), and call its setstate() after loading"),
+]
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array, of NumPy or of another package."""
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
+        return False
+    return isinstance(value, memoryview | array.array) or any(
+        hasattr(type(value), protocol) for protocol in _PROTOCOLS
+    )
+
+
+def leaves(tree: object) -> list[Any]:
+    """Return one value of each type in a tree, lists, tuples and dicts aside."""
+    found: dict[type, Any] = {}
+    seen: dict[int, Any] = {}  # as a tree may hold one list in many places, or itself
+    left = [tree]
+    while left:
+        value = left.pop()
+        if type(value) in found or id(value) in seen:
+            continue
+        if isinstance(value, Mapping | list | tuple):
+            seen[id(value)] = value
+            left.extend(value.values() if isinstance(value, Mapping) else value)
+        else:
+            found[type(value)] = value
+    return [*found.values()]
+
+
+def advice(value: object) -> str:
+    """Return what to do with an object that a checkpoint cannot hold as it is."""
+    for kind, what in _ADVICE:
+        if isinstance(value, kind):
+            return what
+    if not isinstance(value, type) and callable(getattr(value, "state_dict", None)):
+        return "keep its state_dict()"
+    return "convert it first"
 
 
 class Encoder:
@@ -47,7 +91,8 @@ class Encoder:
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
-        self._values = 0
+        self._containers: set[int] = set()
+        self._repeats = 0
         self._tried: Counter[str] = Counter()
 
     def encode(self, value: object, *path: str) -> Any:
@@ -60,13 +105,12 @@ class Encoder:
         ValueError
             If it holds itself or is too deep, or a number is too long.
         """
-        self._values += 1
         if len(path) > _DEPTH:
             raise ValueError(
                 f"{_where(path[:4])} holds itself, or is nested more than {_DEPTH} deep; flatten it"
             )
-        if self._values * _MARKS[b","] > _most(len(self.arrays)):  # each has one, all but some
-            _refuse_length(path[:1])
+        if type(value) in _PLAIN:  # first, as most are
+            return _plain(value, path)
         if isinstance(value, np.ndarray):
             return {"$array": self._add(value, path)}
         if isinstance(value, np.generic):
@@ -77,13 +121,35 @@ class Encoder:
             return self._list(value, path)
         if isinstance(value, Mapping):
             return self._mapping(value, path)
-        return _plain(value, path)
+        if is_array(value):
+            return {"$array": self._add(_core.as_array(value, _where(path)), path)}
+        raise TypeError(
+            f"{_where(path)} is of type {type(value).__name__}, expected None, bool, int, float, str, "
+            "a number of NumPy, an array, or a list, tuple or dict of these; " + advice(value)
+        )
 
     def _list(self, values: list[Any] | tuple[Any, ...], path: tuple[str, ...]) -> list[Any]:
-        return [self.encode(value, *path, str(i)) for i, value in enumerate(values)]
+        self._count(values, path)
+        # Long histories are of floats, mostly.
+        return [
+            value
+            if type(value) is float and math.isfinite(value)
+            else self.encode(value, *path, str(i))
+            for i, value in enumerate(values)
+        ]
+
+    def _count(self, container: object, path: tuple[str, ...]) -> None:
+        self._repeats += id(container) in self._containers and container != ()
+        self._containers.add(id(container))
+        if self._repeats > _REPEATS:
+            raise ValueError(
+                f"{_where(path[:1])} holds the same lists or dicts more than {_REPEATS} times, and "
+                "each would be kept as often; copy what differs, or keep it once"
+            )
 
     def _mapping(self, mapping: Mapping[Any, Any], path: tuple[str, ...]) -> Any:
-        if all(type(key) is str and _is_text(key) and key[:1] != "$" for key in mapping):
+        self._count(mapping, path)
+        if all(map(_is_name, mapping)):
             return {key: self.encode(value, *path, key) for key, value in mapping.items()}
         return {
             "$dict": [
@@ -123,7 +189,8 @@ class Decoder:
             raise ValueError(f"values are nested more than {_DEPTH} deep")
         if isinstance(value, list):
             for i, entry in enumerate(value):
-                value[i] = self.decode(entry, depth + 1)
+                if type(entry) is not float:  # as most of a long history are
+                    value[i] = self.decode(entry, depth + 1)
             return value
         if isinstance(value, dict):
             marks = [key for key in value if key[:1] == "$"]
@@ -169,22 +236,16 @@ class Decoder:
         return found
 
 
-def to_text(tree: Any, arrays: int) -> bytes:
-    """Write what `Encoder.encode` returned as JSON; `arrays` is how many it refers to."""
-    text = json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
-    if not _is_readable(text, arrays):
-        _refuse_length(())
-    return text
+def to_text(tree: Any) -> bytes:
+    """Write what `Encoder.encode` returned as JSON."""
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
 
 
-def from_text(text: memoryview, arrays: int) -> Any:
+def from_text(text: memoryview) -> Any:
     """Read JSON, more strictly than the standard asks; ValueError where it is none."""
-    # The length first: what is longer is not even copied.
-    if len(text) * _BYTE > _most(arrays) or not _is_readable(text.tobytes(), arrays):
-        raise ValueError("its plain values would take more memory than a checkpoint's may")
     try:
         return json.loads(
-            text.tobytes().decode(),
+            str(text, "utf-8"),
             parse_int=_int,
             parse_float=_float,
             parse_constant=_refuse_constant,
@@ -194,19 +255,7 @@ def from_text(text: memoryview, arrays: int) -> Any:
         raise ValueError("values are nested too deeply") from None
 
 
-def _is_readable(text: bytes, arrays: int) -> bool:
-    """Whether all that this may become fits into the memory that reading may take."""
-    needed = len(text) * _BYTE + sum(text.count(mark) * size for mark, size in _MARKS.items())
-    return needed <= _most(arrays)
-
-
-def _most(arrays: int) -> int:
-    return MOST + MOST_PER_ARRAY * arrays
-
-
 def _plain(value: object, path: tuple[str, ...]) -> Any:
-    if value is None or type(value) is bool:
-        return value
     if type(value) is int:
         if not -_TOO_LONG < value < _TOO_LONG:
             raise ValueError(f"{_where(path)} is an integer of more than {_DIGITS} digits")
@@ -218,10 +267,7 @@ def _plain(value: object, path: tuple[str, ...]) -> Any:
         if _is_text(value):
             return value
         return {"$text": value.encode(errors="surrogatepass").hex()}
-    raise TypeError(
-        f"{_where(path)} is of type {type(value).__name__}, expected None, bool, int, float, str, a "
-        "number of NumPy, an array, or a list, tuple or dict of these; convert it first"
-    )
+    return value
 
 
 def _encode_key(key: object, path: tuple[str, ...]) -> Any:
@@ -268,6 +314,11 @@ def _where(path: tuple[str, ...]) -> str:
     return ".".join(path).encode(errors="backslashreplace").decode()
 
 
+def _is_name(key: object) -> bool:
+    """Whether a key can stand in JSON as it is; what begins with $ is a mark."""
+    return type(key) is str and key[:1] != "$" and _is_text(key)
+
+
 def _is_text(value: str) -> bool:
     try:
         value.isascii() or value.encode()
@@ -304,10 +355,3 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
     return found
-
-
-def _refuse_length(path: tuple[str, ...]) -> NoReturn:
-    raise ValueError(
-        f"{_where(path) or 'the plain values of all parts'} would take more than {MOST >> 20} MiB as "
-        "Python objects, the most that a checkpoint may; keep long lists of numbers as arrays"
-    )

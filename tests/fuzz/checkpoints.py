@@ -34,7 +34,7 @@ TOKENS = [
     *map(str, NUMBERS), "1e999", "-0.0", "NaN", "null", "true", '""', '"a"', '"\\ud800"', "[]", "{}",
     "[[1, 2]]", '{"$tuple": [1]}', '{"$dict": [[1, 2]]}', '{"$dict": [[[], 2]]}', '{"$float": "nan"}',
     '{"$scalar": ["<f4", "00000000"]}', '{"$text": "eda080"}', '{"$array": "x/0.npy"}', '"$array"',
-    '"plain"', '"state"', '"arrays"', '"t"', "9" * 5000, "[" * 200 + "]" * 200, "'", ",", ":", "(", ")",
+    '"plain"', '"state"', '"arrays"', '"tree"', '"t"', "9" * 5000, "[" * 200 + "]" * 200, "'", ",", ":", "(", ")",
 ]  # fmt: skip
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.e+-]*|[][{}(),:]|[a-zA-Z]+')
 
@@ -53,7 +53,8 @@ class Run:
             next(self.running)
 
     def parts(self) -> dict[str, Any]:
-        return {"w": self.w, "opt": self.opt, "average": self.average, "batches": self.batches}
+        objects = {"opt": self.opt, "average": self.average, "batches": self.batches}
+        return {"w": self.w, "log": [1.5, {"W": np.arange(2)}], **objects}
 
     def seen(self) -> str:
         states = [part.state_dict() for part in (self.opt, self.average, self.batches)]
@@ -172,7 +173,7 @@ class Fuzzer:
         self.path.write_bytes(data)
         strict = self.random.random() < 0.8
         try:
-            gs.load(self.path, strict=strict, **self.run.parts())
+            gs.load(self.path, strict=strict, **self.run.parts() | {"log": None})
         except ValueError as error:
             require(type(error) is ValueError, f"another kind of error: {error!r}")
             require(strict, f"refused although not strict: {error}")
