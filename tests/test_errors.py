@@ -85,7 +85,7 @@ def test_odd_strides_that_meet_nowhere_are_accepted() -> None:
 
 GRADIENTS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("list", lambda: [1.0, 2.0, 3.0], TypeError, r"gradient of 'W' must be .* got list; pass np\.array"),
-    ("none", lambda: None, TypeError, r"gradient of 'W' .* got NoneType; where there is no gradient, pass np\.zeros_like\(parameter\)"),
+    ("none", lambda: None, TypeError, r"gradient of 'W' .* got NoneType"),
     ("number", lambda: 0.5, TypeError, r"gradient of 'W' .* got float"),
     ("masked", lambda: np.ma.masked_array(f32(3)), TypeError, r"gradient of 'W' .* mask would be"),
     ("wider", lambda: np.ones(3), TypeError, r"gradient of 'W' has dtype float64, expected float32 .*astype\(np\.float32\)"),
@@ -115,6 +115,62 @@ def test_gradients(
     with pytest.raises(error, match=message):
         opt.step({"b": f32(4), "W": make()})
     np.testing.assert_equal((params, opt.state_dict()), before)
+
+
+class Sparse:
+    """Makes an array of itself, as SciPy's matrices do."""
+
+    def toarray(self) -> Array:
+        return f32(3)
+
+
+class Tensor:
+    """A parameter as PyTorch's models hold it."""
+
+    def detach(self) -> Array:
+        return f32(3)
+
+
+class Module:
+    """Names its parameters, as PyTorch's models do."""
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        return [("W", Tensor())]
+
+
+# What is given, what the error says behind its type, and what it comes to when that is followed.
+AS_PARAMETERS: list[tuple[Any, str, Callable[[Any], Any]]] = [
+    (Sparse(), "keep it dense: make it an array with .toarray() before training", lambda s: s.toarray()),
+    (Module(), "pass its arrays: {name: p.detach() for name, p in model.named_parameters()}", lambda m: {name: p.detach() for name, p in m.named_parameters()}),
+    (1.5, "a number cannot be updated in place: keep it as np.array(value)", np.array),
+    ({"W": f32(3)}.values(), "pass the dict or the list that the arrays are in, or list(...) of it", list),
+]  # fmt: skip
+AS_GRADIENTS: list[tuple[Any, str, Callable[[Any], Any]]] = [
+    (Sparse(), "make it dense with .toarray()", lambda s: s.toarray()),
+    (None, "where there is no gradient, pass np.zeros_like(parameter), or leave the parameter out when the optimizer is made", lambda _: np.zeros_like(f32(3))),
+    (2, "pass an array of its parameter's shape and dtype, such as np.full_like(parameter, value)", lambda value: np.full_like(f32(3), value)),
+    ((1.0, 2.0, 3.0), "pass np.array(..., dtype) of its parameter's dtype", lambda g: np.array(g, np.float32)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "advice", "follow"), AS_PARAMETERS)
+def test_advice_on_parameters_works_when_it_is_followed(
+    given: Any, advice: str, follow: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(TypeError, match=f"got {type(given).__name__}; {re.escape(advice)}$"):
+        gs.SGD(given)
+    gs.SGD(follow(given))
+
+
+@pytest.mark.parametrize(("given", "advice", "follow"), AS_GRADIENTS)
+def test_advice_on_gradients_works_when_it_is_followed(
+    given: Any, advice: str, follow: Callable[[Any], Any]
+) -> None:
+    opt = gs.SGD({"W": f32(3)})
+    with pytest.raises(TypeError, match=f"got {type(given).__name__}; {re.escape(advice)}$"):
+        opt.step({"W": given})
+    opt.step({"W": follow(given)})
+    assert opt.t == 1
 
 
 SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str, Callable[[Array], Array]]] = [

@@ -538,6 +538,7 @@ def test_a_schedule_that_fails_is_named_with_its_count(
         run()
     if error is not LookupError:  # which is the user's own
         assert f"at count {opt.t}" in str(caught.value)
+        assert type(caught.value.__cause__) is (error if "failed" in message else type(None))
     with pytest.raises(error, match=message):  # as where the state of that step is loaded
         gs.SGD(w, lr=schedule).load_state_dict(opt.state_dict())
 
@@ -572,7 +573,11 @@ def test_the_first_pattern_that_fits_counts() -> None:
 
 
 def test_a_whole_name_means_that_parameter_brackets_and_all() -> None:
-    params: dict[str, Any] = {"w": [np.zeros(1), np.zeros(1)], "W[1]": np.zeros(1), "W1": np.zeros(1)}
+    params: dict[str, Any] = {
+        "w": [np.zeros(1), np.zeros(1)],
+        "W[1]": np.zeros(1),
+        "W1": np.zeros(1),
+    }
     opt = gs.SGD(gs.by_name(params, {"W[1]": {"lr": 1.0}, "W?": {"lr": 2.0}}), lr=3.0)
     opt.step({"w": [np.ones(1), np.ones(1)], "W[1]": np.ones(1), "W1": np.ones(1)})
     assert [*params["w"], params["W[1]"], params["W1"]] == [-3, -3, -1, -2]

@@ -1296,6 +1296,18 @@ MUTANTS = [
             "who follows it gets the next error",
         ),
         Mutant(
+            "advice: models of PyTorch's are any object",
+            'has(object, "named_parameters")',
+            "false",
+            "no word of how to get at the arrays",
+        ),
+        Mutant(
+            "advice: what is iterated over is any object",
+            '!py::isinstance<py::str>(object) && has(object, "__iter__")',
+            "false",
+            "no word of list() for params.values()",
+        ),
+        Mutant(
             "byte order of float32",
             "if (native && descriptor->type_num == Api::NPY_FLOAT_)",
             "if (descriptor->type_num == Api::NPY_FLOAT_)",
@@ -2421,6 +2433,13 @@ MUTANTS = [
             "except LookupError no longer catches what a schedule raises",
             GROUPS,
         ),
+        Mutant(
+            "schedules: errors without their cause",
+            "py::raise_from(error, kind, message.c_str());",
+            "PyErr_SetString(kind, message.c_str());",
+            "the line of the schedule that failed is not in the traceback",
+            GROUPS,
+        ),
         Mutant("infinity is a number", "std::isfinite(number) && ", "", "NaN in all parameters"),
         Mutant("negative rates", "number >= 0 && ", "", "the loss grows"),
         Mutant(
@@ -2830,6 +2849,13 @@ MUTANTS = [
             GROUPS,
         ),
         Mutant(
+            "rebound: nothing is watched",
+            "*averages, layout.held)",
+            "*averages)",
+            "a model that never learns",
+            REBINDING,
+        ),
+        Mutant(
             "repr: the rate of the first group",
             "self._stepper.get(group.index, 'lr')!r} now",
             "self._stepper.get(0, 'lr')!r} now",
@@ -3018,6 +3044,13 @@ MUTANTS = [
             "has keys of no parameter: {_listed(unexpected)}",
             "has keys of no parameter: {_listed(tree)}",
             "who follows the advice leaves out what is wanted",
+        ),
+        Mutant(
+            "rebound: what is gone from a list",
+            "except (LookupError, TypeError):",
+            "except (KeyError, TypeError):",
+            "list index out of range, and no word of which list",
+            REBINDING,
         ),
         Mutant(
             "keys with a d are meant unless more are there without",
