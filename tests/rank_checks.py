@@ -1079,6 +1079,30 @@ def parameters_of_one_rank_are_read_only() -> None:
 
 
 @check
+def a_parameter_that_one_rank_replaces() -> None:
+    params = {"W": np.ones(7), "b": np.ones(3)}
+    grads = copied(params)
+    opt = Sharded(gs.Adam, params, average=gs.EWA(0.5))
+    opt.step(grads)
+    before, mine = everything(opt), params["W"]
+    culprit = size() - 1
+    if rank() == culprit:
+        params["W"] = mine.copy()
+    acts: list[Callable[[], Any]] = [
+        lambda: opt.step(grads),
+        opt.state_dict,
+        lambda: opt.averaged().__enter__(),
+    ]
+    for act in acts:
+        with refused_by_all(culprit, ValueError, r"params\['W'\] holds another array"):
+            act()
+    params["W"] = mine
+    assert everything(opt) == before
+    opt.step(grads)
+    opt.check_synced()
+
+
+@check
 def the_schedule_of_one_rank_raises() -> None:
     culprit = size() - 1
 

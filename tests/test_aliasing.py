@@ -220,7 +220,7 @@ def named(message: str) -> frozenset[str]:
     alone = re.fullmatch(r"(.+) repeats elements: .*", message)
     found = pair or alone
     assert found is not None, message
-    return frozenset(found.groups())
+    return frozenset(found.groups()[:2])
 
 
 def refusal(act: Callable[[], object]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import copy
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -114,6 +115,87 @@ def test_gradients(
     with pytest.raises(error, match=message):
         opt.step({"b": f32(4), "W": make()})
     np.testing.assert_equal((params, opt.state_dict()), before)
+
+
+class Sparse:
+    """Makes an array of itself, as SciPy's matrices do."""
+
+    def toarray(self) -> Array:
+        return f32(3)
+
+
+class Tensor:
+    """A parameter as PyTorch's models hold it."""
+
+    def detach(self) -> Array:
+        return f32(3)
+
+
+class Module:
+    """Names its parameters, as PyTorch's models do."""
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        return [("W", Tensor())]
+
+
+# What is given, what the error says behind its type, and what it comes to when that is followed.
+AS_PARAMETERS: list[tuple[Any, str, Callable[[Any], Any]]] = [
+    (Sparse(), "keep it dense: make it an array with .toarray() before training", lambda s: s.toarray()),
+    (Module(), "pass its arrays: {name: p.detach() for name, p in model.named_parameters()}", lambda m: {name: p.detach() for name, p in m.named_parameters()}),
+    (1.5, "a number cannot be updated in place: keep it as np.array(value)", np.array),
+    ({"W": f32(3)}.values(), "pass the dict or the list that the arrays are in, or list(...) of it", list),
+]  # fmt: skip
+AS_GRADIENTS: list[tuple[Any, str, Callable[[Any], Any]]] = [
+    (Sparse(), "make it dense with .toarray()", lambda s: s.toarray()),
+    (None, "where there is no gradient, pass np.zeros_like(parameter), or leave the parameter out when the optimizer is made", lambda _: np.zeros_like(f32(3))),
+    (2, "pass an array of its parameter's shape and dtype, such as np.full_like(parameter, value)", lambda value: np.full_like(f32(3), value)),
+    ((1.0, 2.0, 3.0), "pass np.array(..., dtype) of its parameter's dtype", lambda g: np.array(g, np.float32)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "advice", "follow"), AS_PARAMETERS)
+def test_advice_on_parameters_works_when_it_is_followed(
+    given: Any, advice: str, follow: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(TypeError, match=f"got {type(given).__name__}; {re.escape(advice)}$"):
+        gs.SGD(given)
+    gs.SGD(follow(given))
+
+
+@pytest.mark.parametrize(("given", "advice", "follow"), AS_GRADIENTS)
+def test_advice_on_gradients_works_when_it_is_followed(
+    given: Any, advice: str, follow: Callable[[Any], Any]
+) -> None:
+    opt = gs.SGD({"W": f32(3)})
+    with pytest.raises(TypeError, match=f"got {type(given).__name__}; {re.escape(advice)}$"):
+        opt.step({"W": given})
+    opt.step({"W": follow(given)})
+    assert opt.t == 1
+
+
+SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str, Callable[[Array], Array]]] = [
+    ((2, 3), (3, 2), "pass its transpose, .T", lambda g: g.T),
+    ((2, 3, 4), (4, 3, 2), "pass its transpose, .T", lambda g: g.T),
+    ((3, 1), (3,), "pass .reshape((3, 1))", lambda g: g.reshape((3, 1))),
+    ((3,), (1, 3), "pass .reshape((3,))", lambda g: g.reshape((3,))),
+    ((1, 3), (3, 1), "pass .reshape((1, 3))", lambda g: g.reshape((1, 3))),
+    ((2, 3), (5, 2, 3), "pass .mean(axis=0)", lambda g: g.mean(axis=0)),
+    ((2, 3), (2, 3, 5), "pass .mean(axis=-1)", lambda g: g.mean(axis=-1)),
+]
+
+
+@pytest.mark.parametrize(("wanted", "given", "advice", "follow"), SHAPES)
+def test_advice_on_a_shape_works_when_it_is_followed(
+    wanted: tuple[int, ...],
+    given: tuple[int, ...],
+    advice: str,
+    follow: Callable[[Array], Array],
+) -> None:
+    opt = gs.SGD({"W": f32(*wanted)})
+    with pytest.raises(ValueError, match=re.escape(advice) + "$"):
+        opt.step({"W": f32(*given)})
+    opt.step({"W": follow(f32(*given))})
+    assert opt.t == 1
 
 
 STRUCTURES: list[tuple[Any, Any, type[Exception], str]] = [
@@ -408,6 +490,7 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.sgd(as_strided(w, (2**45,), (0,)), w, lr=0.1), ValueError, r"parameter 'w' repeats elements"),
     (lambda: gs.functional.sgd(w, w.copy(), lr=-1), ValueError, r"lr must be finite"),
     (lambda: gs.functional.ewa(w, f32(4)), ValueError, r"^value for average 'v' has shape \(4,\), expected \(3,\) like the average"),
+    (lambda: gs.functional.ewa(None, f32(3)), TypeError, r"^average 'v' must be a NumPy array"),
     (lambda: gs.functional.ewa([w], w.copy()), TypeError, r"v is a list, so x must be one too"),
     (lambda: gs.functional.ewa(w, w.copy(), beta=1.0), ValueError, r"beta must be >= 0 and < 1"),
     (lambda: gs.EWA(1.0), ValueError, r"beta must be >= 0 and < 1"),

@@ -555,6 +555,8 @@ def test_a_schedule_that_fails_is_named_with_its_count(
     said = [str(caught.value), *getattr(caught.value, "__notes__", [])]
     noted = error is not OwnError or sys.version_info >= (3, 11)
     assert any(f"at count {opt.t}" in text for text in said) == noted
+    raised = error if "failed" in message else type(None)  # or what it returned is refused
+    assert type(caught.value.__cause__) is raised
     with pytest.raises(error, match=message):  # as where the state of that step is loaded
         gs.SGD(w, lr=schedule).load_state_dict(opt.state_dict())
 

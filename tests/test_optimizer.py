@@ -177,6 +177,20 @@ def test_repr_shows_every_hyperparameter() -> None:
     assert repr(opt).endswith(", t=2; lr fails now: ZeroDivisionError)")
 
 
+def test_repr_shows_the_rate_of_each_group() -> None:
+    groups = [
+        {"params": ones(1)},
+        {"params": ones(1), "lr": lambda n: 0.25 + n},
+        {"params": ones(1), "lr": lambda n: 0.75},
+    ]
+    lines = repr(gs.SGD(groups, lr=0.5)).split("\n")
+    assert [line.partition("; ")[2] for line in lines[1:4]] == [
+        "",
+        "lr is 0.25 now",
+        "lr is 0.75 now",
+    ]
+
+
 def test_state_is_the_arrays_themselves() -> None:
     w = np.asfortranarray(np.zeros((3, 4), np.float32))
     opt = gs.Adam({"w": w})

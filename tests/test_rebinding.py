@@ -33,6 +33,11 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[Any], None], str]] = {
         lambda p: p.update(W=p["W"].astype(np.float32)),
         "params['W']",
     ),
+    "halves": (  # of its numbers, in the same places
+        lambda: {"W": ones()},
+        lambda p: p.update(W=p["W"].view(np.float32)[:, ::2]),
+        "params['W']",
+    ),
     "transposed": (lambda: {"W": np.ones((2, 2))}, lambda p: p.update(W=p["W"].T), "params['W']"),
     "part": (lambda: {"W": ones()}, lambda p: p.update(W=p["W"][:1]), "params['W']"),
     "list": (lambda: [ones(), ones()], lambda p: p.__setitem__(1, ones()), "params[1]"),
@@ -110,6 +115,22 @@ def test_a_step_that_would_train_an_orphan_is_refused(case: str, tmp_path: Path)
     for name, arrays in before["state"].items():
         for key, array in arrays.items():
             assert np.array_equal(opt.state[name][key], array)
+
+
+def test_what_a_schedule_replaces_is_noticed_by_the_same_step() -> None:
+    params = {"W": ones()}
+    mine = params["W"]
+
+    def rate(n: int) -> float:
+        if n == 1:
+            params["W"] = ones()
+        return 1.0
+
+    opt = gs.SGD(params, lr=rate)
+    opt.step({"W": ones()})
+    with pytest.raises(ValueError, match=r"^params\['W'\] holds another array"):
+        opt.step({"W": ones()})
+    assert np.all(mine == 0)
 
 
 def test_the_advice_works_when_it_is_followed() -> None:

@@ -207,6 +207,13 @@ def test_functions_take_the_dicts_of_courses(case: Case, led: str) -> None:
             assert np.array_equal(kept[name][led + key], states[name][i])
 
 
+@pytest.mark.parametrize("led", ["", "d"])
+def test_functions_take_dicts_with_numbers_as_keys(led: str) -> None:
+    w = {1: np.ones(2), 2: np.ones(3)}
+    gs.functional.sgd(w, {f"d{key}" if led else key: np.ones_like(w[key]) for key in w}, lr=1.0)
+    assert [w[1].tolist(), w[2].tolist()] == [[0.0, 0.0], [0.0, 0.0, 0.0]]
+
+
 def test_functions_take_nested_dicts() -> None:
     w: Any = {"l": [{"W": np.ones(2)}, np.ones(3)]}
     g = {"l": [{"dW": np.ones(2)}, np.ones(3)]}

@@ -42,6 +42,7 @@ ARCHIVE, CHECKPOINT, FILES = (
 )
 ONE_STEP, AVERAGED, FORK = (f"tests/test_{name}.py" for name in ("one_step", "averaged", "fork"))
 DISTRIBUTED = "tests/test_distributed.py"
+NAMES, REBINDING = (f"tests/test_{name}.py" for name in ("names", "rebinding"))
 FORMULAS = f"{STEPS}::test_thirty_steps_in_float64"
 LAYOUTS = f"{STEPS}::test_every_layout_with_every_gradient"
 BEFORE_MEAN = ";\n  }\n  GRADSTEP_INLINE T mean"  # Adadelta has the same average
@@ -261,8 +262,8 @@ MUTANTS = [
         ),
         Mutant(
             "Adam: eps not scaled",
-            "positive<T>(h.uncorrected_eps ? h.eps : h.eps * root)",
-            "positive<T>(h.eps)",
+            "outer_eps<T>(h.uncorrected_eps ? h.eps : h.eps * root, h.eps_root)",
+            "outer_eps<T>(h.eps, h.eps_root)",
             "a large eps slows down the first steps",
         ),
         Mutant(
@@ -380,8 +381,8 @@ MUTANTS = [
         ),
         Mutant(
             "RMSprop: eps not scaled",
-            "eps = positive<T>(h.eps * root);",
-            "eps = positive<T>(h.eps);",
+            "outer_eps<T>(h.eps * root, h.eps_root)",
+            "outer_eps<T>(h.eps, h.eps_root)",
             "optax's eps is too large at first",
             COMPAT,
         ),
@@ -555,8 +556,8 @@ MUTANTS = [
         ),
         Mutant(
             "Adamax: m not corrected",
-            "rate(T(h.lr / h.correction1)),\n        eps(positive",
-            "rate(T(h.lr)),\n        eps(positive",
+            "rate(T(h.lr / h.correction1)),\n        eps(outer_eps",
+            "rate(T(h.lr)),\n        eps(outer_eps",
             "first steps are too short",
         ),
         Mutant(
@@ -613,9 +614,16 @@ MUTANTS = [
         ),
         Mutant(
             "Adadelta: eps in one root",
-            "square_root(d + eps_root) / square_root(moment + eps_root)",
-            "square_root(d) / square_root(moment + eps_root)",
+            "square_root(d + eps_root) / (square_root",
+            "square_root(d) / (square_root",
             "parameters never move",
+        ),
+        Mutant(
+            "Adadelta: 0/0 is NaN",
+            "outer_eps<T>(0, h.eps_root)",
+            "T(0)",
+            "without any eps, an element that never had a gradient is NaN",
+            NUMBERS,
         ),
         Mutant(
             "Adadelta: no rate",
@@ -857,6 +865,19 @@ MUTANTS = [
             "magnitude(x) < floor ?",
             "x < floor ?",
             "parameters move one way only",
+            FORMULAS,
+        ),
+        Mutant(
+            "0/0 is NaN",
+            "eps == 0 && eps_root == 0 ?",
+            "false ?",
+            "without any eps, an element that never had a gradient is NaN",
+        ),
+        Mutant(
+            "an eps outside of the root counts with one inside alone",
+            "eps == 0 && eps_root == 0 ?",
+            "eps_root == 0 ?",
+            "eps does nothing",
             FORMULAS,
         ),
         Mutant(
@@ -1211,6 +1232,82 @@ MUTANTS = [
         "cpp/arrays.cpp",
         f"{ERRORS} tests/test_aliasing.py",
         Mutant(
+            "rebound: any strides",
+            "std::equal(g.shape, g.shape + g.ndim, h.shape) &&\n           std::equal(g.strides, g.strides + g.ndim, h.strides)",
+            "std::equal(g.shape, g.shape + g.ndim, h.shape)",
+            "a transpose in a parameter's place steps as if it had stayed",
+            REBINDING,
+        ),
+        Mutant(
+            "rebound: any shape",
+            "std::equal(g.shape, g.shape + g.ndim, h.shape) &&\n           std::equal(g.str",
+            "std::equal(g.str",
+            "a part in a parameter's place, and all of it is stepped",
+            REBINDING,
+        ),
+        Mutant(
+            "rebound: any dtype",
+            "a.dtype == b.dtype && g.data == h.data",
+            "g.data == h.data",
+            "halves of numbers in a parameter's place are written over",
+            REBINDING,
+        ),
+        Mutant(
+            "rebound: any memory",
+            "a.dtype == b.dtype && g.data == h.data",
+            "a.dtype == b.dtype",
+            "a copy in a parameter's place is never stepped",
+            REBINDING,
+        ),
+        Mutant(
+            "advice: any shape is turned",
+            "std::equal(given.begin(), given.end(), wanted.rbegin(), wanted.rend())",
+            "given.size() == wanted.size()",
+            "advice that does not work when it is followed",
+        ),
+        Mutant(
+            "advice: nothing is turned",
+            "std::equal(given.begin(), given.end(), wanted.rbegin(), wanted.rend())",
+            "false",
+            "no word of .T",
+        ),
+        Mutant(
+            "advice: the shape that is there",
+            'pass .reshape(" + shape_text(b)',
+            'pass .reshape(" + shape_text(a)',
+            "advice that does not work when it is followed",
+        ),
+        Mutant(
+            "advice: the mean over the wrong axis",
+            "pass .mean(axis=0)",
+            "pass .mean(axis=-1)",
+            "a mean over features",
+        ),
+        Mutant(
+            "advice: a copy of what is tied",
+            "const bool tied = a.role == Label::parameter && b.role == Label::parameter;",
+            "const bool tied = false;",
+            "tied weights go their own ways",
+        ),
+        Mutant(
+            "advice: leave out a gradient",
+            "if (object.is_none()) {\n    return gradient ?",
+            "if (object.is_none()) {\n    return !gradient ?",
+            "who follows it gets the next error",
+        ),
+        Mutant(
+            "advice: models of PyTorch's are any object",
+            'has(object, "named_parameters")',
+            "false",
+            "no word of how to get at the arrays",
+        ),
+        Mutant(
+            "advice: what is iterated over is any object",
+            '!py::isinstance<py::str>(object) && has(object, "__iter__")',
+            "false",
+            "no word of list() for params.values()",
+        ),
+        Mutant(
             "byte order of float32",
             "if (native && descriptor->type_num == Api::NPY_FLOAT_)",
             "if (descriptor->type_num == Api::NPY_FLOAT_)",
@@ -1230,7 +1327,7 @@ MUTANTS = [
         ),
         Mutant(
             "a scalar as parameter",
-            "if (scalar && label.role != Label::gradient)",
+            "if (scalar && !label.is_only_read() && label.role != Label::plain)",
             "if (false)",
             "a parameter that never learns",
         ),
@@ -1592,8 +1689,8 @@ MUTANTS = [
         ),
         Mutant(
             "bounds of another step",
-            "checked_number(Range::bound, name, value(t))",
-            "checked_number(Range::bound, name, value(t + 1))",
+            "scheduled_number(Range::bound, name, value, t)",
+            "scheduled_number(Range::bound, name, value, t + 1)",
             "a schedule runs ahead",
         ),
     ),
@@ -1639,10 +1736,10 @@ MUTANTS = [
         "python/gradstep/options.py",
         ONE_STEP,
         Mutant(
-            "unknown options are ignored",
-            "unknown = [name for name in given if name not in DEFAULTS]",
-            "unknown: list[str] = []",
-            "a misspelt option is taken",
+            "options come together or not at all",
+            "if all(options[name] is default",
+            "if any(options[name] is default",
+            "max_norm alone never clips",
         ),
         Mutant(
             "usual options are shown",
@@ -1792,7 +1889,7 @@ MUTANTS = [
         ),
         Mutant(
             "gradients of any shape",
-            "require_like(g, label, w);",
+            'require_like(g, label, w, parameter.is_average ? "like the average" : "like its parameter");',
             "",
             "memory behind a gradient is read",
             ERRORS,
@@ -1930,10 +2027,66 @@ MUTANTS = [
             "parameters become NaN",
             ONE_STEP,
         ),
+        Mutant(
+            "rebound: a step does not look",
+            "s.call_schedules();\n  s.require_same_arrays();",
+            "s.call_schedules();",
+            "a model that never learns",
+            REBINDING,
+        ),
+        Mutant(
+            "rebound: a step looks before schedules run",
+            "s.call_schedules();\n  s.require_same_arrays();",
+            "s.require_same_arrays();\n  s.call_schedules();",
+            "a step of what a schedule has replaced",
+            REBINDING,
+        ),
+        Mutant(
+            "rebound: an accumulator does not look",
+            "  require_same_arrays();\n  judge();",
+            "  judge();",
+            "a batch is lost with the last gradient",
+            REBINDING,
+        ),
+    ),
+    *_in(
+        "cpp/containers.cpp",
+        REBINDING,
+        Mutant(
+            "rebound: dicts of as many entries",
+            "nullptr, &value) || value != child.ptr())",
+            "nullptr, &value))",
+            "a model that never learns",
+        ),
+        Mutant(
+            "rebound: other containers",
+            "return found.is(child);",
+            "return true;",
+            "a list of parameters that never learns",
+        ),
+        Mutant(
+            "rebound: what is removed",
+            "PyErr_Clear();\n  return false;",
+            "PyErr_Clear();\n  return true;",
+            "what was removed is stepped on",
+        ),
+        Mutant(
+            "rebound: containers are held for ever",
+            "Py_VISIT(entry.container.ptr());",
+            "",
+            "a model that holds its optimizer is never freed",
+        ),
     ),
     *_in(
         "cpp/changes.cpp",
         f"{OPTIMIZER} {ERRORS}",
+        Mutant(
+            "rebound: a snapshot does not look",
+            "  require_same_arrays();\n  const auto copy_of",
+            "  const auto copy_of",
+            "the moments of arrays that are in no model are saved",
+            REBINDING,
+        ),
         Mutant(
             "saving takes no turn",
             "py::tuple Stepper::snapshot() {\n  const Turn turn(turns_);",
@@ -2076,10 +2229,31 @@ MUTANTS = [
             "parameters are zero inside averaged()",
             AVERAGED,
         ),
+        Mutant(
+            "rebound: averaged does not look",
+            "stepper.require_same_arrays();",
+            "",
+            "a model is judged that is not the average",
+            REBINDING,
+        ),
     ),
     *_in(
         "cpp/stepper.cpp",
         f"{OPTIMIZER} {ERRORS}",
+        Mutant(
+            "rebound: same memory is not enough",
+            "leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)",
+            "leaf.is(parameter.w)",
+            "params['W'] = params['W'][...] is refused",
+            REBINDING,
+        ),
+        Mutant(
+            "averages are called parameters",
+            'std::strcmp(rule.name, "ewa") == 0',
+            "false",
+            "errors of averages speak of gradients",
+            ERRORS,
+        ),
         Mutant(
             "any start is taken",
             "if (start < 0 || start > t) {",
@@ -2245,6 +2419,27 @@ MUTANTS = [
     *_in(
         "cpp/hyperparameters.cpp",
         ERRORS,
+        Mutant(
+            "schedules: the next count in errors",
+            'return " at count " + std::to_string(t);',
+            'return " at count " + std::to_string(t + 1);',
+            "who looks there finds nothing wrong",
+            GROUPS,
+        ),
+        Mutant(
+            "schedules: every error is renamed",
+            "if (error.type().ptr() != kind) continue;",
+            "",
+            "except LookupError no longer catches what a schedule raises",
+            GROUPS,
+        ),
+        Mutant(
+            "schedules: errors without their cause",
+            "py::raise_from(error, kind, message.c_str());",
+            "PyErr_SetString(kind, message.c_str());",
+            "the line of the schedule that failed is not in the traceback",
+            GROUPS,
+        ),
         Mutant("infinity is a number", "std::isfinite(number) && ", "", "NaN in all parameters"),
         Mutant("negative rates", "number >= 0 && ", "", "the loss grows"),
         Mutant(
@@ -2530,8 +2725,8 @@ MUTANTS = [
         ),
         Mutant(
             "a change is of old values",
-            "return Change(self, values, {**values, name: value})",
-            "return Change(self, {**values}, {**values, name: value})",
+            "return Change(self, values, {**values, **new})",
+            "return Change(self, {**values}, {**values, **new})",
             "no hyperparameter can be changed",
         ),
         Mutant(
@@ -2575,6 +2770,48 @@ MUTANTS = [
             COMPAT,
         ),
         Mutant(
+            "an update, one by one",
+            "change_all(self._stepper, [self.changed(dict(*given, **values))])",
+            "for name in (new := dict(*given, **values)):\n            self[name] = new[name]",
+            "half an update where a value is wrong",
+            GROUPS,
+        ),
+        Mutant(
+            "a number over a schedule: no word",
+            "if callable(value) and name in now and not callable(now[name]):",
+            "if False:",
+            "lr *= 0.5 ends a schedule unseen",
+            GROUPS,
+        ),
+        Mutant(
+            "a schedule over a schedule: a warning",
+            "if callable(value) and name in now and not callable(now[name]):",
+            "if callable(value) and name in now:",
+            "the warning's advice warns",
+            GROUPS,
+        ),
+        Mutant(
+            "a number over a schedule: once for each group",
+            "break  # once",
+            "pass  # once",
+            "the same warning again and again",
+            GROUPS,
+        ),
+        Mutant(
+            "a number over a schedule: in pairs unseen",
+            "if isinstance(value, tuple):\n            yield from",
+            "if False:\n            yield from",
+            "betas drop a schedule unseen",
+            GROUPS,
+        ),
+        Mutant(
+            "whole names are patterns too",
+            "return name == pattern if pattern in names else fnmatchcase(name, pattern)",
+            "return name == pattern or fnmatchcase(name, pattern)",
+            "'W[1]' takes W1 as well",
+            GROUPS,
+        ),
+        Mutant(
             "saved products of any kind",
             "if not pair or not all(",
             "if not pair and not all(",
@@ -2605,9 +2842,42 @@ MUTANTS = [
             "steps ten times too long",
         ),
         Mutant(
+            "a warning that is an error comes too late",
+            "warn_of_dropped_schedules(before, options, 5)\n        _core.commit([prepared])",
+            "_core.commit([prepared])\n        warn_of_dropped_schedules(before, options, 5)",
+            "an error, and the schedule is gone",
+            GROUPS,
+        ),
+        Mutant(
+            "rebound: nothing is watched",
+            "*averages, layout.held)",
+            "*averages)",
+            "a model that never learns",
+            REBINDING,
+        ),
+        Mutant(
+            "repr: the rate of the first group",
+            "self._stepper.get(group.index, 'lr')!r} now",
+            "self._stepper.get(0, 'lr')!r} now",
+            "another group's rate is shown",
+        ),
+        Mutant(
+            "repr: a schedule that fails",
+            "except Exception as error:  # noqa: BLE001 - the user's code; a repr",
+            "except LookupError as error:  # noqa: BLE001 - the user's code; a repr",
+            "nothing to see in a debugger",
+        ),
+        Mutant(
+            "unknown keywords are Python's to refuse",
+            "require_known(cls.__name__, cls.__init__, arguments)",
+            "pass",
+            "no word of what a keyword is called here",
+            NAMES,
+        ),
+        Mutant(
             "lr of the first group",
-            "group.changed(self._rate, value) for group in self.groups]",
-            "group.changed(self._rate, value) for group in self.groups[:1]]",
+            "group.changed({rate: value}) for group in self.groups]",
+            "group.changed({rate: value}) for group in self.groups[:1]]",
             "other groups keep their rate",
         ),
         Mutant(
@@ -2709,6 +2979,52 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "python/gradstep/names.py",
+        NAMES,
+        Mutant(
+            "names: what there is, is not listed",
+            "f\"(its arguments are {', '.join(known)})\"",
+            '""',
+            "who misspells has to look it up",
+        ),
+        Mutant(
+            "names: subclasses take no keywords of their own",
+            "if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):",
+            "if False:",
+            "a subclass with **kwargs cannot be made",
+        ),
+        Mutant(
+            "names: one for all",
+            "if not ours or ours in known:",
+            "if True:",
+            "Adadelta is said to have eps",
+        ),
+        Mutant(
+            "names: everything is alike",
+            "cutoff=0.75",
+            "cutoff=0.0",
+            "advice on what nobody meant",
+        ),
+        Mutant(
+            "names: fixed attributes are tried",
+            "if there is not None and not fixed:",
+            "if there is not None:",
+            "property 't' of 'Adam' object has no setter",
+        ),
+        Mutant(
+            "names: hyperparameters of subclasses",
+            "if fixed or advice or type(self)",
+            "if fixed or type(self)",
+            "opt.weight_decay = 0.5 does nothing",
+        ),
+        Mutant(
+            "names: nothing of a subclass's own",
+            'type(self).__module__.partition(".")[0] == "gradstep"',
+            "True",
+            "a subclass cannot keep a note",
+        ),
+    ),
+    *_in(
         "python/gradstep/structure.py",
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
@@ -2719,9 +3035,28 @@ MUTANTS = [
         ),
         Mutant(
             "keys too many",
-            "if missing or unexpected:",
-            "if missing:",
+            "if unexpected:",
+            "if False:",
             "a misspelt key goes unseen",
+        ),
+        Mutant(
+            "keys too many: all are named",
+            "has keys of no parameter: {_listed(unexpected)}",
+            "has keys of no parameter: {_listed(tree)}",
+            "who follows the advice leaves out what is wanted",
+        ),
+        Mutant(
+            "rebound: what is gone from a list",
+            "except (LookupError, TypeError):",
+            "except (KeyError, TypeError):",
+            "list index out of range, and no word of which list",
+            REBINDING,
+        ),
+        Mutant(
+            "keys with a d are meant unless more are there without",
+            "if led.found > plain.found:",
+            "if led.found >= plain.found:",
+            "an error that lists keys which nobody uses",
         ),
         Mutant(
             "names may stand twice",
@@ -3199,9 +3534,9 @@ MUTANTS = [
             "AdamW is Adam",
         ),
         Mutant(
-            "torch: SGD may be differentiable",
-            "_require_eager(differentiable=differentiable)\n        super()",
-            "super()",
+            "torch: a step may be differentiable",
+            'require_unused("a step here is not part of a graph; leave it out", **graph)',
+            "pass",
             "differentiable=True is ignored",
         ),
     ),
@@ -3239,10 +3574,11 @@ MUTANTS = [
             "decay goes through the moments",
         ),
         Mutant(
-            "keras: any argument",
-            "if argument not in _NEUTRAL:",
-            "if False:",
-            "KeyError for a misspelt name",
+            "keras: bounds are dropped",
+            "arguments[_OPTIONS[name]] = value",
+            "pass",
+            "global_clipnorm and clipvalue never clip",
+            ONE_STEP,
         ),
         Mutant(
             "keras: what cannot be had is ignored",
@@ -4276,10 +4612,37 @@ MUTANTS = [
         ONE_STEP,
         Mutant(
             "functions forget the scale",
-            'scale = others.pop("scale", 1.0)',
-            'scale = others.pop("scale", 1.0) and 1.0',
+            'scale = values.pop("scale", 1.0)',
+            'scale = values.pop("scale", 1.0) and 1.0',
             "scale does nothing in functions",
-            ONE_STEP,
+        ),
+        Mutant(
+            "functions: keys too many",
+            "type(like) is not dict or len(like) != len(w)",
+            "type(like) is not dict",
+            "a misspelt key goes unseen",
+            ERRORS,
+        ),
+        Mutant(
+            "functions: any keys, where there are as many",
+            " and all(type(a) is np.ndarray for a in arrays)",
+            "",
+            "an error that speaks of None where a key is wrong",
+            ERRORS,
+        ),
+        Mutant(
+            "functions: keys are text",
+            "all(type(key) is str for key in w) and ",
+            "",
+            "layers that are numbered cannot be stepped",
+            f"{STEPS}::test_functions_take_dicts_with_numbers_as_keys",
+        ),
+        Mutant(
+            "functions: keys in the order of each dict",
+            "arrays = [like.get(key) for key in w]",
+            "arrays = list(like.values())",
+            "a gradient steps another parameter",
+            STEPS,
         ),
     ),
     *_in(
@@ -4344,6 +4707,28 @@ MUTANTS = [
             "high = min(stop - offset, last - first)",
             "high = min(stop - offset, last - first - (last - first > 7))",
             "some elements are never stepped",
+        ),
+    ),
+    *_in(
+        "python/gradstep/distributed/sharded.py",
+        f"{DISTRIBUTED}::test_in_ranks",
+        Mutant(
+            "rebound: one rank steps without a look",
+            "raise ValueError(_NO_EXAMPLES)\n            self._require_bound()",
+            "raise ValueError(_NO_EXAMPLES)",
+            "a model that never learns",
+        ),
+        Mutant(
+            "rebound: averaged of ranks does not look",
+            "self._require_bound()\n                    block =",
+            "block =",
+            "a model is judged that is not the average",
+        ),
+        Mutant(
+            "rebound: a state of ranks does not look",
+            'with self._agreed("state_dict"):\n                self._require_bound()',
+            'with self._agreed("state_dict"):',
+            "the moments of arrays that are in no model are saved",
         ),
     ),
     *_in(
