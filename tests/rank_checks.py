@@ -1094,7 +1094,7 @@ def a_parameter_that_one_rank_replaces() -> None:
         lambda: opt.averaged().__enter__(),
     ]
     for act in acts:
-        with refused_by_all(culprit, ValueError, r"params\['W'\] holds another array"):
+        with refused_by_all(culprit, ValueError, r"params\['W'\] was replaced by another array"):
             act()
     params["W"] = mine
     assert everything(opt) == before

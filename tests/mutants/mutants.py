@@ -2071,6 +2071,12 @@ MUTANTS = [
             "what was removed is stepped on",
         ),
         Mutant(
+            "rebound: a look makes what is gone",
+            "PyDict_Check(container) ? PySequence_Contains(container, key.ptr()) : 1;",
+            "1;",
+            "a defaultdict has new parameters, which no optimizer steps",
+        ),
+        Mutant(
             "rebound: containers are held for ever",
             "Py_VISIT(entry.container.ptr());",
             "",
@@ -3043,6 +3049,13 @@ MUTANTS = [
             "has keys of no parameter: {_listed(unexpected)}",
             "has keys of no parameter: {_listed(tree)}",
             "who follows the advice leaves out what is wanted",
+        ),
+        Mutant(
+            "rebound: a walk makes what is gone",
+            "there = isinstance(tree, Mapping) and key in tree",
+            "there = isinstance(tree, Mapping)",
+            "KeyError, or new parameters in a defaultdict",
+            REBINDING,
         ),
         Mutant(
             "rebound: what is gone from a list",
