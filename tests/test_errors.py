@@ -149,7 +149,7 @@ AS_GRADIENTS: list[tuple[Any, str, Callable[[Any], Any]]] = [
     (Sparse(), "make it dense with .toarray()", lambda s: s.toarray()),
     (None, "where there is no gradient, pass np.zeros_like(parameter), or leave the parameter out when the optimizer is made", lambda _: np.zeros_like(f32(3))),
     (2, "pass an array of its parameter's shape and dtype, such as np.full_like(parameter, value)", lambda value: np.full_like(f32(3), value)),
-    ((1.0, 2.0, 3.0), "pass np.array(..., dtype) of its parameter's dtype", lambda g: np.array(g, np.float32)),
+    ((1.0, 2.0, 3.0), "pass np.array(..., dtype)", lambda g: np.array(g, np.float32)),
 ]  # fmt: skip
 
 

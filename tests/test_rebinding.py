@@ -128,7 +128,7 @@ def test_what_a_schedule_replaces_is_noticed_by_the_same_step() -> None:
 
     opt = gs.SGD(params, lr=rate)
     opt.step({"W": ones()})
-    with pytest.raises(ValueError, match=r"^params\['W'\] holds another array"):
+    with pytest.raises(ValueError, match=r"^params\['W'\] was replaced by another array"):
         opt.step({"W": ones()})
     assert np.all(mine == 0)
 
