@@ -115,7 +115,8 @@ double scheduled_number(Range range, const std::string& known_as, py::handle sch
           PyExc_AttributeError, PyExc_AssertionError}) {
       if (error.type().ptr() != kind) continue;
       const std::string because = py::str(error.value());
-      py::raise_from(error, kind, (because.empty() ? message : message + ": " + because).c_str());
+      const std::string said = because.empty() ? message : message + ": " + because;
+      py::raise_from(error, kind, said.c_str());
       throw py::error_already_set();
     }
     if (error.matches(PyExc_Exception) && !error.matches(PyExc_MemoryError) &&

@@ -1423,8 +1423,8 @@ MUTANTS = [
         ),
         Mutant(
             "parameters may overlap",
-            "if (!share_memory(view, view_of(next->array, next->label))) continue;",
-            "continue;",
+            "if (!share_memory(",
+            "if (true || !share_memory(",
             "elements make two steps",
         ),
         Mutant(
@@ -2441,8 +2441,8 @@ MUTANTS = [
         ),
         Mutant(
             "schedules: errors without their cause",
-            "py::raise_from(error, kind, (because.empty()",
-            "PyErr_SetString(kind, (because.empty()",
+            "py::raise_from(error, kind, said.c_str());",
+            "PyErr_SetString(kind, said.c_str());",
             "the line of the schedule that failed is not in the traceback",
             GROUPS,
         ),
@@ -3012,14 +3012,14 @@ MUTANTS = [
         ),
         Mutant(
             "names: fixed attributes are tried",
-            "if fixed or (absent and",
-            "if (absent and",
+            "if fixed or (absent",
+            "if (absent",
             "property 't' of 'Adam' object has no setter",
         ),
         Mutant(
             "names: hyperparameters of subclasses",
             "(self._is_argument(name) or not mine)",
-            "not mine",
+            "(not mine)",
             "opt.weight_decay = 0.5 does nothing",
         ),
         Mutant(
@@ -3027,6 +3027,26 @@ MUTANTS = [
             'type(self).__module__.partition(".")[0] != "gradstep"',
             "False",
             "a subclass cannot keep a note",
+        ),
+        Mutant(
+            "names: arguments of a subclass's own",
+            'if kind.__module__.startswith("gradstep.") and "__init__" in vars(kind)',
+            'if "__init__" in vars(kind)',
+            "a subclass cannot keep its own argument",
+        ),
+        Mutant(
+            "names: the package's own line is warned of",
+            """get("__name__", "").startswith("gradstep."):""",
+            """get("__name__", "").startswith("nothing."):""",
+            "a warning names no line of the user's",
+            GROUPS,
+        ),
+        Mutant(
+            "unknown keywords are Python's to refuse",
+            "require_known(cls.__name__, cls.__init__, arguments)",
+            "pass",
+            "no word of what a keyword is called here",
+            NAMES,
         ),
     ),
     *_in(
@@ -3059,8 +3079,8 @@ MUTANTS = [
         ),
         Mutant(
             "rebound: what is gone from a list",
-            "isinstance(tree, list | tuple) and key < len(tree)",
-            "isinstance(tree, list | tuple)",
+            "there = isinstance(tree, list | tuple) and key < len(tree)",
+            "there = isinstance(tree, list | tuple)",
             "list index out of range, and no word of which list",
             REBINDING,
         ),

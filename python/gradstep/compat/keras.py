@@ -59,7 +59,7 @@ class _Keras(_ByLearningRate):
             if not isinstance(value, int | float | None) or value not in neutral:
                 raise ValueError(f"{argument}={checks.shown(value)} cannot be had here: {instead}")
         theirs = {name: arguments.pop(name) for name in _OPTIONS}
-        if None not in theirs.values():
+        if all(value is not None for value in theirs.values()):
             raise ValueError("only one of global_clipnorm and clipvalue can be set, as in Keras")
         renamed = {_OPTIONS[name]: name for name, value in theirs.items() if value is not None}
         for ours, name in renamed.items():
