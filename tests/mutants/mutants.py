@@ -2981,12 +2981,6 @@ MUTANTS = [
         "python/gradstep/names.py",
         NAMES,
         Mutant(
-            "unknown keywords are Python's to refuse",
-            "require_known(cls.__name__, cls.__init__, arguments)",
-            "pass",
-            "no word of what a keyword is called here",
-        ),
-        Mutant(
             "names: what there is, is not listed",
             "f\"(its arguments are {', '.join(known)})\"",
             '""',
