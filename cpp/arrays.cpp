@@ -228,9 +228,11 @@ bool is_same_memory(py::handle object, const py::array& array, const std::string
     const View a = view_of(as_array(object, {Label::parameter, &name}), {Label::parameter, &name});
     const View b = view_of(array, {Label::parameter, &name});
     const Geometry &g = a.geometry, &h = b.geometry;
-    return a.dtype == b.dtype && g.data == h.data && g.ndim == h.ndim &&
-           std::equal(g.shape, g.shape + g.ndim, h.shape) &&
-           std::equal(g.strides, g.strides + g.ndim, h.strides);
+    bool same = a.dtype == b.dtype && g.data == h.data && g.ndim == h.ndim;
+    for (int i = 0; i < g.ndim && same; ++i) {
+      same = g.shape[i] == h.shape[i] && (g.strides[i] == h.strides[i] || g.shape[i] < 2);
+    }
+    return same;
   } catch (const py::type_error&) {  // not an array, or one of another dtype
     return false;
   }

@@ -156,6 +156,15 @@ def test_another_object_over_the_same_memory_is_as_good() -> None:
     assert np.all(np.asarray(params["W"]) == -2.0)
 
 
+def test_strides_of_axes_of_length_1_do_not_count() -> None:
+    column = np.ones((3, 4))[:, :1]
+    params = {"W": column}
+    opt = gs.SGD(params, lr=1.0)
+    params["W"] = np.lib.stride_tricks.as_strided(column, column.shape, (column.strides[0], 0))
+    opt.step({"W": np.ones((3, 1))})
+    assert not column.any()
+
+
 def test_a_look_makes_no_entry() -> None:
     params: Any = defaultdict(ones, W=ones())
     opt = gs.SGD(params)

@@ -118,6 +118,7 @@ def given() -> dict[str, Any]:
     return {
         "np": np,
         "gs": gs,
+        "losses": [0.5, 0.25],
         "X": X,
         "y": y,
         **params,

@@ -215,11 +215,13 @@ def test_functions_take_dicts_with_numbers_as_keys(led: str) -> None:
 
 
 def test_functions_take_nested_dicts() -> None:
-    w: Any = {"l": [{"W": np.ones(2)}, np.ones(3)]}
-    g = {"l": [{"dW": np.ones(2)}, np.ones(3)]}
-    m = {"l": [{"W": np.zeros(2)}, np.zeros(3)]}
-    gs.functional.momentum(w, g, m, lr=1.0, beta=0.5)
-    assert [w["l"][0]["W"].tolist(), w["l"][1].tolist()] == [[0.5, 0.5], [0.5, 0.5, 0.5]]
+    layers: Any = [{"W": np.ones(2)}, np.ones(3)]
+    g = [{"dW": np.ones(2)}, np.ones(3)]
+    m = [{"W": np.zeros(2)}, np.zeros(3)]
+    gs.functional.momentum({"l": layers}, {"l": g}, {"l": m}, lr=1.0, beta=0.5)
+    assert [layers[0]["W"].tolist(), layers[1].tolist()] == [[0.5, 0.5], [0.5, 0.5, 0.5]]
+    gs.functional.momentum(layers, g, m, lr=1.0, beta=0.5)
+    assert [layers[0]["W"].tolist(), layers[1].tolist()] == [[-0.25] * 2, [-0.25] * 3]
 
 
 def test_averages_take_dicts_too() -> None:

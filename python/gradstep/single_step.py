@@ -92,7 +92,7 @@ def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequ
         return [parameter], [[array] for array in arguments.values()]
     if not w:
         raise ValueError(f"{parameter} holds no arrays; pass at least one parameter")
-    if several and not any(isinstance(entry, Mapping | list | tuple) for entry in w):
+    if several and not any(map(_holds_arrays, w)):
         names = [f"{parameter}[{i}]" for i in range(len(w))]
         return names, [_listed_like(parameter, w, name, like) for name, like in arguments.items()]
     columns = [] if several else [_looked_up(w, like) for like in arguments.values()]
@@ -103,6 +103,13 @@ def _columns(arguments: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequ
     return structure.names, [
         structure.flatten_gradients(like, name) for name, like in arguments.items()
     ]
+
+
+def _holds_arrays(entry: object) -> bool:
+    """Whether an entry of a list is a structure of its own; a list of numbers is no array."""
+    if isinstance(entry, list | tuple):
+        return not all(isinstance(inner, int | float) for inner in entry)
+    return isinstance(entry, Mapping)
 
 
 def _looked_up(w: Mapping[Any, Any], like: object) -> list[Any] | None:
