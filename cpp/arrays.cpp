@@ -101,10 +101,11 @@ bool share_memory(const View& a, const View& b) {
   // A copy of a parameter would be another parameter, and so untie what is tied.
   const bool tied = a.role == Label::parameter && b.role == Label::parameter;
   const char* advice =
-      !tied        ? "; arrays of a step must not overlap: pass a copy of one of them"
-      : same_bytes ? "; tied arrays are one parameter: give it once and add its gradients"
-                   : "; parameters that overlap are one: give the whole array once, with the sum of "
-                     "its gradients";
+      !tied ? "; arrays of a step must not overlap: pass a copy of one of them"
+      : same_bytes
+          ? "; tied arrays are one parameter: give it once and add its gradients"
+          : "; parameters that overlap are one: give the whole array once, with the sum of "
+            "its gradients";
   throw py::value_error(a.text() + " shares memory with " + b.text() + advice);
 }
 
@@ -141,7 +142,8 @@ const char* instead_of(py::handle object, const Label& label) {
 // What to do about an array of another shape than its parameter's; advice that works.
 std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) {
   if (!label.is_only_read()) return "; make it with np.zeros_like(parameter)";
-  const std::vector<py::ssize_t> given(a.shape, a.shape + a.ndim), wanted(b.shape, b.shape + b.ndim);
+  const std::vector<py::ssize_t> given(a.shape, a.shape + a.ndim),
+      wanted(b.shape, b.shape + b.ndim);
   const auto without_ones = [](std::vector<py::ssize_t> shape) {
     shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
     return shape;
@@ -161,10 +163,10 @@ std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) 
       return "; if its last axis counts examples, pass .mean(axis=-1)";
     }
   }
-  return label.role == Label::value
-             ? "; an average takes values of one shape"
-             : "; a gradient has the shape of its parameter: check which one it belongs to, and how "
-               "it is computed";
+  return label.role == Label::value ? "; an average takes values of one shape"
+                                    : "; a gradient has the shape of its parameter: check which "
+                                      "one it belongs to, and how "
+                                      "it is computed";
 }
 
 }  // namespace

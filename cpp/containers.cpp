@@ -6,21 +6,29 @@
 namespace gradstep {
 namespace {
 
-// Whether a plain dict has just these values, in this order. False says nothing: the order may
-// differ, or other keys may have come. Borrowed references, so only with the interpreter's lock.
-bool holds_in_order([[maybe_unused]] PyObject* dict,
+// Whether a plain dict or list has just these values, in this order. False says nothing: the order
+// may differ, or other keys may have come. Borrowed references, so only with the interpreter's
+// lock.
+bool holds_in_order([[maybe_unused]] PyObject* container,
                     [[maybe_unused]] const std::vector<py::object>& children) {
-#if defined(Py_GIL_DISABLED)
-  return false;
-#else
-  if (PyDict_GET_SIZE(dict) != static_cast<py::ssize_t>(children.size())) return false;
+#if !defined(Py_GIL_DISABLED)
+  const auto count = static_cast<py::ssize_t>(children.size());
   py::ssize_t position = 0;
-  PyObject* value = nullptr;
-  for (const py::object& child : children) {
-    if (!PyDict_Next(dict, &position, nullptr, &value) || value != child.ptr()) return false;
+  if (PyDict_CheckExact(container) && PyDict_GET_SIZE(container) == count) {
+    PyObject* value = nullptr;
+    for (const py::object& child : children) {
+      if (!PyDict_Next(container, &position, nullptr, &value) || child.ptr() != value) return false;
+    }
+    return true;
   }
-  return true;
+  if (PyList_CheckExact(container) && PyList_GET_SIZE(container) == count) {
+    for (const py::object& child : children) {
+      if (child.ptr() != PyList_GET_ITEM(container, position++)) return false;
+    }
+    return true;
+  }
 #endif
+  return false;
 }
 
 // Whether `container[key]` is `child`. A key that is not there, or a container that fails, is no.
@@ -56,7 +64,7 @@ Containers::Containers(const py::list& found) {
 bool Containers::unchanged() const {
   for (const Entry& entry : entries_) {
     PyObject* container = entry.container.ptr();
-    if (PyDict_CheckExact(container) && holds_in_order(container, entry.children)) continue;
+    if (holds_in_order(container, entry.children)) continue;
     for (std::size_t i = 0; i < entry.keys.size(); ++i) {
       if (!holds(container, entry.keys[i], entry.children[i])) return false;
     }

@@ -109,10 +109,9 @@ double scheduled_number(Range range, const std::string& known_as, py::handle sch
     const std::string message = known_as + ": its schedule failed" + at();
     // One of Python's own becomes another of its kind. A class of somebody else's may need more
     // than a message to be made: it gets a note (from CPython 3.11 on).
-    for (PyObject* kind :
-         {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_FloatingPointError, PyExc_ValueError,
-          PyExc_TypeError, PyExc_IndexError, PyExc_KeyError, PyExc_RuntimeError,
-          PyExc_AttributeError, PyExc_AssertionError}) {
+    for (PyObject* kind : {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_FloatingPointError,
+                           PyExc_ValueError, PyExc_TypeError, PyExc_IndexError, PyExc_KeyError,
+                           PyExc_RuntimeError, PyExc_AttributeError, PyExc_AssertionError}) {
       if (error.type().ptr() != kind) continue;
       const std::string because = py::str(error.value());
       const std::string said = because.empty() ? message : message + ": " + because;
