@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -67,8 +67,10 @@ def called_here(name: object, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def require_known(owner: str, function: Callable[..., Any], given: Iterable[str]) -> None:
+def require_known(owner: str, function: Callable[..., Any], given: Collection[str]) -> None:
     """Raise TypeError where a keyword is not an argument of the function."""
+    if not given:
+        return
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
@@ -109,7 +111,7 @@ def level_of_caller() -> int:
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("gradstep."):
         level, frame = level + 1, frame.f_back
-    return level - 1  # this function's own frame is not on the stack of whoever warns
+    return level - 1  # not counting this function itself
 
 
 class FixedAttributes:
@@ -133,8 +135,8 @@ class FixedAttributes:
             there = inspect.getattr_static(type(self), name, Ellipsis)
             fixed = isinstance(there, property) and there.fset is None
             absent = there is Ellipsis
-            mine = type(self).__module__.partition(".")[0] != "gradstep"
-            if fixed or (absent and (self._is_argument(name) or not mine)):
+            of_users = type(self).__module__.partition(".")[0] != "gradstep"
+            if fixed or (absent and (self._is_argument(name) or not of_users)):
                 advice = self._instead_of_setting(name)
                 kind = "cannot be set" if fixed else "does not exist"
                 raise AttributeError(

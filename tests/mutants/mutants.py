@@ -3012,8 +3012,8 @@ MUTANTS = [
         ),
         Mutant(
             "names: hyperparameters of subclasses",
-            "(self._is_argument(name) or not mine)",
-            "(not mine)",
+            "(self._is_argument(name) or not of_users)",
+            "(not of_users)",
             "opt.weight_decay = 0.5 does nothing",
         ),
         Mutant(
