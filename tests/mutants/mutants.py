@@ -2054,8 +2054,14 @@ MUTANTS = [
         REBINDING,
         Mutant(
             "rebound: dicts of as many entries",
-            "nullptr, &value) || value != child.ptr())",
+            "nullptr, &value) || child.ptr() != value)",
             "nullptr, &value))",
+            "a model that never learns",
+        ),
+        Mutant(
+            "rebound: lists of as many entries",
+            "if (child.ptr() != PyList_GET_ITEM(container, position++)) return false;",
+            "",
             "a model that never learns",
         ),
         Mutant(
