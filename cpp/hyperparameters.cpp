@@ -106,7 +106,7 @@ double scheduled_number(Range range, const std::string& known_as, py::handle sch
   try {
     value = schedule(t);
   } catch (py::error_already_set& error) {
-    const std::string message = known_as + ": its schedule failed" + at();
+    std::string message = known_as + ": its schedule failed" + at();
     // One of Python's own becomes another of its kind. A class of somebody else's may need more
     // than a message to be made: it gets a note (from CPython 3.11 on).
     for (PyObject* kind : {PyExc_OverflowError, PyExc_ZeroDivisionError, PyExc_FloatingPointError,
@@ -114,8 +114,8 @@ double scheduled_number(Range range, const std::string& known_as, py::handle sch
                            PyExc_RuntimeError, PyExc_AttributeError, PyExc_AssertionError}) {
       if (error.type().ptr() != kind) continue;
       const std::string because = py::str(error.value());
-      const std::string said = because.empty() ? message : message + ": " + because;
-      py::raise_from(error, kind, said.c_str());
+      if (!because.empty()) message.append(": ").append(because);
+      py::raise_from(error, kind, message.c_str());
       throw py::error_already_set();
     }
     if (error.matches(PyExc_Exception) && !error.matches(PyExc_MemoryError) &&

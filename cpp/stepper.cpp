@@ -297,10 +297,12 @@ void Stepper::require_same_arrays() {
     const auto [where, leaf] = py::cast<std::pair<std::string, py::object>>(each);
     const Parameter& parameter = parameters_.at(i++);
     if (leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)) continue;
-    throw py::value_error(where +
-                          " was replaced by another array, which this optimizer does not step; "
-                          "change the line that replaced it so that it writes into the array (" +
-                          where + "[...] = value), or make another optimizer over params");
+    std::string message = where;
+    message +=
+        " was replaced by another array, which this optimizer does not step; change the line ";
+    message.append("that replaced it so that it writes into the array (").append(where);
+    message += "[...] = value), or make another optimizer over params";
+    throw py::value_error(message);
   }
   containers_ = Containers(found[0]);
 }

@@ -2447,8 +2447,8 @@ MUTANTS = [
         ),
         Mutant(
             "schedules: errors without their cause",
-            "py::raise_from(error, kind, said.c_str());",
-            "PyErr_SetString(kind, said.c_str());",
+            "py::raise_from(error, kind, message.c_str());",
+            "PyErr_SetString(kind, message.c_str());",
             "the line of the schedule that failed is not in the traceback",
             GROUPS,
         ),
