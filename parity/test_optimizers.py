@@ -185,10 +185,6 @@ def test_signatures_are_the_peers(peer: str) -> None:
     theirs = {"torch": torch.optim, "keras": keras.optimizers, "optax": optax}[peer]
     for name in module.__all__:
         expected = defaults(getattr(theirs, name))
-        if peer == "keras":
-            # Of every optimizer of Keras; here they are taken by keywords of any name.
-            for common in (*module._NEUTRAL, *module._OPTIONS, "name"):
-                expected.pop(common)
         if name == "nadam":
             expected = {**defaults(optax.adam), "nesterov": True}
         assert defaults(getattr(module, name)) == expected, name

@@ -102,10 +102,11 @@ def tolerance(name: str, dtype: Any) -> float:
 def defaults(call: Any) -> dict[str, Any]:
     """Return the arguments of a class or function behind `params`, with their defaults.
 
-    What is taken by keywords of any name is left out: the options of every step, and Keras's.
+    Left out are the options of every step, which no peer has, and the name that Keras takes.
     """
+    own = {"params", "name", "max_norm", "clip_value", "nonfinite", "average"}
     return {
         name: parameter.default
         for name, parameter in inspect.signature(call).parameters.items()
-        if name != "params" and parameter.kind is not parameter.VAR_KEYWORD
+        if name not in own and parameter.kind is not parameter.VAR_KEYWORD
     }
