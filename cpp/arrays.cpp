@@ -163,10 +163,10 @@ std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) 
       return "; if its last axis counts examples, pass .mean(axis=-1)";
     }
   }
-  return label.role == Label::value ? "; an average takes values of one shape"
-                                    : "; a gradient has the shape of its parameter: check which "
-                                      "one it belongs to, and how "
-                                      "it is computed";
+  if (label.role == Label::value) return "; an average takes values of one shape";
+  return "; a gradient has the shape of its parameter: check which one it belongs to, and how it "
+         "is "
+         "computed";
 }
 
 }  // namespace

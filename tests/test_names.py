@@ -114,7 +114,7 @@ ATTRIBUTES: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: gs.Adam(W), "learning_rate", "'learning_rate' of Adam does not exist; here it is lr"),
     (lambda: gs.Adam(W), "max_nrom", "did you mean 'max_norm'?"),
     (lambda: gs.Adam(W), "spam", "attribute 'spam' of Adam does not exist"),
-    (lambda: gs.Adam(W), "t", "attribute 't' of Adam cannot be set; it is what the optimizer has done"),
+    (lambda: gs.Adam(W), "t", "attribute 't' of Adam cannot be set; it can only be read"),
     (lambda: gs.Adam(W), "grad_norm", "attribute 'grad_norm' of Adam cannot be set"),
     (lambda: gs.Adam(W).groups[0], "lr", "a group is a mapping: write group['lr'] = ..."),
     (lambda: gs.Adam(W).groups[0], "index", "attribute 'index' of Group cannot be set"),

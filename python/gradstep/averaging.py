@@ -350,8 +350,7 @@ def _values(
         except OverflowError as error:
             raise ValueError(f"{what} is beyond any float: {checks.shown(x)}") from error
     leaves, models = structure.flatten(x, what), like or repeat(None)
-    single = isinstance(structure.unflatten(structure.names), str)
-    labels = [what] if single else [f"{name!r} of {what}" for name in structure.names]
+    labels = [what] if structure.is_array() else [f"{name!r} of {what}" for name in structure.names]
     return [_value(*each) for each in zip(labels, leaves, models, strict=False)]
 
 

@@ -80,14 +80,15 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
     def changed(self, new: Mapping[str, Any]) -> Change:
         """Return the change to other values, by name."""
         values = self._values
+        start = [known_as for name, known_as, _ in self._told(values) if name == "initial_v"]
         for name, value in new.items():
             if name not in values:
                 raise ValueError(
                     f"no hyperparameter {checks.shown(name)}{called_here(name, values)} "
                     f"(there are {', '.join(values)})"
                 )
-            started = ("initial_v", name) in [told[:2] for told in self._told(values)]
-            if started and not (isinstance(value, int | float) and value == values[name]):
+            same = isinstance(value, int | float) and value == values[name]
+            if name in start and not same:
                 raise ValueError(
                     f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
                 )

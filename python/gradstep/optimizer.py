@@ -593,7 +593,7 @@ class Optimizer(FixedAttributes):
 
     def _instead_of_setting(self, name: str) -> str:
         if hasattr(type(self), name):
-            return "; it is what the optimizer has done and was made over"
+            return "; it can only be read"
         known = [*self._defaults, *DEFAULTS]
         ours, _ = (name, "") if name in known else name_here(name, known) or ("", "")
         if ours in self._selectors & self._shapes:

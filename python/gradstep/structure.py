@@ -50,6 +50,10 @@ class Structure:
             return 0
         return len(self._template) if isinstance(self._template, list | tuple) else 1
 
+    def is_array(self) -> bool:
+        """Whether this is one array by itself."""
+        return isinstance(self._template, str)
+
     def is_flat_list(self) -> bool:
         """Whether this is a list or tuple of arrays."""
         return isinstance(self._template, list | tuple) and self._is_flat()
