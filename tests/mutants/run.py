@@ -1,7 +1,8 @@
 """Breaks the package in one place after another and looks whether a test notices.
 
-Here live copying, breaking, building and testing. What is broken is listed in mutants.py. Each mutant
-is put into a copy of the checkout; the tests most likely to notice run first, then all others.
+Here live copying, breaking, building and testing. What is broken is listed beside this file, under the
+name of each source file. Each mutant is put into a copy of the checkout; the tests most likely to
+notice run first, then all others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import runpy
 import shutil
 import signal
 import subprocess
@@ -20,9 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutants import MUTANTS, Mutant
+from listing import Mutant
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 ENOUGH = 0.95
 # Longer than any of these takes on a busy machine: what is not over by then hangs.
 FIRST_TESTS, ALL_TESTS, BUILD = 600, 3600, 3600  # seconds
@@ -50,6 +53,20 @@ class Found:
         if self.by:
             return f"caught by {self.by}"
         return f"survived: {self.mutant.survives}" if self.mutant.survives else "SURVIVED"
+
+
+def listed() -> list[Mutant]:
+    """Return the mutants of all source files; those of one file follow each other."""
+    found: list[Mutant] = []
+    for path in sorted(HERE.glob("*/**/*.py")):
+        mutants: list[Mutant] = runpy.run_path(str(path))["MUTANTS"]
+        for mutant in mutants:
+            source = Path(mutant.file.replace("/gradstep/", "/"))
+            place = HERE / source.with_name(f"{source.stem.strip('_')}.py")
+            if place != path:
+                raise Stale(f"{mutant.name} breaks {mutant.file}, so it belongs in {place}")
+        found += mutants
+    return found
 
 
 def broken(text: str, mutant: Mutant) -> str:
@@ -108,7 +125,7 @@ class Copy:
             f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={cmakedir}",
             # Kernels have a level of their own. The rest takes half the time to build like this.
             "-DCMAKE_CXX_FLAGS_RELEASE=-O0 -DNDEBUG",
-            f"-DCMAKE_PROJECT_INCLUDE={Path(__file__).with_name('quick.cmake')}",
+            f"-DCMAKE_PROJECT_INCLUDE={HERE / 'quick.cmake'}",
         )  # fmt: skip
         self.build()
         found, said = self._run(
@@ -261,10 +278,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only look whether the list fits")
     arguments = parser.parse_args()
     try:
-        check_list(MUTANTS)
+        mutants = listed()
+        check_list(mutants)
         if arguments.check:
             return 0
-        chosen = [m for m in MUTANTS if arguments.file in (None, m.file)]
+        chosen = [m for m in mutants if arguments.file in (None, m.file)]
         if arguments.only:
             chosen = [m for m in chosen if m.name in arguments.only]
         if arguments.sample is not None:
@@ -275,7 +293,7 @@ def main() -> int:
         if not chosen:
             parser.error("no mutant is chosen")
         # Neighbours in the list share a file: what is built for one is of use to the next.
-        chosen.sort(key=MUTANTS.index)
+        chosen.sort(key=mutants.index)
         jobs = max(1, min(arguments.jobs, len(chosen)))
         parts = [
             chosen[len(chosen) * j // jobs : len(chosen) * (j + 1) // jobs] for j in range(jobs)
