@@ -17,7 +17,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
 PYTHON = ["python", "tests", "parity", "benchmarks", "examples", "noxfile.py"]
-CPP = sorted(str(path) for path in Path("cpp").iterdir())
+CPP = sorted(str(path) for path in Path("cpp").glob("*/*.[ch]pp"))
 NATIVE = sorted(str(path) for path in Path("tests/native").glob("*.[ch]pp"))
 STRICT = "-Ccmake.define.GRADSTEP_WERROR=ON"
 
@@ -48,7 +48,11 @@ def mpi(session: nox.Session) -> None:
     selected = [argument for argument in session.posargs if argument != "--short"]
     effort = {} if "--short" in session.posargs else {"GRADSTEP_EFFORT": "full"}
     session.run(
-        "pytest", "tests/test_distributed.py", "tests/test_snippets.py", *selected, env=effort
+        "pytest",
+        "tests/distributed/test_distributed.py",
+        "tests/package/test_snippets.py",
+        *selected,
+        env=effort,
     )
 
 
@@ -113,7 +117,7 @@ def analyze(session: nox.Session) -> None:
     compiler = find_tools(session, ["g++"])["g++"]
     for name in ANALYZED:
         session.run(
-            compiler, "-std=c++17", "-O1", "-fPIC", *ANALYZER, "-c", f"cpp/{name}.cpp",
+            compiler, "-std=c++17", "-O1", "-fPIC", *ANALYZER, "-Icpp", "-c", f"cpp/engine/{name}.cpp",
             "-o", "/dev/null", external=True,
         )  # fmt: skip
 
@@ -141,11 +145,11 @@ def sanitize(session: nox.Session) -> None:
     session.run(
         "pytest",
         # What compares objects, counts processes or memory looks at the ordinary build.
-        "tests/test_steps.py", "tests/test_bits.py", "tests/test_errors.py",
-        "tests/test_numbers.py", "tests/test_optimizer.py", "tests/test_averaging.py",
-        "tests/test_batches.py", "tests/test_aliasing.py", "tests/test_layouts.py",
-        "tests/test_guard_pages.py", "tests/test_moving_arrays.py", "tests/test_two_threads.py",
-        "tests/test_any_input.py",
+        "tests/core/test_steps.py", "tests/core/test_bits.py", "tests/core/test_errors.py",
+        "tests/core/test_numbers.py", "tests/optimizers/test_optimizer.py", "tests/optimizers/test_averaging.py",
+        "tests/batches/test_batches.py", "tests/core/test_aliasing.py", "tests/core/test_layouts.py",
+        "tests/core/test_guard_pages.py", "tests/core/test_moving_arrays.py", "tests/process/test_two_threads.py",
+        "tests/core/test_any_input.py",
         *session.posargs,
         env={
             "LD_PRELOAD": " ".join(map(gcc_library, ("libasan.so", "libubsan.so"))),
@@ -207,7 +211,7 @@ def without_openmp(session: nox.Session) -> None:
     )
     session.run("python", "-c", "import gradstep as gs; assert not gs.cpu_info()['openmp']")
     session.run(
-        "pytest", "tests/test_parallel.py", "tests/test_limits.py", "tests/test_bits.py",
+        "pytest", "tests/process/test_parallel.py", "tests/process/test_limits.py", "tests/core/test_bits.py",
         *session.posargs,
     )  # fmt: skip
 
@@ -312,7 +316,10 @@ def portable(session: nox.Session) -> None:
 
 
 # What looks at formulas, bits and special numbers and starts no process: one would not be emulated.
-CORE_TESTS = ["test_steps", "test_bits", "test_numbers", "test_optimizer", "test_errors"]
+CORE_TESTS = [
+    *(f"tests/core/test_{name}.py" for name in ("steps", "bits", "numbers", "errors")),
+    "tests/optimizers/test_optimizer.py",
+]
 # What `--short` leaves out: every layout, thousands of steps, large arrays, thousands of examples.
 LONG = ["every_layout", "zero_gradients", "large_step", "million", "sets_of_bytes", "any_cut"]
 
@@ -337,7 +344,7 @@ def emulated(session: nox.Session) -> None:
         session.run(*python, "-c", code, external=True, env=env)
         session.run(
             *python, "-m", "pytest", "--hypothesis-profile=few", "-p", "no:cacheprovider",
-            *(f"tests/{name}.py" for name in CORE_TESTS), *selected, external=True, env=env,
+            *CORE_TESTS, *selected, external=True, env=env,
         )  # fmt: skip
 
 
@@ -349,11 +356,11 @@ def thread_sanitizer_python(session: nox.Session) -> None:
     )
     session.run(
         # Randomised addresses may lie where ThreadSanitizer needs its own memory.
-        "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/test_two_threads.py",
+        "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/process/test_two_threads.py",
         *session.posargs, external=True,
         env={
             "LD_PRELOAD": gcc_library("libtsan.so"),
-            "TSAN_OPTIONS": "halt_on_error=1 exitcode=66 suppressions=tests/thread_sanitizer.supp",
+            "TSAN_OPTIONS": "halt_on_error=1 exitcode=66 suppressions=tests/process/thread_sanitizer.supp",
         },
     )  # fmt: skip
 
@@ -378,7 +385,7 @@ def free_threaded(session: nox.Session) -> None:
     )  # fmt: skip
     code = "import sys, gradstep; assert not sys._is_gil_enabled()"
     session.run("python", "-W", "error", "-c", code)
-    examples = ("tests/test_train_mlp.py", "tests/test_landscapes.py")
+    examples = ("tests/package/test_train_mlp.py", "tests/package/test_landscapes.py")
     session.run("pytest", "tests", *(f"--ignore={path}" for path in examples), *session.posargs)
 
 
@@ -424,7 +431,7 @@ def parity(session: nox.Session) -> None:
     session.install("torch==2.13.0")
     others = ("autograd>=1.8", "jax>=0.4", "keras>=3.15", "optax==0.2.8")
     install_package(session, *others, extras="[test,examples]")
-    session.run("pytest", "parity", "tests/test_examples.py", *session.posargs)
+    session.run("pytest", "parity", "tests/package/test_examples.py", *session.posargs)
 
 
 @nox.session
@@ -432,4 +439,6 @@ def parity(session: nox.Session) -> None:
 def scikit_learn(session: nox.Session, version: str) -> None:
     """Train scikit-learn's networks inside of `accelerate`, and run its own tests there."""
     install_package(session, f"scikit-learn=={version}", extras="[test]")
-    session.run("pytest", "tests/test_sklearn.py", "parity/test_scikit_learn.py", *session.posargs)
+    session.run(
+        "pytest", "tests/compat/test_sklearn.py", "parity/test_scikit_learn.py", *session.posargs
+    )

@@ -16,7 +16,7 @@ import distributed
 import one_rank
 import packages
 from distributed_cases import CASES
-from gradstep.distributed.shares import buckets
+from gradstep.distributed.partition import buckets
 from ring import MIB, Network, best_bucket, main, memory, memory_of_zero, moved, step
 
 SLOW = Network(bandwidth=1e9, latency=0.0)

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gradstep as gs
-from effort import effort
+from support.effort import effort
 from trajectories import (
     DTYPES,
     Arrays,

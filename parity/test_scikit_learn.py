@@ -1,6 +1,6 @@
 """scikit-learn's networks inside of `accelerate`: the same loss curves, and its own tests.
 
-Run by `nox -s parity`. What `accelerate` does to scikit-learn, and undoes, is in tests/test_sklearn.py.
+Run by `nox -s parity`. What `accelerate` does to scikit-learn, and undoes, is in tests/compat/test_sklearn.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gradstep import _core
-from teams import shared_out
+from support.teams import shared_out
 
 THREADS = [1, 2, 5]
 

@@ -10,10 +10,9 @@ import os as _os
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from gradstep import schedules
+import gradstep.schedules as schedules
+from gradstep._version import __version__ as __version__
 from gradstep.averaging import EWA, ewa
-from gradstep.groups import by_name
-from gradstep.optimizer import Optimizer
 from gradstep.optimizers import (
     SGD,
     Adadelta,
@@ -27,18 +26,23 @@ from gradstep.optimizers import (
     RAdam,
     RMSprop,
 )
-from gradstep.parallel import cpu_info, get_num_threads, set_num_threads, threads
+from gradstep.optimizers.base import Optimizer
+from gradstep.optimizers.selection import by_name
+from gradstep.thread_count import cpu_info, get_num_threads, set_num_threads, threads
 
 if TYPE_CHECKING:
     from gradstep import compat, distributed, functional
-    from gradstep.accumulation import Accumulator
-    from gradstep.background import BackgroundSave, save_in_background
     from gradstep.batches import MiniBatches
-    from gradstep.checkpoint import Loaded, load, save
-    from gradstep.inspection import Inspection, inspect
-    from gradstep.scaling import LossScaler
-
-__version__ = "0.1.0"
+    from gradstep.checkpoints import (
+        BackgroundSave,
+        Inspection,
+        Loaded,
+        inspect,
+        load,
+        save,
+        save_in_background,
+    )
+    from gradstep.training import Accumulator, LossScaler
 
 __all__ = [
     "EWA",
@@ -78,19 +82,19 @@ __all__ = [
 
 # Loaded on first use: the module that each name is in, or is.
 _LATER = {
-    "Accumulator": "accumulation",
-    "BackgroundSave": "background",
-    "Inspection": "inspection",
-    "Loaded": "checkpoint",
-    "LossScaler": "scaling",
+    "Accumulator": "training",
+    "BackgroundSave": "checkpoints",
+    "Inspection": "checkpoints",
+    "Loaded": "checkpoints",
+    "LossScaler": "training",
     "MiniBatches": "batches",
     "compat": "compat",
     "distributed": "distributed",
     "functional": "functional",
-    "inspect": "inspection",
-    "load": "checkpoint",
-    "save": "checkpoint",
-    "save_in_background": "background",
+    "inspect": "checkpoints",
+    "load": "checkpoints",
+    "save": "checkpoints",
+    "save_in_background": "checkpoints",
 }
 
 if not TYPE_CHECKING:  # to which all of them are there, and no other name is
@@ -110,4 +114,4 @@ if not TYPE_CHECKING:  # to which all of them are there, and no other name is
 # What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's. In a job, a rank
 # that raises before the ranks first meet ends it, too.
 if any(name in _os.environ for name in ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")):
-    _importlib.import_module("gradstep.distributed.ending").watch()
+    _importlib.import_module("gradstep.distributed.shutdown").watch()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gradstep.inspection import inspect
+from gradstep.checkpoints.inspection import inspect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

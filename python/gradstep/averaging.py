@@ -11,23 +11,25 @@ from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gradstep import _core, checks
-from gradstep.groups import own
-from gradstep.loading import Prepared
+import gradstep._core as _core
+import gradstep.checks as checks
+from gradstep._typing import Array
 from gradstep.names import FixedAttributes
-from gradstep.structure import Structure
+from gradstep.pytree import Structure
+from gradstep.transaction import Prepared
+from gradstep.values import own
 
 
 class Kept(NamedTuple):
     """What is averaged. The core keeps it, with β, t, and the way to fold in."""
 
     structure: Structure
-    averages: tuple[NDArray[Any], ...]
+    averages: tuple[Array, ...]
     of_numbers: bool = False
     # Where an optimizer keeps them: what they are of.
-    parameters: tuple[NDArray[Any], ...] = ()
+    parameters: tuple[Array, ...] = ()
 
 
 class EWA(FixedAttributes):
@@ -301,7 +303,7 @@ def grown(
     return addition, Kept(structure, tuple(averages), parameters=tuple(of))
 
 
-def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequence[Any]) -> None:
+def _fill(names: Sequence[str], averages: Sequence[Array], saved: Sequence[Any]) -> None:
     for name, array, value in zip(names, averages, saved, strict=True):
         if not isinstance(value, np.ndarray):
             raise TypeError(
@@ -316,7 +318,7 @@ def _fill(names: Sequence[str], averages: Sequence[NDArray[Any]], saved: Sequenc
         array[...] = value
 
 
-def _corrected(stepper: _core.Stepper, kept: Kept, results: list[NDArray[Any]]) -> Any:
+def _corrected(stepper: _core.Stepper, kept: Kept, results: list[Array]) -> Any:
     """Return the (corrected) averages, written to `results`."""
     # One pass: copied first and then divided, each average would be written twice.
     for i, (average, result, correction) in enumerate(
@@ -341,8 +343,8 @@ def _values(
     x: Any,
     is_number: bool,
     what: str = "x",
-    like: Sequence[NDArray[Any]] | None = None,
-) -> list[NDArray[Any]]:
+    like: Sequence[Array] | None = None,
+) -> list[Array]:
     """Return a value of the caller's as arrays; `what` it is to them, and `like` what came before."""
     if is_number:
         try:
@@ -354,7 +356,7 @@ def _values(
     return [_value(*each) for each in zip(labels, leaves, models, strict=False)]
 
 
-def _value(label: str, given: Any, like: NDArray[Any] | None = None) -> NDArray[Any]:
+def _value(label: str, given: Any, like: Array | None = None) -> Array:
     """Return an array that can be averaged, beside `like` where that is given."""
     array = _core.as_array(given, label)
     whole = array.dtype.kind in "iub"
@@ -374,7 +376,7 @@ def _value(label: str, given: Any, like: NDArray[Any] | None = None) -> NDArray[
     return array.astype(dtype) if whole else array
 
 
-def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) -> NDArray[Any]:
+def ewa(values: ArrayLike, beta: float = 0.9, *, bias_correction: bool = False) -> Array:
     r"""Return the exponentially weighted averages of a whole series along its first axis.
 
     .. math:: v_t = \beta v_{t-1} + (1 - \beta) \theta_t, \quad v_0 = 0

@@ -24,8 +24,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gradstep as gs
-from forged import PARTS, members, packed, parsed, signed, written
-from gradstep import archive
+import gradstep.checkpoints.archive as archive
+from support.forged import PARTS, members, packed, parsed, signed, written
 
 REFUSAL = re.compile(r"the file (is damaged: |is no checkpoint of|was written by a newer)")
 # What numbers, names and marks of a file are replaced by.

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 # Whatever of the package is loaded on first use is loaded here, and so guides the search too.
 with atheris.instrument_imports(include=["gradstep"]):
     import gradstep as gs
-    from anything import (
+    from gradstep import _core
+    from support.anything import (
         CORE_FLAGS,
         CORE_NUMBERS,
         FUNCTION_OPTIONS,
@@ -42,7 +43,6 @@ with atheris.instrument_imports(include=["gradstep"]):
         following,
         over,
     )
-    from gradstep import _core
 
 Array = NDArray[Any]
 VALUES = PLAIN + HOSTILE

@@ -10,6 +10,9 @@ a mutant without it has to be caught.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,17 @@ def in_file(file: str, tests: str, *mutants: Mutant) -> list[Mutant]:
     return [replace(m, file=file, tests=m.tests or tests) for m in mutants]
 
 
-BITS, ERRORS, NUMBERS, OPTIMIZER, PARALLEL = (
-    f"tests/test_{name}.py" for name in ("bits", "errors", "numbers", "optimizer", "parallel")
-)
-AVERAGING, BATCHES, SCHEDULES, STEPS = (
-    f"tests/test_{name}.py" for name in ("averaging", "batches", "schedules", "steps")
-)
-ACCURACY, COMPAT, GROUPS, SKLEARN = (
-    f"tests/test_{name}.py" for name in ("accuracy", "compat", "groups", "sklearn")
-)
-ARCHIVE, CHECKPOINT, FILES = (
-    f"tests/test_{name}.py" for name in ("archive", "checkpoint", "files")
-)
-ONE_STEP, AVERAGED, FORK = (f"tests/test_{name}.py" for name in ("one_step", "averaged", "fork"))
-DISTRIBUTED = "tests/test_distributed.py"
-NAMES, REBINDING = (f"tests/test_{name}.py" for name in ("names", "rebinding"))
+def _tests(*names: str) -> list[str]:
+    """Return the paths of tests, whichever room they are in."""
+    return [str(next(ROOT.glob(f"tests/*/test_{n}.py")).relative_to(ROOT)) for n in names]
+
+
+BITS, ERRORS, NUMBERS, ONE_STEP, STEPS = _tests("bits", "errors", "numbers", "one_step", "steps")
+AVERAGED, AVERAGING, GROUPS = _tests("averaged", "averaging", "groups")
+NAMES, OPTIMIZER, REBINDING = _tests("names", "optimizer", "rebinding")
+ACCURACY, BATCHES, COMPAT, SCHEDULES = _tests("accuracy", "batches", "compat", "schedules")
+ARCHIVE, CHECKPOINT, FILES = _tests("archive", "checkpoint", "files")
+DISTRIBUTED, FORK, PARALLEL, SKLEARN = _tests("distributed", "fork", "parallel", "sklearn")
 FORMULAS = f"{STEPS}::test_thirty_steps_in_float64"
 LAYOUTS = f"{STEPS}::test_every_layout_with_every_gradient"
 BEFORE_MEAN = ";\n  }\n  GRADSTEP_INLINE T mean"  # Adadelta has the same average

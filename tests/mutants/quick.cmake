@@ -2,9 +2,7 @@
 # is built again in less time.
 function(read_pybind11_once)
   target_precompile_headers(_core PRIVATE <pybind11/numpy.h> <pybind11/stl.h>)
-  foreach(without dispatch levels pool strided sweep threads)
-    set_source_files_properties(cpp/${without}.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-  endforeach()
+  set_source_files_properties(${engine} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 endfunction()
 set(CMAKE_UNITY_BUILD OFF)  # a mutant changes one file
 cmake_language(DEFER CALL read_pybind11_once)

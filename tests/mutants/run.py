@@ -22,10 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from listing import Mutant
+from listing import ROOT, Mutant
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 ENOUGH = 0.95
 # Longer than any of these takes on a busy machine: what is not over by then hangs.
 FIRST_TESTS, ALL_TESTS, BUILD = 600, 3600, 3600  # seconds
@@ -203,7 +202,7 @@ class Copy:
     def all_but(self, tests: Sequence[str]) -> list[str]:
         """Return the options for all tests but those that ran already and those left out."""
         done = [test for test in tests if "::" not in test]
-        ignored = [*done, *(f"tests/{name}" for name in LEFT_OUT)]
+        ignored = [*done, *(f"tests/package/{name}" for name in LEFT_OUT)]
         return [f"--ignore={path}" for path in ignored]
 
     def try_out(self, mutant: Mutant) -> Found:
@@ -270,7 +269,9 @@ def main() -> int:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these mutants alone")
-    parser.add_argument("--file", help="mutants of this file alone, for instance cpp/rules.hpp")
+    parser.add_argument(
+        "--file", help="mutants of this file alone, for instance cpp/engine/rules.hpp"
+    )
     parser.add_argument("--sample", type=int, metavar="N", help="so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="copies at work at a time (default: 1)")

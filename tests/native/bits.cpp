@@ -5,8 +5,8 @@
 //   bits TABLE [--brief | --full]   compares; brief for emulators, full tries every size
 //   bits --write TABLE              makes a new table
 //   bits --levels                   says which levels this processor runs
-#include "corrections.hpp"
-#include "levels.hpp"
+#include "engine/corrections.hpp"
+#include "engine/levels.hpp"
 #include "native.hpp"
 
 namespace {
@@ -24,7 +24,7 @@ constexpr unsigned char canary = 0xA5;
 const char* const dtype_names[dtype_count] = {"float32", "float64"};
 const char* const decay_names[decay_count] = {"none", "coupled", "decoupled"};
 
-// What tests/test_native.py tells the core through Python.
+// What tests/core/test_native.py tells the core through Python.
 Hyperparameters hyperparameters(Decay decay, int t) {
   Hyperparameters h;
   h.lr = 0.125;

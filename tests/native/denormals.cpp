@@ -6,8 +6,8 @@
 //
 //   denormals STEPS       of each rule under zero gradients, second moments begin close to their
 //   end denormals --full      from full swing to the end, a million steps
-#include "corrections.hpp"
-#include "levels.hpp"
+#include "engine/corrections.hpp"
+#include "engine/levels.hpp"
 #include "native.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)

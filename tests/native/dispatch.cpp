@@ -1,7 +1,7 @@
 // Which levels a processor is given, for processors that are made up: one feature is taken away at
 // a time. The features are those of the x86-64 psABI (section 3.1.1, table 3.1), with the positions
 // that the processors' manuals give them; nothing is taken from the masks of the code.
-#include "levels.hpp"
+#include "engine/levels.hpp"
 #include "native.hpp"
 
 namespace {

@@ -4,7 +4,7 @@
 // what happens is the same in every run.
 //
 //   sweep [--full]   up to 2^35 elements, or to 2^40
-#include "sweep.hpp"
+#include "engine/sweep.hpp"
 
 #include <map>
 #include <string>

@@ -3,15 +3,15 @@
 // races; with -DPLANT_A_RACE it holds one, which that search has to find.
 //
 //   threads [JOBS]   of each caller; 300 are usual
-#include "threads.hpp"
+#include "engine/threads.hpp"
 
 #include <atomic>
 #include <thread>
 #include <vector>
 
+#include "engine/pool.hpp"
+#include "engine/sweep.hpp"
 #include "native.hpp"
-#include "pool.hpp"
-#include "sweep.hpp"
 
 namespace {
 

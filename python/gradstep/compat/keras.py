@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from gradstep import checks, optimizers
+import gradstep.checks as checks
+import gradstep.optimizers as optimizers
+from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat import _ByLearningRate
+from gradstep.compat.base import ByLearningRate
 from gradstep.names import given
-from gradstep.optimizers import Rate
-from gradstep.options import Bound, Nonfinite
+from gradstep.optimizers.options import Bound, Nonfinite
 
 __all__ = [
     "SGD",
@@ -44,7 +45,7 @@ _NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {
 _OPTIONS: Mapping[str, str] = {"global_clipnorm": "max_norm", "clipvalue": "clip_value"}
 
 
-class _Keras(_ByLearningRate):
+class _Keras(ByLearningRate):
     """What all of Keras's optimizers take."""
 
     _names: ClassVar = {"learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2"}

@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from gradstep import checks, optimizers
+import gradstep.checks as checks
+import gradstep.optimizers as optimizers
+from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat import _ByLearningRate, require_unused
-from gradstep.groups import Masked
+from gradstep.compat.base import ByLearningRate, require_unused
 from gradstep.names import given
-from gradstep.optimizers import Rate
-from gradstep.options import Bound, Nonfinite
+from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.selection import Masked
 
 __all__ = [
     "adadelta",
@@ -48,7 +49,7 @@ def _masked(params: Any, mask: Mask) -> Any:
     return Masked(params, mask(params) if callable(mask) else mask, {"weight_decay": 0.0})
 
 
-class _Optax(_ByLearningRate):
+class _Optax(ByLearningRate):
     """What optax's optimizers have in common."""
 
     _names: ClassVar = {"learning_rate": "lr", "b1": "beta1", "b2": "beta2"}

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import sklearn
 
-from gradstep.compat import keras
-from gradstep.optimizer import Optimizer
+import gradstep.compat.keras as keras
+from gradstep._typing import Array
+from gradstep.optimizers.base import Optimizer
 
 __all__ = ["TESTED", "accelerate", "is_tested"]
 
@@ -37,8 +38,6 @@ try:
     from sklearn.neural_network import _stochastic_optimizers as _theirs
 except ImportError as _error:  # a version that does not have them, which cannot get to accelerate()
     raise ImportError(_refusal()) from _error
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class _OnCore:

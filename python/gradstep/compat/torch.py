@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from gradstep import optimizers
+import gradstep.optimizers as optimizers
+from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat import require_unused
+from gradstep.compat.base import require_unused
 from gradstep.names import given
-from gradstep.optimizer import Optimizer
-from gradstep.optimizers import Rate
-from gradstep.options import Bound, Nonfinite
+from gradstep.optimizers.base import Optimizer
+from gradstep.optimizers.options import Bound, Nonfinite
 
 __all__ = [
     "SGD",

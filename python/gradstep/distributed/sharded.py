@@ -17,20 +17,22 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradstep import _core, checks, loading, saving
+import gradstep._core as _core
+import gradstep.checks as checks
+import gradstep.transaction as transaction
+from gradstep._typing import Array
 from gradstep.averaging import EWA
-from gradstep.distributed.exchange import Exchange, Pending
-from gradstep.distributed.flat import Flat, Weighted, index_of
-from gradstep.distributed.ranks import Agreement, Ranks, Summed
-from gradstep.distributed.share import Share
-from gradstep.distributed.states import Here, empty
-from gradstep.distributed.whole import Whole, unmasked, with_overrides
-from gradstep.groups import ByName, Masked, plain
-from gradstep.optimizer import Optimizer, expected
-
-Array = NDArray[Any]
+from gradstep.distributed.agreement import Agreement, Ranks, Summed
+from gradstep.distributed.collectives import Exchange, Pending
+from gradstep.distributed.model import Whole, unmasked, with_overrides
+from gradstep.distributed.ravel import Flat, Weighted, index_of
+from gradstep.distributed.shard import Share
+from gradstep.distributed.state_dict import LocalTarget, empty
+from gradstep.optimizers.base import Optimizer, expected
+from gradstep.optimizers.selection import ByName, Masked
+from gradstep.optimizers.state_dict import Loader, plain_state
+from gradstep.values import plain
 
 _NO_EXAMPLES = "count must be at least 1 on some rank, got 0 on all; leave out the step"
 _NO_CLASS = "optimizer must be a class of gradstep's, got {}"
@@ -660,7 +662,7 @@ class Sharded(Optimizer):
         with ranks.act("state_dict"):
             with self._agreed("state_dict"):
                 self._require_bound()
-                state = saving.plain_state(type(self._local).__name__, self._stepper.snapshot())
+                state = plain_state(type(self._local).__name__, self._stepper.snapshot())
                 for group, names in zip(state["groups"], self._layout.members, strict=True):
                     group["params"] = list(names)
                 own = [state["state"][label] for label in self._share.labels]
@@ -696,16 +698,16 @@ class Sharded(Optimizer):
         with self._ranks.act("load"):
             with self._ranks.agreed("load", optimizer=self._number):
                 prepared = self._prepare_load(d, True)
-            loading.take_over(prepared)
+            transaction.take_over(prepared)
 
-    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> loading.Prepared:
-        return saving.Loader(
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> transaction.Prepared:
+        return Loader(
             type(self._local).__name__,
             self._stepper,
             self._local._averages,
             self.groups,
             strict,
-            Here(self._whole, self._share, self._state_names(), self._local.state),
+            LocalTarget(self._whole, self._share, self._state_names(), self._local.state),
         ).prepare(state)
 
     def __repr__(self) -> str:

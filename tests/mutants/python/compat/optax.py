@@ -1,6 +1,6 @@
 """Ways to break python/gradstep/compat/optax.py."""
 
-from listing import COMPAT, Mutant, in_file
+from listing import COMPAT, FORMULAS, STEPS, Mutant, in_file
 
 MUTANTS = [
     *in_file(
@@ -71,6 +71,16 @@ MUTANTS = [
             "_require_own_dtype(accumulator_dtype=accumulator_dtype)\n",
             "pass\n",
             "accumulator_dtype is ignored",
+        ),
+    ),
+    *in_file(
+        "python/gradstep/compat/optax.py",
+        f"{FORMULAS} {STEPS}",
+        Mutant(
+            "RAdam: another threshold",
+            "threshold: Rate = 5.0,",
+            "threshold: Rate = 4.0,",
+            "v counts a step too early",
         ),
     ),
 ]

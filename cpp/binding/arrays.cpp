@@ -1,0 +1,502 @@
+// Judging arrays; see arrays.hpp.
+#include "binding/arrays.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <tuple>
+
+namespace gradstep {
+namespace {
+
+using Api = py::detail::npy_api;
+using Flag = Api::constants;
+
+std::string repr_of_type(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__"));
+}
+
+std::string shape_text(const Geometry& g) {
+  std::string text = "(";
+  for (int i = 0; i < g.ndim; ++i) {
+    text += std::to_string(g.shape[i]) + (i + 1 < g.ndim ? ", " : g.ndim == 1 ? "," : "");
+  }
+  return text + ")";
+}
+
+std::string dtype_text(py::handle array) { return py::str(array.attr("dtype")); }
+
+const char* const dtype_names[dtype_count] = {"float32", "float64"};
+
+[[noreturn]] void not_an_array(py::handle object, const Label& label, const std::string& mend) {
+  throw py::type_error(label.text() + " must be a NumPy array or export its memory as one, got " +
+                       repr_of_type(object) + "; " + mend);
+}
+
+// Unlike py::hasattr, does not swallow an interruption or a lack of memory that comes while a
+// property of that name runs.
+bool has(py::handle object, const char* name) {
+  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), name));
+  if (found) return true;
+  if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    throw py::error_already_set();
+  }
+  PyErr_Clear();
+  return false;
+}
+
+// Masks and the like would be dropped without a word.
+void require_plain(py::handle array, const Label& label) {
+  if (has(array, "mask") && has(array, "fill_value")) {
+    not_an_array(array, label, "its mask would be ignored: pass .filled(...) or .data");
+  }
+}
+
+// Where an array's bytes lie modulo some number: in [begin, begin + width), wherever that wraps.
+struct Band {
+  std::uintptr_t begin, width;
+};
+
+// Axes that stride by multiples of `modulus` lead back to the same place; the others widen the
+// band.
+Band band_of(const View& view, std::uintptr_t modulus) {
+  const Geometry& g = view.geometry;
+  Band band{reinterpret_cast<std::uintptr_t>(g.data),
+            static_cast<std::uintptr_t>(itemsize_of[view.dtype])};
+  for (int i = 0; i < g.ndim; ++i) {
+    const auto stride = static_cast<std::uintptr_t>(std::abs(g.strides[i]));
+    if (stride % modulus == 0) continue;
+    const std::uintptr_t reach = stride * static_cast<std::uintptr_t>(g.shape[i] - 1);
+    band.width += reach;
+    if (g.strides[i] < 0) band.begin -= reach;
+  }
+  band.begin %= modulus;
+  return band;
+}
+
+// Whether two arrays, none of them empty, are sure to be interleaved: columns of one matrix,
+// windows of its columns, every second element and the others. False where another stride would
+// have to tell.
+bool interleaved(const View& a, const View& b) {
+  for (const Geometry& g : {a.geometry, b.geometry}) {
+    for (int i = 0; i < g.ndim; ++i) {
+      const auto modulus = static_cast<std::uintptr_t>(std::abs(g.strides[i]));
+      if (modulus == 0 || g.shape[i] < 2) continue;
+      const Band at = band_of(a, modulus), other = band_of(b, modulus);
+      const std::uintptr_t behind = (other.begin + (modulus - at.begin)) % modulus;
+      if (behind >= at.width && other.width <= modulus - behind) return true;
+    }
+  }
+  return false;
+}
+
+bool share_memory(const View& a, const View& b) {
+  // Arithmetic settles what is regular; what is not, NumPy solves, in a hundred times as long.
+  if (interleaved(a, b)) return false;
+  const py::module_ numpy = py::module_::import("numpy");
+  const py::object plain = numpy.attr("asarray");  // a subclass might answer in its own way
+  return numpy.attr("shares_memory")(plain(a.array), plain(b.array)).cast<bool>();
+}
+
+[[noreturn]] void overlap(const Label& a, const Label& b, bool same_bytes) {
+  // A copy of a parameter would be another parameter, and so untie what is tied.
+  const bool tied = a.role == Label::parameter && b.role == Label::parameter;
+  const char* advice =
+      !tied ? "; arrays of a step must not overlap: pass a copy of one of them"
+      : same_bytes
+          ? "; tied arrays are one parameter: give it once and add its gradients"
+          : "; parameters that overlap are one: give the whole array once, with the sum of "
+            "its gradients";
+  throw py::value_error(a.text() + " shares memory with " + b.text() + advice);
+}
+
+// What to do about an object that is not an array; advice that works.
+const char* instead_of(py::handle object, const Label& label) {
+  const bool gradient = label.is_only_read();
+  if (object.is_none()) {
+    return gradient ? "where there is no gradient, pass np.zeros_like(parameter), or leave the "
+                      "parameter out when the optimizer is made"
+                    : "leave it out";
+  }
+  if (has(object, "toarray")) {
+    return gradient ? "make it dense with .toarray()"
+                    : "keep it dense: make it an array with .toarray() before training";
+  }
+  if (has(object, "named_parameters")) {
+    return "pass its arrays: {name: p.detach() for name, p in model.named_parameters()}";
+  }
+  if (PyFloat_Check(object.ptr()) || PyLong_Check(object.ptr())) {
+    return gradient ? "pass an array of its parameter's shape and dtype, such as "
+                      "np.full_like(parameter, value)"
+                    : "a number cannot be updated in place: keep it as np.array(value)";
+  }
+  if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
+    return "pass np.array(..., dtype)";
+  }
+  if (py::isinstance<py::str>(object)) return "text is not an array";
+  if (has(object, "__iter__")) {
+    return "pass the dict or the list that the arrays are in, or list(...) of it";
+  }
+  return "pass the arrays that it holds, in a dict or a list";
+}
+
+// What to do about an array of another shape than its parameter's; advice that works.
+std::string reshaping(const Label& label, const Geometry& a, const Geometry& b) {
+  if (!label.is_only_read()) return "; make it with np.zeros_like(parameter)";
+  const std::vector<py::ssize_t> given(a.shape, a.shape + a.ndim),
+      wanted(b.shape, b.shape + b.ndim);
+  const auto without_ones = [](std::vector<py::ssize_t> shape) {
+    shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
+    return shape;
+  };
+  if (without_ones(given) == without_ones(wanted)) {
+    return "; only axes of length 1 differ: pass .reshape(" + shape_text(b) + ")";
+  }
+  if (std::equal(given.begin(), given.end(), wanted.rbegin(), wanted.rend())) {
+    return "; it lies the other way round: pass its transpose, .T";
+  }
+  // One gradient for each example.
+  if (given.size() == wanted.size() + 1) {
+    if (std::equal(wanted.begin(), wanted.end(), given.begin() + 1)) {
+      return "; if its first axis counts examples, pass .mean(axis=0)";
+    }
+    if (std::equal(wanted.begin(), wanted.end(), given.begin())) {
+      return "; if its last axis counts examples, pass .mean(axis=-1)";
+    }
+  }
+  if (label.role == Label::value) return "; an average takes values of one shape";
+  return "; a gradient has the shape of its parameter: check which one it belongs to, and how it "
+         "is "
+         "computed";
+}
+
+}  // namespace
+
+bool is_exactly_ndarray(py::handle object) {
+  return Py_TYPE(object.ptr()) == Api::get().PyArray_Type_;
+}
+
+std::string Label::text() const {
+  const std::string quoted = "'" + *name + "'";
+  switch (role) {
+    case parameter:
+      return "parameter " + quoted;
+    case gradient:
+      return "gradient of " + quoted;
+    case average:
+      return "average " + quoted;
+    case value:
+      return "value for average " + quoted;
+    case plain:
+      return *name;
+    case state:
+      break;
+  }
+  return "state '" + std::string(state_name) + "' of " + quoted;
+}
+
+py::array as_array(py::handle object, const Label& label) {
+  if (py::isinstance<py::array>(object)) {
+    if (!is_exactly_ndarray(object)) require_plain(object, label);
+    return py::reinterpret_borrow<py::array>(object);
+  }
+  const py::module_ numpy = py::module_::import("numpy");
+  const bool scalar = py::isinstance(object, numpy.attr("generic"));
+  // A NumPy scalar is what reducing a 0-d array gives. It can be read, but has no memory to update.
+  if (scalar && !label.is_only_read() && label.role != Label::plain) {
+    not_an_array(object, label, "a scalar cannot be updated in place: use np.array(value)");
+  }
+  const bool exports = scalar || PyObject_CheckBuffer(object.ptr()) ||
+                       has(object, "__array_interface__") || has(object, "__array_struct__");
+  const auto as_numpy = [&] { return py::array(numpy.attr("asarray")(object)); };
+  try {
+    if (exports) return as_numpy();
+    if (has(object, "__array__")) {
+      // It may hand out its memory or make a copy: two copies at a time are not in one place.
+      const py::array first = as_numpy(), second = as_numpy();
+      if (first.data() == second.data()) return first;
+    }
+    if (has(object, "__dlpack__")) return numpy.attr("from_dlpack")(object);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+    not_an_array(object, label,
+                 std::string("which NumPy could not read without a copy (") +
+                     std::string(py::str(error.value())) + "); pass a detached CPU array");
+  }
+  not_an_array(object, label, instead_of(object, label));
+}
+
+bool is_same_memory(py::handle object, const py::array& array, const std::string& name) {
+  try {
+    const View a = view_of(as_array(object, {Label::parameter, &name}), {Label::parameter, &name});
+    const View b = view_of(array, {Label::parameter, &name});
+    const Geometry &g = a.geometry, &h = b.geometry;
+    bool same = a.dtype == b.dtype && g.data == h.data && g.ndim == h.ndim;
+    for (int i = 0; i < g.ndim && same; ++i) {
+      same = g.shape[i] == h.shape[i] && (g.strides[i] == h.strides[i] || g.shape[i] < 2);
+    }
+    return same;
+  } catch (const py::type_error&) {  // not an array, or one of another dtype
+    return false;
+  }
+}
+
+namespace {
+
+// The first byte of an array's memory, and the one behind its last.
+std::pair<std::uintptr_t, std::uintptr_t> extent(const Geometry& g, std::int64_t size,
+                                                 std::ptrdiff_t itemsize) {
+  const auto data = reinterpret_cast<std::uintptr_t>(g.data);
+  if (size == 0) return {data, data};  // an empty array may have strides beyond any memory
+  std::ptrdiff_t below = 0, above = itemsize;
+  for (int i = 0; i < g.ndim; ++i) {
+    const std::ptrdiff_t reach = g.strides[i] * (g.shape[i] - 1);
+    (reach < 0 ? below : above) += reach;
+  }
+  return {data + static_cast<std::uintptr_t>(below), data + static_cast<std::uintptr_t>(above)};
+}
+
+}  // namespace
+
+std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  return extent({proxy->data, proxy->nd, proxy->dimensions, proxy->strides}, array.size(),
+                array.itemsize());
+}
+
+View view_of(py::handle array, const Label& label) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  const auto* descriptor = py::detail::array_descriptor_proxy(proxy->descr);
+  View view;
+  view.array = array;
+  view.flags = proxy->flags;
+  const char order = descriptor->byteorder;
+  const bool native = order == '=' || order == '|' || order == (PY_BIG_ENDIAN ? '>' : '<');
+  if (native && descriptor->type_num == Api::NPY_FLOAT_) {
+    view.dtype = float32;
+  } else if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
+    view.dtype = float64;
+  } else {
+    throw py::type_error(label.text() + " has dtype " + dtype_text(array) +
+                         ", expected native float32 or float64; convert it once with "
+                         ".astype(np.float32) or .astype(np.float64)");
+  }
+  view.geometry = {proxy->data, proxy->nd, proxy->dimensions, proxy->strides};
+  view.size = 1;
+  for (int i = 0; i < proxy->nd; ++i) view.size *= proxy->dimensions[i];
+  std::tie(view.low, view.high) = extent(view.geometry, view.size, itemsize_of[view.dtype]);
+  return view;
+}
+
+View writable_view_of(py::handle array, const Label& label) {
+  const View view = view_of(array, label);
+  if (!view.has(Flag::NPY_ARRAY_WRITEABLE_)) {
+    throw py::value_error(label.text() +
+                          " is read-only, but is updated in place; pass a writable array, for "
+                          "instance a copy");
+  }
+  return view;
+}
+
+void require_like(const View& view, const Label& label, const View& model, const char* like) {
+  if (view.dtype != model.dtype) {
+    const std::string wanted = dtype_names[model.dtype];
+    throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
+                         wanted + " " + like + "; convert it with .astype(np." + wanted + ")");
+  }
+  const Geometry &a = view.geometry, &b = model.geometry;
+  if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
+    throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
+                          shape_text(b) + " " + like + reshaping(label, a, b));
+  }
+}
+
+Pins::Pins(const std::vector<py::array>& arrays) {
+  for (const py::array& array : arrays) add(array);
+}
+
+Pins::~Pins() { release(); }
+
+void Pins::add(py::handle array) {
+  // Whose memory it is: views lead there, and what else exports memory keeps it by itself.
+  PyObject* owner = array.ptr();
+  while (PyObject* base = py::detail::array_proxy(owner)->base) {
+    if (!py::isinstance<py::array>(base)) return;
+    owner = base;
+  }
+#if !defined(Py_GIL_DISABLED)
+  int& flags = py::detail::array_proxy(owner)->flags;
+  if (flags & Flag::NPY_ARRAY_OWNDATA_) {
+    owners_.push_back(owner);
+    flags &= ~Flag::NPY_ARRAY_OWNDATA_;
+    return;
+  }
+#endif
+  references_.push_back(py::reinterpret_steal<py::object>(PyWeakref_NewRef(owner, nullptr)));
+  if (!references_.back()) throw py::error_already_set();
+}
+
+void Pins::release() {
+  for (PyObject* owner : owners_) {
+    auto* proxy = py::detail::array_proxy(owner);
+    if (!proxy->base) proxy->flags |= Flag::NPY_ARRAY_OWNDATA_;  // it was given no other memory
+  }
+  owners_.clear();
+  references_.clear();
+}
+
+Orders dense_orders(const View& view) {
+  if (!view.has(Flag::NPY_ARRAY_ALIGNED_)) return no_order;
+  return static_cast<Orders>((view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_) ? c_order : no_order) |
+                             (view.has(Flag::NPY_ARRAY_F_CONTIGUOUS_) ? fortran_order : no_order));
+}
+
+char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders) {
+  // An order is written as NumPy's flag for it.
+  static_assert(int{Flag::NPY_ARRAY_C_CONTIGUOUS_} == int{c_order} &&
+                int{Flag::NPY_ARRAY_F_CONTIGUOUS_} == int{fortran_order});
+  if (!is_exactly_ndarray(array)) return nullptr;
+  const auto* g = py::detail::array_proxy(array);
+  const auto* w = py::detail::array_proxy(parameter);
+  if (g->descr != w->descr || g->nd != w->nd || !(g->flags & orders) ||
+      !(g->flags & Flag::NPY_ARRAY_ALIGNED_)) {
+    return nullptr;
+  }
+  for (int i = 0; i < g->nd; ++i) {
+    if (g->dimensions[i] != w->dimensions[i]) return nullptr;
+  }
+  return g->data;
+}
+
+namespace {
+
+// Throws where two elements of one array share memory.
+void require_distinct_elements(const View& view, const Label& label) {
+  const Geometry& g = view.geometry;
+  if (view.size < 2 || view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_)) return;
+  const std::ptrdiff_t itemsize = itemsize_of[view.dtype];
+  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> axes;  // stride, length
+  for (int i = 0; i < g.ndim; ++i) {
+    if (g.shape[i] > 1) axes.emplace_back(std::abs(g.strides[i]), g.shape[i]);
+  }
+  std::sort(axes.begin(), axes.end());
+  // Where each axis strides over all that the finer ones reach, no two elements can meet.
+  std::ptrdiff_t reach = itemsize;
+  bool nested = true;
+  for (const auto& [stride, length] : axes) {
+    nested = nested && stride >= reach;
+    reach += stride * (length - 1);
+  }
+  if (nested) return;
+  // Odd strides (from as_strided) are looked at element by element. There are no more elements than
+  // fit in the memory they span, or two of them must meet.
+  bool distinct = view.size * itemsize <= reach;
+  if (distinct) {
+    std::vector<std::ptrdiff_t> offsets{0};
+    offsets.reserve(static_cast<std::size_t>(view.size));
+    for (const auto& [stride, length] : axes) {
+      const std::size_t so_far = offsets.size();
+      for (std::ptrdiff_t i = 1; i < length; ++i) {
+        for (std::size_t j = 0; j < so_far; ++j) offsets.push_back(offsets[j] + i * stride);
+      }
+    }
+    std::sort(offsets.begin(), offsets.end());
+    for (std::size_t i = 1; i < offsets.size() && distinct; ++i) {
+      distinct = offsets[i] - offsets[i - 1] >= itemsize;
+    }
+  }
+  if (!distinct) {
+    throw py::value_error(label.text() +
+                          " repeats elements: several indices reach the same memory (a stride of 0 "
+                          "or overlapping windows), so it cannot be updated in place; pass a copy");
+  }
+}
+
+}  // namespace
+
+void WrittenMemory::clear() {
+  entries_.clear();
+  moving_.clear();
+  looks_.clear();
+}
+
+namespace {
+
+// Calls `word` with each word of how an array looks, until it says no. A dtype stands for itself:
+// an array keeps its own alive, and another one is another object.
+template <class Word>
+bool each_word(PyObject* array, Word word) {
+  const auto* proxy = py::detail::array_proxy(array);
+  const auto flags = static_cast<unsigned>(proxy->flags & ~Flag::NPY_ARRAY_OWNDATA_);
+  if (!word(reinterpret_cast<std::uintptr_t>(proxy->data)) || !word(flags) ||
+      !word(reinterpret_cast<std::uintptr_t>(proxy->descr)) ||
+      !word(static_cast<std::uintptr_t>(proxy->nd))) {
+    return false;
+  }
+  for (int i = 0; i < proxy->nd; ++i) {
+    if (!word(static_cast<std::uintptr_t>(proxy->dimensions[i])) ||
+        !word(static_cast<std::uintptr_t>(proxy->strides[i]))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void WrittenMemory::add(const View& view, const Label& label, bool moves) {
+  if (moves) {
+    moving_.push_back(view.array.ptr());
+    each_word(view.array.ptr(), [this](std::uintptr_t word) {
+      looks_.push_back(word);
+      return true;
+    });
+  }
+  if (view.size > 0) entries_.push_back({view.low, view.high, 0, view.array, label});
+}
+
+bool WrittenMemory::unchanged() const {
+  const std::uintptr_t* look = looks_.data();
+  return std::all_of(moving_.begin(), moving_.end(), [&](PyObject* array) {
+    return each_word(array, [&](std::uintptr_t word) { return word == *look++; });
+  });
+}
+
+void WrittenMemory::require_disjoint() {
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.low < b.low; });
+  std::uintptr_t high = 0;
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    const View view = view_of(entry->array, entry->label);
+    require_distinct_elements(view, entry->label);
+    entry->high_so_far = high = std::max(high, entry->high);
+    for (auto next = entry + 1; next != entries_.end() && next->low < entry->high; ++next) {
+      if (!share_memory(view, view_of(next->array, next->label))) continue;
+      overlap(entry->label, next->label, entry->low == next->low && entry->high == next->high);
+    }
+  }
+}
+
+void WrittenMemory::require_apart(const View& view, const Label& label) const {
+  // Backwards from the last entry that begins below the array's end, while any reaches into it.
+  auto entry = std::lower_bound(entries_.begin(), entries_.end(), view.high,
+                                [](const Entry& e, std::uintptr_t at) { return e.low < at; });
+  while (entry != entries_.begin()) {
+    --entry;
+    if (entry->high_so_far <= view.low) return;
+    if (entry->high > view.low && share_memory(view, view_of(entry->array, entry->label))) {
+      overlap(label, entry->label, false);
+    }
+  }
+}
+
+bool WrittenMemory::clear_of(std::uintptr_t low, std::uintptr_t high, Gap& gap) const {
+  if (gap.low <= low && high <= gap.high) return true;
+  const auto above = std::lower_bound(entries_.begin(), entries_.end(), high,
+                                      [](const Entry& e, std::uintptr_t at) { return e.low < at; });
+  const std::uintptr_t below = above == entries_.begin() ? 0 : std::prev(above)->high_so_far;
+  if (below > low) return false;
+  gap = {below, above == entries_.end() ? UINTPTR_MAX : above->low};
+  return true;
+}
+
+}  // namespace gradstep

@@ -1,0 +1,224 @@
+"""Dynamic loss scaling: a factor that keeps small gradients from vanishing in few bits.
+
+What is done to the gradients is the optimizer's step; here is only how the factor moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gradstep._core as _core
+import gradstep.checks as checks
+import gradstep.transaction as transaction
+from gradstep.names import FixedAttributes
+
+# One over the scale has to be a normal number in float32.
+_LEAST, _MOST = 2.0**-100, 2.0**100
+
+
+class Steps(Protocol):
+    """What a scaler scales for: an optimizer, or an `Accumulator` over one."""
+
+    def step(self, grads: Any, scale: float = 1.0) -> None:
+        """Take one step."""
+
+    @property
+    def t(self) -> int:
+        """The number of steps taken."""
+
+    @property
+    def skipped(self) -> int:
+        """The number of steps refused."""
+
+    @property
+    def nonfinite(self) -> str:
+        """What is done about gradients that are not finite."""
+
+
+class _Kept(NamedTuple):
+    """All that there is, replaced as a whole: an interruption finds one or the other."""
+
+    scale: float
+    good: int  # steps since the scale moved or a step was skipped
+    growth: float
+    backoff: float
+    interval: int
+    # What the optimizer had taken and refused before the step under way. What has become of it is
+    # caught up with later where an interruption came in between.
+    before: tuple[int, int] | None = None
+
+
+class LossScaler(FixedAttributes):
+    """Dynamic loss scaling: scale the loss up, and the gradients back down in the step.
+
+    Gradients of a loss times `scale` are as many times larger, so that in float16 or bfloat16 they
+    do not vanish. Where they overflow, the optimizer skips the step and the scale backs off; after
+    `interval` steps without that it grows.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or Accumulator
+        With ``nonfinite="skip"``.
+    scale : float, default 65536.0
+        What the loss is multiplied by at first, from 2⁻¹⁰⁰ to 2¹⁰⁰.
+    growth : float, default 2.0
+        What `scale` is multiplied by after `interval` good steps, at least 1.
+    backoff : float, default 0.5
+        What it is multiplied by after a skipped step, above 0 and at most 1.
+    interval : int, default 2000
+        Good steps from one growth to the next.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the optimizer does not skip, or a number is out of its range.
+
+    Notes
+    -----
+    The scale stays between 2⁻¹⁰⁰ and 2¹⁰⁰. Powers of two change no bit of a gradient, so that is
+    what all the defaults are.
+
+    References
+    ----------
+    Micikevicius et al., "Mixed precision training", 2018, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, gradstep as gs
+    >>> w = np.ones(2, np.float32)
+    >>> scaler = gs.LossScaler(gs.SGD(w, lr=0.5, nonfinite="skip"), scale=1024.0)
+    >>> scaler.step(scaler.scale * w)  # the gradient of scale · ‖w‖²/2
+    >>> w
+    array([0.5, 0.5], dtype=float32)
+    >>> scaler.step(np.array([np.inf, 0.0], np.float32))
+    >>> scaler.scale
+    512.0
+    """
+
+    def __init__(
+        self,
+        optimizer: Steps,
+        scale: float = 65536.0,
+        *,
+        growth: float = 2.0,
+        backoff: float = 0.5,
+        interval: int = 2000,
+    ) -> None:
+        if not all(hasattr(optimizer, name) for name in ("step", "t", "skipped", "nonfinite")):
+            raise TypeError(
+                f"optimizer must be an optimizer of this package, got {type(optimizer).__name__}"
+            )
+        _require_skipping(optimizer)
+        self._optimizer = optimizer
+        self._kept = _Kept(
+            _number("scale", scale, _LEAST, _MOST),
+            0,
+            _number("growth", growth, 1.0, 2.0**64),
+            _number("backoff", backoff, 2.0**-64, 1.0),
+            checks.count("interval", interval, least=1),
+        )
+
+    @property
+    def scale(self) -> float:
+        """What the loss is to be multiplied by for the next step."""
+        self._catch_up()
+        return self._kept.scale
+
+    def step(self, grads: Any, *, count: int | None = None) -> None:
+        """Take one step by gradients of the loss times `scale`; skip it where they overflowed.
+
+        Parameters
+        ----------
+        grads
+            As in the optimizer's step.
+        count : int, optional
+            As in the step of `distributed.Sharded`, and for that alone.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in the optimizer's step; nothing has changed.
+        """
+        _require_skipping(self._optimizer)  # which may have been changed, or loaded over
+        scale = self.scale
+        self._kept = self._kept._replace(before=(self._optimizer.t, self._optimizer.skipped))
+        counted = {} if count is None else {"count": count}
+        try:
+            self._optimizer.step(grads, 1.0 / scale, **counted)
+        finally:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Move the scale by what has become of the last step."""
+        scale, good, growth, backoff, interval, before = self._kept
+        if before is None:
+            return
+        t, skipped = before
+        if self._optimizer.skipped > skipped:
+            scale, good = max(scale * backoff, _LEAST), 0
+        elif self._optimizer.t > t:
+            good += 1
+            if good >= interval:
+                scale, good = min(scale * growth, _MOST), 0
+        self._kept = _Kept(scale, good, growth, backoff, interval)
+
+    def __repr__(self) -> str:
+        scale, _, growth, backoff, interval, _ = self._kept
+        return (
+            f"LossScaler(scale={scale!r}, growth={growth!r}, backoff={backoff!r}, "
+            f"interval={interval!r})"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a snapshot as plain values; the optimizer is saved by itself."""
+        self._catch_up()
+        state = self._kept._asdict()
+        del state["before"]
+        return state
+
+    def load_state_dict(self, d: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned. All or nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not the state of a loss scaler; nothing has changed.
+        """
+        transaction.take_over(self._prepare_load(d, True))
+
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> transaction.Prepared:
+        """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
+        d = checks.mapping("the state", state)
+        expected = {"scale", "good", "growth", "backoff", "interval"}
+        if set(d) != expected:
+            raise ValueError(
+                f"the state of a loss scaler has {', '.join(sorted(expected))}, got "
+                f"{checks.shown(list(d))}"
+            )
+        loaded = LossScaler(
+            self._optimizer,
+            d["scale"],
+            growth=d["growth"],
+            backoff=d["backoff"],
+            interval=d["interval"],
+        )
+        kept = loaded._kept._replace(good=checks.count("good", d["good"]))
+        return transaction.Prepared(swaps=[(self, "_kept", kept)])
+
+
+def _require_skipping(optimizer: Steps) -> None:
+    if optimizer.nonfinite != "skip":
+        raise ValueError(
+            "loss scaling needs an optimizer that skips what overflows, and this one has "
+            f"nonfinite={optimizer.nonfinite!r}; give it nonfinite='skip'"
+        )
+
+
+def _number(name: str, value: object, least: float, most: float) -> float:
+    if callable(value) or not _core.is_number(value):
+        raise TypeError(f"{name} must be a number, got {checks.shown(value)}")
+    number = float(value)  # type: ignore[arg-type]
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, got {checks.shown(value)}")
+    return number

@@ -1,0 +1,111 @@
+"""What a load will do, once all of it is checked, and doing it at once.
+
+Each class checks its own states; whole checkpoints are in checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gradstep._core as _core
+from gradstep._typing import Array
+
+
+class Prepared(NamedTuple):
+    """What a load will set, checked and allocated; nothing has changed yet.
+
+    A class offers ``_prepare_load(state, strict)``, which returns this or raises TypeError or
+    ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
+    """
+
+    # Objects of the core, which refuses them where what they change has changed since.
+    core: Sequence[_core.Replacement] = ()
+    # Arrays to fill, each from another like it.
+    fills: Sequence[tuple[Array, Array]] = ()
+    # Attributes to set that are there: object, name, value. Setting one must neither fail nor run code.
+    swaps: Sequence[tuple[object, str, Any]] = ()
+    # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
+    random: Sequence[tuple[Any, Any]] = ()
+    # Where not strict: what was asked for and is not in the state or does not fit, and what is in
+    # the state alone. Each begins with a name within the part.
+    missing: Sequence[str] = ()
+    unexpected: Sequence[str] = ()
+    # What is restored besides, and what another part has to restore: an optimizer and its average.
+    restores: Sequence[object] = ()
+    follows: Sequence[object] = ()
+    # What the user is to be warned of.
+    warnings: Sequence[str] = ()
+
+
+def repeats(array: Array) -> bool:
+    """Whether elements of an array share memory, as in windows or where a stride is zero."""
+    axes = sorted((abs(s), n, k) for k, (n, s) in enumerate(_axes(array)) if n > 1)
+    reach = array.itemsize
+    for stride, n, _ in axes if array.size else ():
+        if stride < reach:
+            break
+        reach += stride * (n - 1)
+    else:
+        return False
+    # Or they lie between each other. As all of its pieces are alike, the first is compared.
+    pieces = np.moveaxis(array, axes[-1][2], 0)
+    first = pieces[0, ...]
+    return repeats(first) or any(
+        np.shares_memory(first, pieces[i, ...]) for i in range(1, len(pieces))
+    )
+
+
+def overlapping(arrays: Sequence[Array]) -> dict[int, int]:
+    """Return which of these arrays share memory with an earlier one, and with which."""
+    found: dict[int, int] = {}
+    reaching: list[tuple[int, int]] = []  # the end and number of those that are not over yet
+    for begin, end, i in sorted((*_core.bounds_of(a), i) for i, a in enumerate(arrays) if a.size):
+        reaching = [other for other in reaching if other[0] > begin]
+        for _, j in reaching:
+            first, last = min(i, j), max(i, j)
+            if found.get(last, last) > first and np.shares_memory(arrays[i], arrays[j]):
+                found[last] = first
+        reaching.append((end, i))
+    return found
+
+
+def _axes(array: Array) -> Iterator[tuple[int, int]]:
+    return zip(array.shape, array.strides, strict=True)
+
+
+def take_over(prepared: Prepared) -> None:
+    """Do what the `load_state_dict` of one object has prepared."""
+    for warning in prepared.warnings:
+        warnings.warn(warning, stacklevel=3)
+    commit([prepared], [False])  # last, as whatever fails after it would come too late
+
+
+def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
+    """Do all that is prepared, and note in `done` that it is.
+
+    One call of C code, in which no signal's handler runs. What may fail comes first: random states
+    for want of memory, and the core, which looks before it does anything. Who calls this puts the
+    random states back.
+    """
+    drawn = [draw for one in prepared for draw in one.random]
+    fills = [fill for one in prepared for fill in one.fills]
+    swaps = [swap for one in prepared for swap in one.swaps]
+    core = [replacement for one in prepared for replacement in one.core]
+    bits, states = zip(*drawn, strict=True) if drawn else ((), ())
+    targets, sources = zip(*fills, strict=True) if fills else ((), ())
+    objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
+    steps = [
+        map(setattr, bits, repeat("state"), states),
+        map(_core.commit, [core] if core else []),  # a call may fail where there is no memory
+        map(operator.setitem, targets, repeat(...), sources),
+        # Not setattr: a class may have a __setattr__ of Python's.
+        map(object.__setattr__, objects, names, values),
+        map(operator.setitem, [done], [0], [True]),
+    ]
+    any(chain.from_iterable(steps))

@@ -1,0 +1,22 @@
+"""Ways to break cpp/engine/dispatch.cpp."""
+
+from listing import PARALLEL, Mutant, in_file
+
+MUTANTS = [
+    *in_file(
+        "cpp/engine/dispatch.cpp",
+        PARALLEL,
+        Mutant(
+            "the lowest level is used",
+            "available_isas().back()",
+            "available_isas().front()",
+            "slow",
+        ),
+        Mutant(
+            "GRADSTEP_ISA is ignored",
+            "use_isa(wanted && *wanted ? wanted :",
+            "use_isa(false ? wanted :",
+            "no level can be forced",
+        ),
+    ),
+]

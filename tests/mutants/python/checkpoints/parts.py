@@ -1,0 +1,34 @@
+"""Ways to break python/gradstep/checkpoints/parts.py."""
+
+from listing import CHECKPOINT, Mutant, in_file
+
+MUTANTS = [
+    *in_file(
+        "python/gradstep/checkpoints/parts.py",
+        CHECKPOINT,
+        Mutant(
+            "checkpoints: a subclass loads in its base's way",
+            '        if "state_dict" in vars(kind) or "load_state_dict" in vars(kind):\n            return False\n',
+            "",
+            "a subclass forgets its own state",
+        ),
+        Mutant(
+            "checkpoints: structures are flattened",
+            '    return Part("tree", whole)',
+            '    return Part("arrays", arrays)',
+            "a tree comes back as a dict of joined names",
+        ),
+        Mutant(
+            "checkpoints: strict is a part",
+            'name == "strict" or ',
+            "",
+            "a part that cannot be loaded",
+        ),
+        Mutant(
+            "checkpoints: live arrays in the background",
+            "    live = [name for name, part in parts.items() if not prepares(part)]",
+            "    live = []",
+            "weights of later steps are saved",
+        ),
+    ),
+]

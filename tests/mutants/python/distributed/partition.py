@@ -1,0 +1,40 @@
+"""Ways to break python/gradstep/distributed/partition.py."""
+
+from listing import DISTRIBUTED, Mutant, in_file
+
+MUTANTS = [
+    *in_file(
+        "python/gradstep/distributed/partition.py",
+        DISTRIBUTED,
+        Mutant(
+            "buckets are a little too large",
+            "room = max(most // dtype.itemsize, 1)",
+            "room = max(most // dtype.itemsize + 1, 1)",
+            "what a bucket is copied to has no room for it",
+        ),
+        Mutant(
+            "small arrays fill more than a bucket",
+            "if filled + size > room and open_pieces:",
+            "if filled + size > 2 * room and open_pieces:",
+            "what a bucket is copied to has no room for it",
+        ),
+        Mutant(
+            "buckets mix groups",
+            "if other == kind):",
+            "if other[1] == dtype):",
+            "parameters are stepped more than once",
+        ),
+        Mutant(
+            "the same ranks always have one more",
+            "next_with_more = (next_with_more + more) % ranks",
+            "next_with_more = 0",
+            "the first ranks keep more of the state than the last",
+        ),
+        Mutant(
+            "the end of a piece is nobody's",
+            "high = min(stop - offset, last - first)",
+            "high = min(stop - offset, last - first - (last - first > 7))",
+            "some elements are never stepped",
+        ),
+    ),
+]

@@ -1,0 +1,75 @@
+"""Ways to break python/gradstep/optimizers/apply.py."""
+
+from listing import ERRORS, GROUPS, ONE_STEP, OPTIMIZER, STEPS, Mutant, in_file
+
+MUTANTS = [
+    *in_file(
+        "python/gradstep/optimizers/apply.py",
+        f"{OPTIMIZER} {ERRORS}",
+        Mutant(
+            "a function's scheduled beta",
+            'if corrected and name.startswith(("beta", "dampening")) and callable(value):',
+            "if False:",
+            "corrected as if the beta of this step had been that of all",
+            GROUPS,
+        ),
+        Mutant(
+            "functions count one step too many",
+            "_core.new_stepper(t - 1, ",
+            "_core.new_stepper(t, ",
+            "corrections of the next step",
+            STEPS + "::test_functions_take_the_same_steps_as_classes",
+        ),
+        Mutant(
+            "lr_decay needs no t",
+            'for name in ("bias_correction", "lr_decay"):',
+            'for name in ("bias_correction",):',
+            "a rate that never falls",
+        ),
+        Mutant(
+            "functions begin at their step",
+            "rule, told, None, 0, mu_product)",
+            "rule, told, None, None, mu_product)",
+            "corrections of the first step for ever",
+            STEPS + "::test_functions_take_the_same_steps_as_classes",
+        ),
+    ),
+    *in_file(
+        "python/gradstep/optimizers/apply.py",
+        ONE_STEP,
+        Mutant(
+            "functions forget the scale",
+            'scale = values.pop("scale", 1.0)',
+            'scale = values.pop("scale", 1.0) and 1.0',
+            "scale does nothing in functions",
+        ),
+        Mutant(
+            "functions: keys too many",
+            "type(like) is not dict or len(like) != len(w)",
+            "type(like) is not dict",
+            "a misspelt key goes unseen",
+            ERRORS,
+        ),
+        Mutant(
+            "functions: any keys, where there are as many",
+            " and all(type(a) is np.ndarray for a in arrays)",
+            "",
+            "an error that speaks of None where a key is wrong",
+            ERRORS,
+        ),
+        Mutant(
+            "functions: keys are text",
+            "all(type(key) is str for key in w) and ",
+            "",
+            "layers that are numbered cannot be stepped",
+            f"{STEPS}::test_functions_take_dicts_with_numbers_as_keys",
+        ),
+        Mutant(
+            "functions: keys in the order of each dict",
+            "arrays = [like.get(key) for key in w]",
+            "arrays = list(like.values())",
+            "a gradient steps another parameter",
+            STEPS,
+        ),
+    ),
+]
