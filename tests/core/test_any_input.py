@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import gradstep as gs
+from gradstep.compat.base import ByLearningRate
 from support.anything import (
     CORE_FLAGS,
     CORE_NUMBERS,
@@ -224,10 +225,14 @@ def test_every_function_is_tried() -> None:
     named = {function.__name__ for function in FUNCTIONS}
     assert named == {each.__name__.lower() for each in OWN} | {"ewa"}
     assert all(inspect.isfunction(function) for function in FUNCTIONS)
-    # The peers that are there, but scikit-learn's, which is no optimizer of arrays.
-    peers = {module.name for module in pkgutil.iter_modules(gs.compat.__path__)} - {"sklearn"}
+    # Without scikit-learn's, which is not an optimizer of arrays, and what the peers share.
+    peers = {m.name for m in pkgutil.iter_modules(gs.compat.__path__)} - {"sklearn", "base"}
     assert peers == {kind.__module__.rpartition(".")[2] for kind in OTHERS}
-    package = {each for each in public_optimizers() if each.__module__.startswith("gradstep.")}
+    package = {
+        each
+        for each in public_optimizers()
+        if each.__module__.startswith("gradstep.") and each is not ByLearningRate
+    }
     # What ranks share has another optimizer inside, which is tried; see rank_checks.py.
     assert package - {gs.Optimizer, gs.distributed.Sharded} == set(OPTIMIZERS)
     rules = (ROOT / "cpp/engine/rules.hpp").read_text()
