@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gradstep.checks as checks
 from gradstep.optimizers.base import Optimizer
 
 
 def require_unused(instead: str, **arguments: Any) -> None:
-    """Raise ValueError unless each argument is None or False: it cannot be had here.
+    """Raise ValueError unless each argument is None or False: it is not supported.
 
     Parameters
     ----------
@@ -21,21 +20,11 @@ def require_unused(instead: str, **arguments: Any) -> None:
     """
     for name, value in arguments.items():
         if value is not None and value is not False:
-            raise ValueError(f"{name}={checks.shown(value)} cannot be had here: {instead}")
+            raise ValueError(f"{name}={checks.shown(value)} is not supported; {instead}")
 
 
 class ByLearningRate(Optimizer):
     """An optimizer whose rate is called `learning_rate`."""
-
-    _rate = "learning_rate"
-    # What is None where there is none of it.
-    _optional: ClassVar[frozenset[str]] = frozenset()
-
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        return super()._told(
-            {n: v for n, v in values.items() if v is not None or n not in cls._optional}
-        )
 
     @property
     def learning_rate(self) -> float:

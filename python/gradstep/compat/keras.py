@@ -9,7 +9,7 @@ module. Keras itself is never imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gradstep.checks as checks
 import gradstep.optimizers as optimizers
@@ -18,6 +18,7 @@ from gradstep.averaging import EWA
 from gradstep.compat.base import ByLearningRate
 from gradstep.names import given
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, Values, is_zero, selects
 
 __all__ = [
     "SGD",
@@ -45,12 +46,25 @@ _NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {
 _OPTIONS: Mapping[str, str] = {"global_clipnorm": "max_norm", "clipvalue": "clip_value"}
 
 
+def _adapted(spec: Spec, arguments: Mapping[str, str], **constants: Any) -> Spec:
+    """Return how a rule is told of Keras's arguments."""
+    common = {"learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2"}
+    return spec.but(
+        {**common, **arguments},
+        {"decoupled": True, **constants},
+        optional=frozenset({"weight_decay"}),
+        rate="learning_rate",
+    )
+
+
+def _sgd_rule(values: Values) -> str:
+    if is_zero(values["momentum"]):
+        return "sgd"
+    return "nesterov" if values["nesterov"] is True else "momentum"
+
+
 class _Keras(ByLearningRate):
     """What all of Keras's optimizers take."""
-
-    _names: ClassVar = {"learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2"}
-    _fixed: ClassVar = {"decoupled": True}
-    _optional: ClassVar = frozenset({"weight_decay"})
 
     def __init__(self, params: Any, *, weight_decay: Rate | None, **arguments: Any) -> None:
         # Called `name` in Keras, which changes nothing, whatever it is.
@@ -58,7 +72,7 @@ class _Keras(ByLearningRate):
         for argument, (neutral, instead) in _NEUTRAL.items():
             value = arguments.pop(argument)
             if not isinstance(value, int | float | None) or value not in neutral:
-                raise ValueError(f"{argument}={checks.shown(value)} cannot be had here: {instead}")
+                raise ValueError(f"{argument}={checks.shown(value)} is not supported; {instead}")
         theirs = {name: arguments.pop(name) for name in _OPTIONS}
         if all(value is not None for value in theirs.values()):
             raise ValueError("only one of global_clipnorm and clipvalue can be set, as in Keras")
@@ -107,7 +121,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -123,8 +137,11 @@ gradient_accumulation_steps
     array([ 0.8, -1.6])
     """
 
-    _names: ClassVar = {**_Keras._names, "momentum": "beta"}
-    _fixed: ClassVar = {**_Keras._fixed, "rate_in_buffer": True}
+    _spec = _adapted(
+        Spec(_sgd_rule, {"nesterov": selects}, state_depends_on=frozenset({"momentum"})),
+        {"momentum": "beta"},
+        rate_in_buffer=True,
+    )
 
     def __init__(
         self,
@@ -149,12 +166,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        if isinstance(values["momentum"], int | float) and values["momentum"] == 0:
-            return "sgd"
-        return "nesterov" if values["nesterov"] is True else "momentum"
 
 
 class RMSprop(_Keras):
@@ -192,7 +203,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -208,8 +219,9 @@ gradient_accumulation_steps
     array([ 0.683772, -1.683772])
     """
 
-    _names: ClassVar = {**_Keras._names, "rho": "beta", "epsilon": "eps_root"}
-    _fixed: ClassVar = {**_Keras._fixed, "rate_in_buffer": True}
+    _spec = _adapted(
+        optimizers.RMSprop._spec, {"rho": "beta", "epsilon": "eps_root"}, rate_in_buffer=True
+    )
 
     def __init__(
         self,
@@ -236,8 +248,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.RMSprop._rule
 
 
 class Adam(_Keras):
@@ -275,7 +285,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -291,8 +301,9 @@ gradient_accumulation_steps
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
-    _fixed: ClassVar = {**_Keras._fixed, "bias_correction": True, "uncorrected_eps": True}
+    _spec = _adapted(
+        optimizers.Adam._spec, {"epsilon": "eps"}, bias_correction=True, uncorrected_eps=True
+    )
 
     def __init__(
         self,
@@ -319,8 +330,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.Adam._rule
 
 
 class AdamW(Adam):
@@ -357,7 +366,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -432,7 +441,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -448,8 +457,7 @@ gradient_accumulation_steps
     array([ 0.893721, -1.893721])
     """
 
-    _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
-    _fixed: ClassVar = {**_Keras._fixed, "momentum_decay": 1.0, **optimizers.NAdam._fixed}
+    _spec = _adapted(optimizers.NAdam._spec, {"epsilon": "eps"}, momentum_decay=1.0)
 
     def __init__(
         self,
@@ -475,8 +483,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.NAdam._rule
 
 
 class Adamax(_Keras):
@@ -512,7 +518,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -528,8 +534,7 @@ gradient_accumulation_steps
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {**_Keras._names, "epsilon": "eps"}
-    _fixed: ClassVar = {**_Keras._fixed, **optimizers.Adamax._fixed}
+    _spec = _adapted(optimizers.Adamax._spec, {"epsilon": "eps"})
 
     def __init__(
         self,
@@ -555,8 +560,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.Adamax._rule
 
 
 class Adagrad(_Keras):
@@ -589,7 +592,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -605,11 +608,10 @@ gradient_accumulation_steps
     array([ 0.901227, -1.900311])
     """
 
-    _names: ClassVar = {
-        **_Keras._names,
-        "initial_accumulator_value": "initial_v",
-        "epsilon": "eps_root",
-    }
+    _spec = _adapted(
+        optimizers.Adagrad._spec,
+        {"initial_accumulator_value": "initial_v", "epsilon": "eps_root"},
+    )
 
     def __init__(
         self,
@@ -634,8 +636,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.Adagrad._rule
 
 
 class Adadelta(_Keras):
@@ -669,7 +669,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -685,7 +685,7 @@ gradient_accumulation_steps
     array([ 0.999859, -1.999859])
     """
 
-    _names: ClassVar = {**_Keras._names, "rho": "beta", "epsilon": "eps_root"}
+    _spec = _adapted(optimizers.Adadelta._spec, {"epsilon": "eps_root"})
 
     def __init__(
         self,
@@ -710,8 +710,6 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.Adadelta._rule
 
 
 class Lion(_Keras):
@@ -742,7 +740,7 @@ gradient_accumulation_steps
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -757,6 +755,8 @@ gradient_accumulation_steps
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
+
+    _spec = _adapted(optimizers.Lion._spec, {})
 
     def __init__(
         self,
@@ -781,5 +781,3 @@ gradient_accumulation_steps
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    _rule = optimizers.Lion._rule

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gradstep.checks as checks
 import gradstep.optimizers as optimizers
@@ -20,6 +20,7 @@ from gradstep.compat.base import ByLearningRate, require_unused
 from gradstep.names import given
 from gradstep.optimizers.options import Bound, Nonfinite
 from gradstep.optimizers.selection import Masked
+from gradstep.optimizers.spec import Convert, CoreArgs, Spec, Values, selects
 
 __all__ = [
     "adadelta",
@@ -49,14 +50,51 @@ def _masked(params: Any, mask: Mask) -> Any:
     return Masked(params, mask(params) if callable(mask) else mask, {"weight_decay": 0.0})
 
 
-class _Optax(ByLearningRate):
-    """What optax's optimizers have in common."""
+def _adapted(spec: Spec, arguments: Mapping[str, str | Convert], **constants: Any) -> Spec:
+    """Return how a rule is told of optax's arguments."""
+    common: dict[str, str | Convert] = {
+        "learning_rate": "lr",
+        "b1": "beta1",
+        "b2": "beta2",
+        "nesterov": selects,
+    }
+    return spec.but(
+        {**common, **arguments}, constants, optional=frozenset({"momentum"}), rate="learning_rate"
+    )
 
-    _names: ClassVar = {"learning_rate": "lr", "b1": "beta1", "b2": "beta2"}
-    _optional: ClassVar = frozenset({"momentum"})
+
+def _sgd_rule(values: Values) -> str:
+    if values["momentum"] is None:
+        return "sgd"
+    return "nesterov" if values["nesterov"] is True else "momentum"
 
 
-class sgd(_Optax):
+def _rmsprop_rule(values: Values) -> str:
+    kind = "rmsprop_centered" if values["centered"] is True else "rmsprop"
+    if values["momentum"] is None:
+        return kind
+    return f"{kind}_nesterov" if values["nesterov"] is True else f"{kind}_momentum"
+
+
+def _eps_of_rmsprop(name: str, values: Values) -> CoreArgs:
+    inside = checks.flag("eps_in_sqrt", values["eps_in_sqrt"])
+    return [("eps_root" if inside else "eps", name, values[name])]
+
+
+def _unless(core: str) -> Convert:
+    """Return what makes a core argument that is the opposite of a flag."""
+    return lambda name, values: [(core, name, not checks.flag(name, values[name]))]
+
+
+def _threshold(name: str, values: Values) -> CoreArgs:
+    threshold = values[name]
+    if isinstance(threshold, int | float) and threshold > 0:
+        # The core rectifies above it, optax from it on.
+        threshold = math.nextafter(threshold, 0.0)
+    return [(name, name, threshold)]
+
+
+class sgd(ByLearningRate):
     """`optax.sgd`: ``b := μ b + g; w := w − α b``, with `nesterov` ``w := w − α (μ b + g)``.
 
     Parameters
@@ -77,7 +115,7 @@ class sgd(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -93,7 +131,9 @@ class sgd(_Optax):
     array([ 0.8, -1.6])
     """
 
-    _names: ClassVar = {**_Optax._names, "momentum": "beta"}
+    _spec = _adapted(
+        Spec(_sgd_rule, state_depends_on=frozenset({"momentum"})), {"momentum": "beta"}
+    )
 
     def __init__(
         self,
@@ -111,14 +151,8 @@ class sgd(_Optax):
         _require_own_dtype(accumulator_dtype=accumulator_dtype)
         super().__init__(**given(locals(), "accumulator_dtype"))
 
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        if values["momentum"] is None:
-            return "sgd"
-        return "nesterov" if values["nesterov"] is True else "momentum"
 
-
-class rmsprop(_Optax):
+class rmsprop(ByLearningRate):
     """`optax.rmsprop`: ``b := μ b + α u; w := w − b``, with `nesterov` ``w := w − (μ b + α u)``.
 
     ``v := β v + (1−β) g²``, and the quotient is ``u = g / √(v + ε)``, or ``g / (√v + ε)`` where
@@ -153,7 +187,7 @@ class rmsprop(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -169,8 +203,16 @@ class rmsprop(_Optax):
     array([ 0.683772, -1.683772])
     """
 
-    _names: ClassVar = {**_Optax._names, "decay": "beta", "initial_scale": "initial_v"}
-    _fixed: ClassVar = {"rate_in_buffer": True}
+    _spec = _adapted(
+        optimizers.RMSprop._spec,
+        {
+            "decay": "beta",
+            "initial_scale": "initial_v",
+            "eps": _eps_of_rmsprop,
+            "eps_in_sqrt": selects,
+        },
+        rate_in_buffer=True,
+    ).but(rule=_rmsprop_rule)
 
     def __init__(
         self,
@@ -192,21 +234,8 @@ class rmsprop(_Optax):
     ) -> None:
         super().__init__(**given(locals()))
 
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        kind = "rmsprop_centered" if values["centered"] is True else "rmsprop"
-        if values["momentum"] is None:
-            return kind
-        return f"{kind}_nesterov" if values["nesterov"] is True else f"{kind}_momentum"
 
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        inside = checks.flag("eps_in_sqrt", values["eps_in_sqrt"])
-        rest = {name: v for name, v in values.items() if name not in ("eps", "eps_in_sqrt")}
-        return [*super()._told(rest), ("eps_root" if inside else "eps", "eps", values["eps"])]
-
-
-class adam(_Optax):
+class adam(ByLearningRate):
     """`optax.adam`: `eps` outside of the root, `eps_root` inside; `nesterov` as in `nadam`.
 
     ``m := β₁ m + (1−β₁) g``, ``v := β₂ v + (1−β₂) g²``;
@@ -236,7 +265,7 @@ class adam(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -252,7 +281,12 @@ class adam(_Optax):
     array([ 0.9, -1.9])
     """
 
-    _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True}
+    _spec = _adapted(
+        Spec(lambda values: "nadam" if values["nesterov"] is True else "adam"),
+        {},
+        bias_correction=True,
+        looks_ahead=True,
+    )
 
     def __init__(
         self,
@@ -272,10 +306,6 @@ class adam(_Optax):
     ) -> None:
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(**given(locals(), "mu_dtype"))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "nadam" if values["nesterov"] is True else "adam"
 
 
 class nadam(adam):
@@ -307,7 +337,7 @@ class nadam(adam):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -342,7 +372,7 @@ class nadam(adam):
         super().__init__(**given(locals()))
 
 
-class adamw(_Optax):
+class adamw(ByLearningRate):
     """`optax.adamw`: as `adam`, with decay that shrinks the parameters that `mask` has True for.
 
     ``w := w − α (m̂ / (√(v̂ + eps_root) + eps) + λ w)``, to within rounding.
@@ -376,7 +406,7 @@ class adamw(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -392,8 +422,7 @@ class adamw(_Optax):
     array([ 0.85, -1.8 ])
     """
 
-    _fixed: ClassVar = {**adam._fixed, "decoupled": True}
-    _rule = adam._rule
+    _spec = adam._spec.but(constants={"decoupled": True})
 
     def __init__(
         self,
@@ -418,7 +447,7 @@ class adamw(_Optax):
         super().__init__(**given(locals(), "mu_dtype", "mask"))
 
 
-class amsgrad(_Optax):
+class amsgrad(ByLearningRate):
     """`optax.amsgrad`: the maximum is taken of the corrected v̂.
 
     As `adam`, with ``v_max := max(v_max, v̂)`` in place of v̂.
@@ -449,7 +478,7 @@ class amsgrad(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -465,7 +494,14 @@ class amsgrad(_Optax):
     array([ 0.9, -1.9])
     """
 
-    _fixed: ClassVar = {"bias_correction": True}
+    _spec = _adapted(
+        Spec("amsgrad_of_corrected"),
+        {
+            "bias_correction_mu": _unless("uncorrected_m"),
+            "bias_correction_nu": _unless("uncorrected_v"),
+        },
+        bias_correction=True,
+    )
 
     def __init__(
         self,
@@ -487,20 +523,8 @@ class amsgrad(_Optax):
         _require_own_dtype(mu_dtype=mu_dtype)
         super().__init__(**given(locals(), "mu_dtype"))
 
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "amsgrad_of_corrected"
 
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        switches = {"bias_correction_mu": "uncorrected_m", "bias_correction_nu": "uncorrected_v"}
-        rest = {name: value for name, value in values.items() if name not in switches}
-        return super()._told(rest) + [
-            (core, name, not checks.flag(name, values[name])) for name, core in switches.items()
-        ]
-
-
-class radam(_Optax):
+class radam(ByLearningRate):
     """`optax.radam`: ε is added to the corrected √v̂; `nesterov` as in `nadam`.
 
     ``w := w − α r m̂ / (√(v̂ + eps_root) + eps)``, and below ρ = `threshold` ``w := w − α m̂``; r
@@ -530,7 +554,7 @@ class radam(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -546,7 +570,13 @@ class radam(_Optax):
     array([ 0.8, -1.6])
     """
 
-    _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True, "rectified": True}
+    _spec = _adapted(
+        Spec(lambda values: "radam_nesterov" if values["nesterov"] is True else "radam"),
+        {"threshold": _threshold},
+        bias_correction=True,
+        looks_ahead=True,
+        rectified=True,
+    )
 
     def __init__(
         self,
@@ -566,20 +596,8 @@ class radam(_Optax):
     ) -> None:
         super().__init__(**given(locals()))
 
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "radam_nesterov" if values["nesterov"] is True else "radam"
 
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        threshold = values["threshold"]
-        if isinstance(threshold, int | float) and threshold > 0:
-            # The core rectifies above it, optax from it on.
-            threshold = math.nextafter(threshold, 0.0)
-        return super()._told({**values, "threshold": threshold})
-
-
-class adamax(_Optax):
+class adamax(ByLearningRate):
     """`optax.adamax`: ε is added to ``|g|``, inside of the maximum.
 
     ``m := β₁ m + (1−β₁) g``, ``u := max(β₂ u, |g| + ε)``; ``w := w − α m̂ / u`` with
@@ -603,7 +621,7 @@ class adamax(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -619,9 +637,7 @@ class adamax(_Optax):
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {**_Optax._names, "eps": "eps_root"}
-    _fixed: ClassVar = optimizers.Adamax._fixed
-    _rule = optimizers.Adamax._rule
+    _spec = _adapted(optimizers.Adamax._spec, {"eps": "eps_root"})
 
     def __init__(
         self,
@@ -639,7 +655,7 @@ class adamax(_Optax):
         super().__init__(**given(locals()))
 
 
-class adagrad(_Optax):
+class adagrad(ByLearningRate):
     """`optax.adagrad`: ε inside of the root; no step where v is 0.
 
     ``v := v + g²``; ``w := w − α g / √(v + ε)``.
@@ -660,7 +676,7 @@ class adagrad(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -676,14 +692,12 @@ class adagrad(_Optax):
     array([ 0.901227, -1.900311])
     """
 
-    _names: ClassVar = {
-        **_Optax._names,
-        "eps": "eps_root",
-        "initial_accumulator_value": "initial_v",
-    }
-    # Too little to show, but 0/0 is 0: optax takes no step where v is 0.
-    _fixed: ClassVar = {"eps": math.ulp(0.0)}
-    _rule = optimizers.Adagrad._rule
+    _spec = _adapted(
+        optimizers.Adagrad._spec,
+        {"eps": "eps_root", "initial_accumulator_value": "initial_v"},
+        # Too little to show, but 0/0 is 0: optax takes no step where v is 0.
+        eps=math.ulp(0.0),
+    )
 
     def __init__(
         self,
@@ -700,7 +714,7 @@ class adagrad(_Optax):
         super().__init__(**given(locals()))
 
 
-class adadelta(_Optax):
+class adadelta(ByLearningRate):
     """`optax.adadelta`: ε inside of both roots.
 
     ``v := ρ v + (1−ρ) g²``; ``u = √(d + ε) / √(v + ε) g``; ``d := ρ d + (1−ρ) u²``;
@@ -728,7 +742,7 @@ class adadelta(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -744,8 +758,7 @@ class adadelta(_Optax):
     array([ 0.999684, -1.999684])
     """
 
-    _names: ClassVar = {**_Optax._names, "rho": "beta", "eps": "eps_root"}
-    _rule = optimizers.Adadelta._rule
+    _spec = _adapted(optimizers.Adadelta._spec, {"eps": "eps_root"})
 
     def __init__(
         self,
@@ -769,7 +782,7 @@ class adadelta(_Optax):
         super().__init__(**given(locals(), "weight_decay_mask"))
 
 
-class lion(_Optax):
+class lion(ByLearningRate):
     """`optax.lion`: ``w := w − α sign(β₁ m + (1−β₁) g)``, then ``m := β₂ m + (1−β₂) g``.
 
     Parameters
@@ -795,7 +808,7 @@ class lion(_Optax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -811,8 +824,7 @@ class lion(_Optax):
     array([ 0.8999, -1.8998])
     """
 
-    _fixed: ClassVar = optimizers.Lion._fixed
-    _rule = optimizers.Lion._rule
+    _spec = _adapted(optimizers.Lion._spec, {})
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ implementations, are taken and make no difference; PyTorch itself is never impor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gradstep.optimizers as optimizers
 from gradstep._typing import Rate
@@ -17,6 +17,7 @@ from gradstep.compat.base import require_unused
 from gradstep.names import given
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, Values, is_zero, selects
 
 __all__ = [
     "SGD",
@@ -39,6 +40,15 @@ def _eager(arguments: Mapping[str, Any]) -> dict[str, Any]:
     graph = {n: arguments[n] for n in ("capturable", "differentiable") if n in arguments}
     require_unused("a step here is not part of a graph; leave it out", **graph)
     return given(arguments, *graph, "foreach", "fused")
+
+
+def _sgd_rule(values: Values) -> str:
+    has_buffer = not is_zero(values["momentum"])
+    if values["nesterov"] is True:
+        if not has_buffer or not is_zero(values["dampening"]):
+            raise ValueError("nesterov=True needs a momentum, and a dampening of 0")
+        return "nesterov"
+    return "momentum" if has_buffer else "sgd"
 
 
 class SGD(Optimizer):
@@ -73,7 +83,7 @@ class SGD(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -89,8 +99,12 @@ class SGD(Optimizer):
     array([ 0.8, -1.6])
     """
 
-    _names: ClassVar = {"momentum": "beta"}
-    _fixed: ClassVar = {"undamped_start": True}
+    _spec = Spec(
+        _sgd_rule,
+        arguments={"momentum": "beta", "nesterov": selects},
+        constants={"undamped_start": True},
+        state_depends_on=frozenset({"momentum"}),
+    )
 
     def __init__(
         self,
@@ -111,16 +125,6 @@ class SGD(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**_eager(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        has_buffer = not (isinstance(values["momentum"], int | float) and values["momentum"] == 0)
-        if values["nesterov"] is True:
-            dampening = values["dampening"]
-            if not has_buffer or not isinstance(dampening, int | float) or dampening != 0:
-                raise ValueError("nesterov=True needs a momentum, and a dampening of 0")
-            return "nesterov"
-        return "momentum" if has_buffer else "sgd"
 
 
 class RMSprop(optimizers.RMSprop):
@@ -159,7 +163,7 @@ class RMSprop(optimizers.RMSprop):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -175,8 +179,7 @@ class RMSprop(optimizers.RMSprop):
     array([ 0., -1.])
     """
 
-    _names: ClassVar = {"alpha": "beta"}
-    _fixed: ClassVar = {"eps_root": 0.0}
+    _spec = optimizers.RMSprop._spec.but({"alpha": "beta"}, {"eps_root": 0.0})
 
     def __init__(
         self,
@@ -235,7 +238,7 @@ class Adam(optimizers.Adam):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -251,8 +254,9 @@ class Adam(optimizers.Adam):
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {"decoupled_weight_decay": "decoupled"}
-    _fixed: ClassVar = {"eps_root": 0.0, "bias_correction": True}
+    _spec = optimizers.Adam._spec.but(
+        {"decoupled_weight_decay": "decoupled"}, {"eps_root": 0.0, "bias_correction": True}
+    )
 
     def __init__(
         self,
@@ -308,7 +312,7 @@ class AdamW(optimizers.Adam):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -324,7 +328,9 @@ class AdamW(optimizers.Adam):
     array([ 0.85, -1.8 ])
     """
 
-    _fixed: ClassVar = {"eps_root": 0.0, "bias_correction": True, "decoupled": True}
+    _spec = optimizers.Adam._spec.but(
+        constants={"eps_root": 0.0, "bias_correction": True, "decoupled": True}
+    )
 
     def __init__(
         self,
@@ -383,7 +389,7 @@ class NAdam(optimizers.NAdam):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -399,7 +405,7 @@ class NAdam(optimizers.NAdam):
     array([ 0.894355, -1.894355])
     """
 
-    _fixed: ClassVar = {**optimizers.NAdam._fixed, "eps_root": 0.0}
+    _spec = optimizers.NAdam._spec.but(constants={"eps_root": 0.0})
 
     def __init__(
         self,
@@ -455,7 +461,7 @@ class RAdam(optimizers.RAdam):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -471,12 +477,9 @@ class RAdam(optimizers.RAdam):
     array([ 0.8, -1.6])
     """
 
-    _fixed: ClassVar = {
-        **optimizers.RAdam._fixed,
-        "eps_root": 0.0,
-        "threshold": 5.0,
-        "uncorrected_eps": True,
-    }
+    _spec = optimizers.RAdam._spec.but(
+        constants={"eps_root": 0.0, "threshold": 5.0, "uncorrected_eps": True}
+    )
 
     def __init__(
         self,
@@ -529,7 +532,7 @@ class Adamax(optimizers.Adamax):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -545,8 +548,7 @@ class Adamax(optimizers.Adamax):
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {"eps": "eps_root"}
-    _fixed: ClassVar = {**optimizers.Adamax._fixed, "eps": 0.0}
+    _spec = optimizers.Adamax._spec.but({"eps": "eps_root"}, {"eps": 0.0})
 
     def __init__(
         self,
@@ -599,7 +601,7 @@ class Adagrad(optimizers.Adagrad):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -615,8 +617,9 @@ class Adagrad(optimizers.Adagrad):
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {"initial_accumulator_value": "initial_v"}
-    _fixed: ClassVar = {"eps_root": 0.0}
+    _spec = optimizers.Adagrad._spec.but(
+        {"initial_accumulator_value": "initial_v"}, {"eps_root": 0.0}
+    )
 
     def __init__(
         self,
@@ -669,7 +672,7 @@ class Adadelta(optimizers.Adadelta):
     Raises
     ------
     TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what cannot be had here, with what to do instead.
+        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
 
     See Also
     --------
@@ -685,7 +688,7 @@ class Adadelta(optimizers.Adadelta):
     array([ 0.999684, -1.999684])
     """
 
-    _names: ClassVar = {"rho": "beta", "eps": "eps_root"}
+    _spec = optimizers.Adadelta._spec.but({"eps": "eps_root"})
 
     def __init__(
         self,

@@ -150,7 +150,7 @@ class Sharded(Optimizer):
                 if not isinstance(made, Optimizer) or isinstance(made, Sharded):
                     raise TypeError(_NO_CLASS.format(checks.shown(optimizer)))
                 self._local = made
-                self._rate = self._local._rate  # type: ignore[misc]
+                self._spec = self._local._spec  # type: ignore[misc]
                 slots = min(_SLOTS, len(share.buckets))
                 self._exchange = Exchange(ranks, share.largest, slots, deterministic)
                 self._all_layout = self._new_layout(params)

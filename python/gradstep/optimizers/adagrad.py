@@ -5,8 +5,7 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
@@ -14,6 +13,7 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec
 
 
 class Adagrad(Optimizer):
@@ -70,7 +70,7 @@ class Adagrad(Optimizer):
     array([ 0.9, -1.9])
     """
 
-    _names: ClassVar = {"initial_accumulator": "initial_v"}
+    _spec = Spec("adagrad", arguments={"initial_accumulator": "initial_v"})
 
     def __init__(
         self,
@@ -89,10 +89,6 @@ class Adagrad(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "adagrad"
 
 
 class Adadelta(Optimizer):
@@ -144,7 +140,7 @@ class Adadelta(Optimizer):
     array([ 0.996838, -1.996838])
     """
 
-    _names: ClassVar = {"rho": "beta"}
+    _spec = Spec("adadelta", arguments={"rho": "beta"})
 
     def __init__(
         self,
@@ -161,10 +157,6 @@ class Adadelta(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "adadelta"
 
 
 @explains_keywords
@@ -212,7 +204,7 @@ def adagrad(
     >>> w.round(6), v
     (array([ 0.9, -1.9]), array([ 4., 16.]))
     """
-    apply(Adagrad, given(locals()), "v")
+    apply(Adagrad._spec, given(locals()), "v")
 
 
 @explains_keywords
@@ -257,4 +249,4 @@ def adadelta(
     >>> w.round(6)
     array([ 0.996838, -1.996838])
     """
-    apply(Adadelta, given(locals()), "v", "d")
+    apply(Adadelta._spec, given(locals()), "v", "d")

@@ -5,8 +5,7 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
@@ -14,6 +13,7 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, pair, selects
 
 
 class Adam(Optimizer):
@@ -73,6 +73,12 @@ class Adam(Optimizer):
     (array([[ 0.9, -1.9]]), array([-0.1]))
     """
 
+    _spec = Spec(
+        lambda values: "amsgrad" if values["amsgrad"] is True else "adam",
+        arguments={"betas": pair("beta1", "beta2"), "amsgrad": selects},
+        state_depends_on=frozenset({"amsgrad"}),
+    )
+
     def __init__(
         self,
         params: Any,
@@ -91,10 +97,6 @@ class Adam(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "amsgrad" if values["amsgrad"] is True else "adam"
 
 
 class AdamW(Adam):
@@ -132,7 +134,7 @@ class AdamW(Adam):
     array([ 0.95, -1.9 ])
     """
 
-    _fixed: ClassVar = {"decoupled": True}
+    _spec = Adam._spec.but(constants={"decoupled": True})
 
     def __init__(
         self,
@@ -205,7 +207,11 @@ class Adamax(Optimizer):
     array([ 0.9, -1.9])
     """
 
-    _fixed: ClassVar = {"bias_correction": True}
+    _spec = Spec(
+        "adamax",
+        arguments={"betas": pair("beta1", "beta2")},
+        constants={"bias_correction": True},
+    )
 
     def __init__(
         self,
@@ -223,10 +229,6 @@ class Adamax(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "adamax"
 
 
 @explains_keywords
@@ -280,7 +282,7 @@ def adam(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
-    apply(Adam, given(locals()), "m", "v", "v_max")
+    apply(Adam._spec, given(locals()), "m", "v", "v_max")
 
 
 @explains_keywords
@@ -329,7 +331,7 @@ def adamw(
     >>> w
     array([ 0.95, -1.9 ])
     """
-    apply(AdamW, given(locals()), "m", "v", "v_max")
+    apply(AdamW._spec, given(locals()), "m", "v", "v_max")
 
 
 @explains_keywords
@@ -378,4 +380,4 @@ def adamax(
     >>> w.round(6)
     array([ 0.9, -1.9])
     """
-    apply(Adamax, given(locals()), "m", "u")
+    apply(Adamax._spec, given(locals()), "m", "u")

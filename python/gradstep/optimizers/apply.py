@@ -9,30 +9,29 @@ import numpy as np
 
 import gradstep._core as _core
 import gradstep.checks as checks
-from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import DEFAULTS, core_options
+from gradstep.optimizers.spec import Spec
 from gradstep.pytree import Structure
-from gradstep.values import own
 
 
-def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None:
+def apply(
+    spec: Spec, arguments: dict[str, Any], *states: str, names: tuple[str, str] = ("w", "g")
+) -> None:
     """Take one step over arrays whose state the caller keeps; see functional.py.
 
     `arguments` are all that the function was given; those named in `states` are arrays of state.
     """
     values = dict(arguments)
-    parameter, gradient = cls._arguments
+    parameter, gradient = names
     w, g = values.pop(parameter), values.pop(gradient)
     state = {name: values.pop(name) for name in states}
     t, mu_product = values.pop("t", None), values.pop("mu_product", None)
     scale = values.pop("scale", 1.0)
     options = {name: values.pop(name, default) for name, default in DEFAULTS.items()}
-    values = {name: own(value) for name, value in values.items()}
-    rule = cls._rule(values)
+    rule, core_args, values = spec.resolve(values)
     needed = _core.state_names(rule)
-    _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})
-    told = cls._told(values)
-    corrected = any(name == "bias_correction" and value is True for name, _, value in told)
+    _require_states(state, needed, {k: v for k, v in values.items() if k in spec.state_depends_on})
+    corrected = any(name == "bias_correction" and value is True for name, _, value in core_args)
     if t is None:
         if corrected and "bias_correction" not in values:
             raise ValueError("t is needed: the number of this step, from 1 on")
@@ -51,11 +50,11 @@ def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None
             )
         t = 1
     t = checks.count("t", t, least=1)
-    names, columns = _columns({parameter: w, gradient: g, **{n: state[n] for n in needed}})
+    labels, columns = _columns({parameter: w, gradient: g, **{n: state[n] for n in needed}})
 
     if mu_product is None and "momentum_decay" in values:
         raise ValueError("mu_product is needed: pass numpy.ones(1) before the first step")
-    for name, known_as, value in told:
+    for name, known_as, value in core_args:
         if corrected and name.startswith(("beta", "dampening")) and callable(value):
             raise TypeError(
                 f"{known_as} must be a number here, got a callable: bias correction needs all "
@@ -63,8 +62,8 @@ def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None
                 "the same name"
             )
     stepper = _core.new_stepper(t - 1, core_options(options))
-    index = stepper.add_group(rule, told, None, 0, mu_product)
-    for name, wi, _, *si in zip(names, *columns, strict=True):
+    index = stepper.add_group(rule, core_args, None, 0, mu_product)
+    for name, wi, _, *si in zip(labels, *columns, strict=True):
         stepper.add_parameter(index, name, wi, si)
     stepper.step(columns[1], scale)
 

@@ -20,7 +20,7 @@ import gradstep.transaction as transaction
 from gradstep._typing import Array
 from gradstep.averaging import EWA
 from gradstep.names import FixedAttributes, called_here, name_here
-from gradstep.optimizers.groups import Group, change_all, resolved, warn_of_dropped_schedules
+from gradstep.optimizers.groups import Group, change_all, warn_of_dropped_schedules
 from gradstep.optimizers.options import (
     DEFAULTS,
     Bound,
@@ -30,30 +30,32 @@ from gradstep.optimizers.options import (
     listed,
 )
 from gradstep.optimizers.selection import ByName, Masked
+from gradstep.optimizers.spec import STARTS, CoreArgs, Spec
 from gradstep.optimizers.state_dict import Loader, plain_state
 from gradstep.pytree import Container, Structure, held, require_distinct
 from gradstep.values import own
 
 
-class _Plan(NamedTuple):
+class GroupSpec(NamedTuple):
     """A group to come, as the core takes it."""
 
     label: str  # before what is wrong with it
     rule: str
-    told: list[tuple[str, str, Any]]
+    core_args: CoreArgs
     values: dict[str, Any]
 
     def start(self, parameter: str, state: Mapping[str, Array]) -> None:
         """Fill new state with what it starts from, where that is not zero."""
-        for name, known_as, value in self.told:
-            if name != "initial_v":
+        for name, known_as, value in self.core_args:
+            if name not in STARTS:
                 continue
-            if value > float(np.finfo(state["v"].dtype).max):
+            array = state[STARTS[name]]
+            if value > float(np.finfo(array.dtype).max):
                 raise ValueError(
-                    f"{self.label}{known_as} must be finite in {state['v'].dtype}, the type of "
+                    f"{self.label}{known_as} must be finite in {array.dtype}, the type of "
                     f"parameter {parameter!r}, got {checks.shown(value)}"
                 )
-            state["v"][...] = value
+            array[...] = value
 
 
 class _Layout(NamedTuple):
@@ -108,8 +110,8 @@ class Optimizer(FixedAttributes):
     taken so far and return the value of the next step (`gradstep.schedules`, or any other). Each
     member of ``betas`` may be one, and each group may have its own. What v starts from may not.
 
-    A subclass gives its ``__init__`` with the public signature and `_rule`, which says by what rule
-    of the core a group with given hyperparameters steps.
+    A subclass gives its ``__init__`` with the public signature, and `_spec`, which describes how its
+    hyperparameters reach the core.
 
     The norm is summed in double precision, in an order that depends on the arrays alone: it has the
     same bits for any number of threads, and is finite where it can be.
@@ -132,18 +134,8 @@ class Optimizer(FixedAttributes):
     (1, "gradient of '0' is nan, at [1]")
     """
 
-    # Hyperparameters that only select a rule and mean nothing to the core.
-    _selectors: ClassVar[frozenset[str]] = frozenset({"nesterov", "centered", "amsgrad"})
-    # Hyperparameters on which it depends what state a rule keeps.
-    _shapes: ClassVar[frozenset[str]] = frozenset({"momentum", "centered", "amsgrad"})
-    # What the core calls a hyperparameter that has another name here.
-    _names: ClassVar[Mapping[str, str]] = {}
-    # What the core is told besides.
-    _fixed: ClassVar[Mapping[str, Any]] = {}
-    # What the learning rate is called.
-    _rate: ClassVar[str] = "lr"
-    # What its function calls parameters and gradients.
-    _arguments: ClassVar[tuple[str, str]] = ("w", "g")
+    # How its hyperparameters reach the core.
+    _spec: ClassVar[Spec]
 
     def __init__(
         self,
@@ -155,6 +147,10 @@ class Optimizer(FixedAttributes):
         average: EWA | None = None,
         **hyperparameters: Any,
     ) -> None:
+        if not hasattr(type(self), "_spec"):
+            raise NotImplementedError(
+                f"{type(self).__name__} has no rule; use a subclass such as gradstep.Adam"
+            )
         self._defaults = hyperparameters
         options = {"max_norm": max_norm, "clip_value": clip_value, "nonfinite": nonfinite}
         self._average = checked_average(average)
@@ -270,7 +266,7 @@ class Optimizer(FixedAttributes):
         """Add groups to what there is in `layout`."""
         first = sum(structure.positions for structure in layout.structures)
         structures: list[Structure] = []
-        groups: list[_Plan] = []
+        groups: list[GroupSpec] = []
         runs: list[tuple[int, Sequence[str], Sequence[Any]]] = []
         for entry in entries:
             overrides = dict(entry)
@@ -306,7 +302,7 @@ class Optimizer(FixedAttributes):
         ]
         self._add(_Layout(params.params, (structure,), False, (), (), {}), plans, runs)
 
-    def _planned(self, label: str, overrides: Mapping[str, Any]) -> _Plan:
+    def _planned(self, label: str, overrides: Mapping[str, Any]) -> GroupSpec:
         unknown = [key for key in overrides if key not in self._defaults]
         if unknown:
             raise ValueError(
@@ -314,7 +310,7 @@ class Optimizer(FixedAttributes):
                 f"{called_here(unknown[0], self._defaults)} (it has {', '.join(self._defaults)})"
             )
         try:
-            return _Plan(label, *resolved({**self._defaults, **overrides}, self._rule, self._told))
+            return GroupSpec(label, *self._spec.resolve({**self._defaults, **overrides}))
         except (TypeError, ValueError) as error:
             if not label or type(error) not in (TypeError, ValueError):
                 raise
@@ -323,7 +319,7 @@ class Optimizer(FixedAttributes):
     def _add(
         self,
         layout: _Layout,
-        plans: Sequence[_Plan],
+        plans: Sequence[GroupSpec],
         runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
     ) -> None:
         """Add groups and parameters, the arrays of each run to the group of that index."""
@@ -348,10 +344,7 @@ class Optimizer(FixedAttributes):
         layout = layout._replace(
             groups=(
                 *layout.groups,
-                *(
-                    Group(self._stepper, first + i, self._rule, self._told)
-                    for i in range(len(plans))
-                ),
+                *(Group(self._stepper, first + i, self._spec) for i in range(len(plans))),
             ),
             members=(*layout.members, *map(tuple, members)),
             state=MappingProxyType(state),
@@ -370,33 +363,6 @@ class Optimizer(FixedAttributes):
         trees = layout.trees()
         tree = trees if layout.listed else trees[0]
         return averaging.grown(self._average, self._averages, tree, groups, runs)
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        """Return the name of the core's rule for a group with these hyperparameters."""
-        raise NotImplementedError(
-            f"{cls.__name__} has no rule; use a subclass such as gradstep.Adam"
-        )
-
-    @classmethod
-    def _told(cls, values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-        """Return hyperparameters as the core takes them: its name, the name here, and the value."""
-        told = [(name, name, value) for name, value in cls._fixed.items()]
-        for name, value in values.items():
-            if name in cls._selectors:
-                checks.flag(name, value)
-            elif name == "betas":
-                if not isinstance(value, tuple | list) or len(value) != 2:
-                    raise ValueError(
-                        f"betas must be a pair of numbers or schedules, got {checks.shown(value)}"
-                    )
-                told += [("beta1", "betas[0]", value[0]), ("beta2", "betas[1]", value[1])]
-            elif name == "dampening" and value is None and "beta" in values:
-                # The average: what is kept and what comes in sum to 1.
-                told.append(("dampening", "beta", values["beta"]))
-            else:
-                told.append((cls._names.get(name, name), name, value))
-        return told
 
     def step(self, grads: Any, scale: float = 1.0) -> None:
         """Take one step: update every parameter in place.
@@ -443,7 +409,7 @@ class Optimizer(FixedAttributes):
 
     @lr.setter
     def lr(self, value: float | Callable[[int], float]) -> None:
-        rate = self._rate
+        rate = self._spec.rate
         change_all(self._stepper, [group.changed({rate: value}) for group in self.groups])
 
     @property
@@ -579,12 +545,12 @@ class Optimizer(FixedAttributes):
 
     def _rate_of(self, group: Group) -> str:
         """Return the rate of the next step as text, where a schedule decides on it."""
-        if not callable(group[self._rate]):
+        if not callable(group[self._spec.rate]):
             return ""
         try:
-            return f"; {self._rate} is {self._stepper.get(group.index, 'lr')!r} now"
+            return f"; {self._spec.rate} is {self._stepper.get(group.index, 'lr')!r} now"
         except Exception as error:  # noqa: BLE001 - the user's code; a repr shows what it can
-            return f"; {self._rate} fails now: {type(error).__name__}"
+            return f"; {self._spec.rate} fails now: {type(error).__name__}"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -600,9 +566,9 @@ class Optimizer(FixedAttributes):
             return "; it can only be read"
         known = [*self._defaults, *DEFAULTS]
         ours, _ = (name, "") if name in known else name_here(name, known) or ("", "")
-        if ours in self._selectors & self._shapes:
+        if self._spec.is_fixed(ours):
             return "; it is chosen when the optimizer is made"
-        if ours in self._defaults and ours != self._rate:
+        if ours in self._defaults and ours != self._spec.rate:
             return f"; it is a hyperparameter of each group: write opt.groups[0][{ours!r}] = ..."
         return called_here(name, known)
 

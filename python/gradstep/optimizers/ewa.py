@@ -6,7 +6,10 @@ from typing import Any
 
 from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
-from gradstep.optimizers.base import Optimizer
+from gradstep.optimizers.spec import Spec
+
+# An average is a rule like any other: what is averaged stands for the gradient.
+_SPEC = Spec("ewa")
 
 
 @explains_keywords
@@ -37,14 +40,4 @@ def ewa(v: Any, x: Any, *, beta: float = 0.9) -> None:
     >>> v
     array([0.25, 0.5 ])
     """
-    apply(_Average, given(locals()))
-
-
-class _Average(Optimizer):
-    """An average is a rule like any other: what is averaged stands for the gradient."""
-
-    _arguments = ("v", "x")
-
-    @classmethod
-    def _rule(cls, values: object) -> str:
-        return "ewa"
+    apply(_SPEC, given(locals()), names=("v", "x"))

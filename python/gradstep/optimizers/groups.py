@@ -6,20 +6,15 @@ The core checks their ranges. Parameters and state are in base.py.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
 
 import gradstep._core as _core
 import gradstep.checks as checks
 from gradstep.names import FixedAttributes, called_here, level_of_caller
+from gradstep.optimizers.spec import STARTS, Spec
 from gradstep.schedules.base import Constant
-from gradstep.values import from_plain, own
-
-# By which rule of the core a group with given hyperparameters steps, and what the core is told: by
-# its name, by the name that the user knows, and the value.
-RuleOf: TypeAlias = Callable[[Mapping[str, Any]], str]
-
-Told: TypeAlias = Callable[[Mapping[str, Any]], list[tuple[str, str, Any]]]
+from gradstep.values import from_plain
 
 
 class Group(FixedAttributes, MutableMapping[str, Any]):
@@ -28,11 +23,10 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
     Assigning checks the value and takes effect at the next step. Names cannot be added or removed.
     """
 
-    def __init__(self, stepper: _core.Stepper, index: int, rule_of: RuleOf, told: Told) -> None:
+    def __init__(self, stepper: _core.Stepper, index: int, spec: Spec) -> None:
         self._stepper = stepper
-        self._rule_of = rule_of
-        self._told = told
         self._index = index
+        self._spec = spec
 
     @property
     def index(self) -> int:
@@ -48,7 +42,7 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
     @property
     def rule(self) -> str:
         """The name of the core's rule by which the group steps."""
-        return self._rule_of(self._values)
+        return self._spec.resolve(self._values).rule
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -79,7 +73,8 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
     def changed(self, new: Mapping[str, Any]) -> Change:
         """Return the change to other values, by name."""
         values = self._values
-        start = [known_as for name, known_as, _ in self._told(values) if name == "initial_v"]
+        core_args = self._spec.resolve(values).core_args
+        starts = [known_as for name, known_as, _ in core_args if name in STARTS]
         for name, value in new.items():
             if name not in values:
                 raise ValueError(
@@ -87,7 +82,7 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
                     f"(there are {', '.join(values)})"
                 )
             same = isinstance(value, int | float) and value == values[name]
-            if name in start and not same:
+            if name in starts and not same:
                 raise ValueError(
                     f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
                 )
@@ -176,17 +171,9 @@ def planned(changes: Sequence[Change]) -> list[_core.Change]:
     """
     plans: list[_core.Change] = []
     for group, before, values, start, products in changes:
-        rule, told, taken = resolved(values, group._rule_of, group._told)
-        plans.append((group.index, rule, told, before, taken, start, products))
+        rule, core_args, own_values = group._spec.resolve(values)
+        plans.append((group.index, rule, core_args, before, own_values, start, products))
     return plans
-
-
-def resolved(
-    values: Mapping[str, Any], rule_of: RuleOf, told: Told
-) -> tuple[str, list[tuple[str, str, Any]], dict[str, Any]]:
-    """Return the rule of a group with these hyperparameters, what the core is told, and the group's own values."""
-    taken = {name: own(value) for name, value in values.items()}
-    return rule_of(taken), told(taken), taken
 
 
 def _products(saved: object) -> dict[str, tuple[float, float]]:

@@ -5,8 +5,7 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
@@ -14,6 +13,7 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, pair
 
 
 class Lion(Optimizer):
@@ -63,7 +63,7 @@ class Lion(Optimizer):
     array([ 0.75, -1.75])
     """
 
-    _fixed: ClassVar = {"decoupled": True}
+    _spec = Spec("lion", arguments={"betas": pair("beta1", "beta2")}, constants={"decoupled": True})
 
     def __init__(
         self,
@@ -79,10 +79,6 @@ class Lion(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "lion"
 
 
 @explains_keywords
@@ -125,4 +121,4 @@ def lion(
     >>> w
     array([ 0.75, -1.75])
     """
-    apply(Lion, given(locals()), "m")
+    apply(Lion._spec, given(locals()), "m")

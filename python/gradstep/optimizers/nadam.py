@@ -5,8 +5,7 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
@@ -14,6 +13,7 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, pair
 
 
 class NAdam(Optimizer):
@@ -75,8 +75,11 @@ class NAdam(Optimizer):
     array([ 0.894355, -1.894355])
     """
 
-    _names: ClassVar = {"decoupled_weight_decay": "decoupled"}
-    _fixed: ClassVar = {"bias_correction": True, "looks_ahead": True}
+    _spec = Spec(
+        "nadam",
+        arguments={"betas": pair("beta1", "beta2"), "decoupled_weight_decay": "decoupled"},
+        constants={"bias_correction": True, "looks_ahead": True},
+    )
 
     def __init__(
         self,
@@ -96,10 +99,6 @@ class NAdam(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "nadam"
 
 
 class RAdam(Optimizer):
@@ -164,8 +163,11 @@ class RAdam(Optimizer):
     array([ 0.8, -1.6])
     """
 
-    _names: ClassVar = {"decoupled_weight_decay": "decoupled"}
-    _fixed: ClassVar = {"bias_correction": True, "rectified": True}
+    _spec = Spec(
+        "radam",
+        arguments={"betas": pair("beta1", "beta2"), "decoupled_weight_decay": "decoupled"},
+        constants={"bias_correction": True, "rectified": True},
+    )
 
     def __init__(
         self,
@@ -185,10 +187,6 @@ class RAdam(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "radam"
 
 
 @explains_keywords
@@ -243,7 +241,7 @@ def nadam(
     >>> w.round(6), mu_product.round(6)
     (array([ 0.894355, -1.894355]), array([0.450073]))
     """
-    apply(NAdam, given(locals()), "m", "v")
+    apply(NAdam._spec, given(locals()), "m", "v")
 
 
 @explains_keywords
@@ -294,4 +292,4 @@ def radam(
     >>> w
     array([ 0.8, -1.6])
     """
-    apply(RAdam, given(locals()), "m", "v")
+    apply(RAdam._spec, given(locals()), "m", "v")

@@ -5,7 +5,6 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gradstep._typing import Rate
@@ -14,6 +13,12 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, Values, is_zero, selects
+
+
+def _rule(values: Values) -> str:
+    centered = "_centered" if values["centered"] is True else ""
+    return f"rmsprop{centered}{'' if is_zero(values['momentum']) else '_momentum'}"
 
 
 class RMSprop(Optimizer):
@@ -76,6 +81,12 @@ class RMSprop(Optimizer):
     array([ 0.98, -1.98])
     """
 
+    _spec = Spec(
+        _rule,
+        arguments={"centered": selects},
+        state_depends_on=frozenset({"momentum", "centered"}),
+    )
+
     def __init__(
         self,
         params: Any,
@@ -94,13 +105,6 @@ class RMSprop(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        momentum = values["momentum"]
-        has_buffer = not (isinstance(momentum, int | float) and momentum == 0)
-        centered = "_centered" if values["centered"] is True else ""
-        return f"rmsprop{centered}{'_momentum' if has_buffer else ''}"
 
 
 @explains_keywords
@@ -152,4 +156,4 @@ def rmsprop(
     >>> w.round(6), v
     (array([ 0.98, -1.98]), array([1., 4.]))
     """
-    apply(RMSprop, given(locals()), "v", "m", "b")
+    apply(RMSprop._spec, given(locals()), "v", "m", "b")

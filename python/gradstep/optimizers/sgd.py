@@ -5,7 +5,6 @@ What all optimizers share is in base.py; the formulas that run are in cpp/engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gradstep._typing import Rate
@@ -14,6 +13,7 @@ from gradstep.names import explains_keywords, given
 from gradstep.optimizers.apply import apply
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
+from gradstep.optimizers.spec import Spec, by_default, selects
 
 
 class SGD(Optimizer):
@@ -58,6 +58,8 @@ class SGD(Optimizer):
     array([ 0.8, -1.6])
     """
 
+    _spec = Spec("sgd")
+
     def __init__(
         self,
         params: Any,
@@ -71,10 +73,6 @@ class SGD(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "sgd"
 
 
 class Momentum(Optimizer):
@@ -136,6 +134,11 @@ class Momentum(Optimizer):
     array([ 0.2, -0.4])
     """
 
+    _spec = Spec(
+        lambda values: "nesterov" if values["nesterov"] is True else "momentum",
+        arguments={"nesterov": selects, "dampening": by_default("beta")},
+    )
+
     def __init__(
         self,
         params: Any,
@@ -153,10 +156,6 @@ class Momentum(Optimizer):
         average: EWA | None = None,
     ) -> None:
         super().__init__(**given(locals()))
-
-    @classmethod
-    def _rule(cls, values: Mapping[str, Any]) -> str:
-        return "nesterov" if values["nesterov"] is True else "momentum"
 
 
 @explains_keywords
@@ -196,7 +195,7 @@ def sgd(
     >>> w
     array([ 0.8, -1.6])
     """
-    apply(SGD, given(locals()))
+    apply(SGD._spec, given(locals()))
 
 
 @explains_keywords
@@ -245,4 +244,4 @@ def momentum(
     >>> w, m
     (array([ 0.98, -1.96]), array([ 0.2, -0.4]))
     """
-    apply(Momentum, given(locals()), "m")
+    apply(Momentum._spec, given(locals()), "m")

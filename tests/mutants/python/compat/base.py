@@ -7,12 +7,6 @@ MUTANTS = [
         "python/gradstep/compat/base.py",
         COMPAT,
         Mutant(
-            "the rate is not learning_rate",
-            '_rate = "learning_rate"',
-            '_rate = "lr"',
-            "opt.lr cannot be set",
-        ),
-        Mutant(
             "what is unused may be anything",
             "if value is not None and value is not False:",
             "if False:",

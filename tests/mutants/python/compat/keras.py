@@ -8,14 +8,14 @@ MUTANTS = [
         COMPAT,
         Mutant(
             "keras: SGD's rate outside",
-            '_fixed: ClassVar = {**_Keras._fixed, "rate_in_buffer": True}\n\n    def __init__(\n        self,\n        params: Any,\n        learning_rate: Rate = 0.01,',
-            "_fixed: ClassVar = {**_Keras._fixed}\n\n    def __init__(\n        self,\n        params: Any,\n        learning_rate: Rate = 0.01,",
+            '{"momentum": "beta"},\n        rate_in_buffer=True,',
+            '{"momentum": "beta"},\n        rate_in_buffer=False,',
             "schedules act on old gradients too",
         ),
         Mutant(
             "keras: psi as PyTorch has it",
-            '"momentum_decay": 1.0,',
-            '"momentum_decay": 0.004,',
+            "momentum_decay=1.0)",
+            "momentum_decay=0.004)",
             "other factors of momentum",
         ),
         Mutant(
@@ -32,8 +32,8 @@ MUTANTS = [
         ),
         Mutant(
             "keras: decay is coupled",
-            '_fixed: ClassVar = {"decoupled": True}',
-            "_fixed: ClassVar = {}",
+            '{"decoupled": True, **constants}',
+            "constants",
             "decay goes through the moments",
         ),
         Mutant(
@@ -51,9 +51,19 @@ MUTANTS = [
         ),
         Mutant(
             "keras: RMSprop's eps outside",
-            '"rho": "beta", "epsilon": "eps_root"}\n    _fixed',
-            '"rho": "beta", "epsilon": "eps"}\n    _fixed',
+            '{"rho": "beta", "epsilon": "eps_root"}, rate',
+            '{"rho": "beta", "epsilon": "eps"}, rate',
             "eps counts less than in Keras",
+        ),
+    ),
+    *in_file(
+        "python/gradstep/compat/keras.py",
+        COMPAT,
+        Mutant(
+            "the rate is not learning_rate",
+            'rate="learning_rate",\n    )\n\n\ndef _sgd_rule',
+            'rate="lr",\n    )\n\n\ndef _sgd_rule',
+            "opt.lr cannot be set",
         ),
     ),
 ]

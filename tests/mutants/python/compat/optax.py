@@ -8,20 +8,20 @@ MUTANTS = [
         COMPAT,
         Mutant(
             "optax: eps_in_sqrt turned",
-            '("eps_root" if inside else "eps", "eps", values["eps"])',
-            '("eps" if inside else "eps_root", "eps", values["eps"])',
+            '"eps_root" if inside else "eps"',
+            '"eps" if inside else "eps_root"',
             "eps means something else",
         ),
         Mutant(
             "optax: RMSprop's rate outside",
-            '_fixed: ClassVar = {"rate_in_buffer": True}',
-            "_fixed: ClassVar = {}",
+            "rate_in_buffer=True",
+            "rate_in_buffer=False",
             "schedules act on old gradients too",
         ),
         Mutant(
             "optax: switches of the corrections swapped",
-            '{"bias_correction_mu": "uncorrected_m", "bias_correction_nu": "uncorrected_v"}',
-            '{"bias_correction_mu": "uncorrected_v", "bias_correction_nu": "uncorrected_m"}',
+            '"bias_correction_mu": _unless("uncorrected_m"),\n            "bias_correction_nu": _unless("uncorrected_v")',
+            '"bias_correction_mu": _unless("uncorrected_v"),\n            "bias_correction_nu": _unless("uncorrected_m")',
             "the other moment is corrected",
         ),
         Mutant(
@@ -32,8 +32,8 @@ MUTANTS = [
         ),
         Mutant(
             "optax: RAdam does not look ahead",
-            '"looks_ahead": True, "rectified": True}',
-            '"rectified": True}',
+            "looks_ahead=True,\n        rectified=True",
+            "looks_ahead=False,\n        rectified=True",
             "nesterov=True takes no momentum",
         ),
         Mutant(
@@ -50,8 +50,8 @@ MUTANTS = [
         ),
         Mutant(
             "optax: sgd has always momentum",
-            'if values["momentum"] is None:\n            return "sgd"',
-            'if False:\n            return "sgd"',
+            'if values["momentum"] is None:\n        return "sgd"',
+            'if False:\n        return "sgd"',
             "momentum=None asks for state",
         ),
         Mutant(

@@ -26,14 +26,14 @@ MUTANTS = [
         ),
         Mutant(
             "torch: SGD's first step is damped",
-            '_fixed: ClassVar = {"undamped_start": True}',
-            "_fixed: ClassVar = {}",
+            'constants={"undamped_start": True}',
+            "constants={}",
             "not PyTorch's first step",
         ),
         Mutant(
             "torch: RAdam's eps is scaled",
-            '"uncorrected_eps": True,',
-            '"uncorrected_eps": False,',
+            '"uncorrected_eps": True',
+            '"uncorrected_eps": False',
             "eps counts less than in PyTorch",
         ),
         Mutant(
@@ -44,13 +44,13 @@ MUTANTS = [
         ),
         Mutant(
             "torch: Adamax's eps outside",
-            '_names: ClassVar = {"eps": "eps_root"}\n',
-            "_names: ClassVar = {}\n",
+            'Adamax._spec.but({"eps": "eps_root"}, {"eps": 0.0})',
+            "Adamax._spec",
             "eps counts more than in PyTorch",
         ),
         Mutant(
             "torch: nesterov with dampening",
-            "if not has_buffer or not isinstance(dampening, int | float) or dampening != 0:",
+            'if not has_buffer or not is_zero(values["dampening"]):',
             "if not has_buffer:",
             "steps that PyTorch does not have",
         ),

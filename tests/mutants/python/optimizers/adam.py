@@ -8,8 +8,8 @@ MUTANTS = [
         f"{FORMULAS} {STEPS}",
         Mutant(
             "Adamax: not corrected",
-            '_fixed: ClassVar = {"bias_correction": True}',
-            "_fixed: ClassVar = {}",
+            'constants={"bias_correction": True},',
+            "constants={},",
             "first steps are too short",
         ),
     ),

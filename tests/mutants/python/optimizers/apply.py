@@ -28,8 +28,8 @@ MUTANTS = [
         ),
         Mutant(
             "functions begin at their step",
-            "rule, told, None, 0, mu_product)",
-            "rule, told, None, None, mu_product)",
+            "rule, core_args, None, 0, mu_product)",
+            "rule, core_args, None, None, mu_product)",
             "corrections of the first step for ever",
             STEPS + "::test_functions_take_the_same_steps_as_classes",
         ),

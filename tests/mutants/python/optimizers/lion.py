@@ -8,8 +8,8 @@ MUTANTS = [
         f"{FORMULAS} {STEPS}",
         Mutant(
             "Lion decays as Adam does",
-            '_fixed: ClassVar = {"decoupled": True}\n\n    def __init__(\n        self,\n        params: Any,\n        lr: Rate = 1e-4,',
-            "_fixed: ClassVar = {}\n\n    def __init__(\n        self,\n        params: Any,\n        lr: Rate = 1e-4,",
+            'constants={"decoupled": True}',
+            "constants={}",
             "decay turns signs",
         ),
     ),
