@@ -9,13 +9,14 @@ module. Keras itself is never imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gradstep.checks as checks
 import gradstep.optimizers as optimizers
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat.base import ByLearningRate
+from gradstep.compat.base import ByLearningRate, documented
 from gradstep.names import given
 from gradstep.optimizers.options import Bound, Nonfinite
 from gradstep.optimizers.spec import Spec, Values, is_zero, selects
@@ -44,6 +45,20 @@ _NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {
 
 # What the options of a step are called in Keras.
 _OPTIONS: Mapping[str, str] = {"global_clipnorm": "max_norm", "clipvalue": "clip_value"}
+
+
+_documented = partial(
+    documented,
+    parameters="""\
+global_clipnorm, clipvalue : float or schedule, optional
+        Keras's names for `max_norm` and `clip_value`; only one of them.
+    name : str, optional
+        Taken, and without effect.
+    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
+gradient_accumulation_steps
+        Only with the values that change nothing; the error says what to do instead.
+    """,
+)
 
 
 def _adapted(spec: Spec, arguments: Mapping[str, str], **constants: Any) -> Spec:
@@ -90,6 +105,7 @@ class _Keras(ByLearningRate):
             raise type(error)(f"{renamed[ours]} {rest}") from None
 
 
+@_documented("Momentum")
 class SGD(_Keras):
     """`keras.optimizers.SGD`: ``b := μ b + α g; w := w − b``, with `nesterov` ``w := w − (μ b + α g)``.
 
@@ -108,24 +124,7 @@ class SGD(_Keras):
         Look ahead along the momentum.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Momentum : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -168,6 +167,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("RMSprop")
 class RMSprop(_Keras):
     """`keras.optimizers.RMSprop`: ε inside of the root, and α inside of the buffer of momentum.
 
@@ -190,24 +190,7 @@ class RMSprop(_Keras):
         Take the mean of the gradients off v.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -250,6 +233,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("Adam")
 class Adam(_Keras):
     """`keras.optimizers.Adam`: ε is added to √v, not to the corrected √v̂.
 
@@ -272,24 +256,7 @@ class Adam(_Keras):
         Divide by the largest v so far.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -332,6 +299,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("AdamW")
 class AdamW(Adam):
     """`keras.optimizers.AdamW`: as `Adam`, with another default of `weight_decay`.
 
@@ -353,24 +321,7 @@ class AdamW(Adam):
         ε, at least 0.
     amsgrad : bool, default False
         Divide by the largest v so far.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.AdamW : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -409,6 +360,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("NAdam")
 class Nadam(_Keras):
     """`keras.optimizers.Nadam`: ε outside of the root, ``ψ = 1``.
 
@@ -428,24 +380,7 @@ class Nadam(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.NAdam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -485,6 +420,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("Adamax")
 class Adamax(_Keras):
     """`keras.optimizers.Adamax`: ε is added to u, outside of the maximum.
 
@@ -505,24 +441,7 @@ class Adamax(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adamax : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -562,6 +481,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("Adagrad")
 class Adagrad(_Keras):
     """`keras.optimizers.Adagrad`: ε inside of the root.
 
@@ -579,24 +499,7 @@ class Adagrad(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -638,6 +541,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("Adadelta")
 class Adadelta(_Keras):
     """`keras.optimizers.Adadelta`: ε inside of both roots.
 
@@ -656,24 +560,7 @@ class Adadelta(_Keras):
         ε, at least 0.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -712,6 +599,7 @@ gradient_accumulation_steps
         super().__init__(**given(locals()))
 
 
+@_documented("Lion")
 class Lion(_Keras):
     """`keras.optimizers.Lion`: ``w := w − α sign(β₁ m + (1−β₁) g)``, then ``m := β₂ m + (1−β₂) g``.
 
@@ -727,24 +615,7 @@ class Lion(_Keras):
         β₂, at least 0 and below 1.
     weight_decay : float or schedule, optional
         λ, at least 0; the parameter is multiplied by ``1 − α λ`` before the update. None is 0.
-    global_clipnorm, clipvalue : float or schedule, optional
-        Keras's names for `max_norm` and `clip_value`; only one of them.
-    name : str, optional
-        Taken, and without effect.
-    clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, \
-gradient_accumulation_steps
-        Only with the values that change nothing; the error says what to do instead.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Lion : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------

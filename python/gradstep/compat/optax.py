@@ -16,7 +16,7 @@ import gradstep.checks as checks
 import gradstep.optimizers as optimizers
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat.base import ByLearningRate, require_unused
+from gradstep.compat.base import ByLearningRate, documented, require_unused
 from gradstep.names import given
 from gradstep.optimizers.options import Bound, Nonfinite
 from gradstep.optimizers.selection import Masked
@@ -94,6 +94,7 @@ def _threshold(name: str, values: Values) -> CoreArgs:
     return [(name, name, threshold)]
 
 
+@documented("Momentum")
 class sgd(ByLearningRate):
     """`optax.sgd`: ``b := μ b + g; w := w − α b``, with `nesterov` ``w := w − α (μ b + g)``.
 
@@ -109,17 +110,7 @@ class sgd(ByLearningRate):
         Look ahead along the momentum.
     accumulator_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Momentum : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -152,6 +143,7 @@ class sgd(ByLearningRate):
         super().__init__(**given(locals(), "accumulator_dtype"))
 
 
+@documented("RMSprop")
 class rmsprop(ByLearningRate):
     """`optax.rmsprop`: ``b := μ b + α u; w := w − b``, with `nesterov` ``w := w − (μ b + α u)``.
 
@@ -181,17 +173,7 @@ class rmsprop(ByLearningRate):
         Look ahead along the momentum.
     bias_correction : bool, default False
         Correct for the zero that averages start from.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -235,6 +217,7 @@ class rmsprop(ByLearningRate):
         super().__init__(**given(locals()))
 
 
+@documented("Adam")
 class adam(ByLearningRate):
     """`optax.adam`: `eps` outside of the root, `eps_root` inside; `nesterov` as in `nadam`.
 
@@ -259,17 +242,7 @@ class adam(ByLearningRate):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -308,6 +281,7 @@ class adam(ByLearningRate):
         super().__init__(**given(locals(), "mu_dtype"))
 
 
+@documented("NAdam")
 class nadam(adam):
     """`optax.nadam`: NAdam with β₁ for every factor of momentum.
 
@@ -331,17 +305,7 @@ class nadam(adam):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.NAdam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -372,6 +336,7 @@ class nadam(adam):
         super().__init__(**given(locals()))
 
 
+@documented("AdamW")
 class adamw(ByLearningRate):
     """`optax.adamw`: as `adam`, with decay that shrinks the parameters that `mask` has True for.
 
@@ -400,17 +365,7 @@ class adamw(ByLearningRate):
         Look ahead along the momentum.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.AdamW : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -447,6 +402,7 @@ class adamw(ByLearningRate):
         super().__init__(**given(locals(), "mu_dtype", "mask"))
 
 
+@documented("Adam")
 class amsgrad(ByLearningRate):
     """`optax.amsgrad`: the maximum is taken of the corrected v̂.
 
@@ -472,17 +428,7 @@ class amsgrad(ByLearningRate):
         Correct v, before its maximum is taken.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -524,6 +470,7 @@ class amsgrad(ByLearningRate):
         super().__init__(**given(locals(), "mu_dtype"))
 
 
+@documented("RAdam")
 class radam(ByLearningRate):
     """`optax.radam`: ε is added to the corrected √v̂; `nesterov` as in `nadam`.
 
@@ -548,17 +495,7 @@ class radam(ByLearningRate):
         From which ρ on steps are rectified.
     nesterov : bool, default False
         Look ahead along the momentum.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.RAdam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -597,6 +534,7 @@ class radam(ByLearningRate):
         super().__init__(**given(locals()))
 
 
+@documented("Adamax")
 class adamax(ByLearningRate):
     """`optax.adamax`: ε is added to ``|g|``, inside of the maximum.
 
@@ -615,17 +553,7 @@ class adamax(ByLearningRate):
         β₂, at least 0 and below 1.
     eps : float or schedule, default 1e-08
         ε, at least 0.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adamax : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -655,6 +583,7 @@ class adamax(ByLearningRate):
         super().__init__(**given(locals()))
 
 
+@documented("Adagrad")
 class adagrad(ByLearningRate):
     """`optax.adagrad`: ε inside of the root; no step where v is 0.
 
@@ -670,17 +599,7 @@ class adagrad(ByLearningRate):
         What v starts from, at least 0; no schedule.
     eps : float or schedule, default 1e-07
         ε, at least 0.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -714,6 +633,7 @@ class adagrad(ByLearningRate):
         super().__init__(**given(locals()))
 
 
+@documented("Adadelta")
 class adadelta(ByLearningRate):
     """`optax.adadelta`: ε inside of both roots.
 
@@ -736,17 +656,7 @@ class adadelta(ByLearningRate):
     weight_decay_mask : structure of bool or callable, optional
         Which parameters decay: truth values in the structure of `params`, one for all below it
         where it ends early, or a function that makes them of `params`.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -782,6 +692,7 @@ class adadelta(ByLearningRate):
         super().__init__(**given(locals(), "weight_decay_mask"))
 
 
+@documented("Lion")
 class lion(ByLearningRate):
     """`optax.lion`: ``w := w − α sign(β₁ m + (1−β₁) g)``, then ``m := β₂ m + (1−β₂) g``.
 
@@ -802,17 +713,7 @@ class lion(ByLearningRate):
         where it ends early, or a function that makes them of `params`.
     mu_dtype : None
         Only None: state has its parameter's dtype.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Lion : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------

@@ -13,7 +13,7 @@ from typing import Any
 import gradstep.optimizers as optimizers
 from gradstep._typing import Rate
 from gradstep.averaging import EWA
-from gradstep.compat.base import require_unused
+from gradstep.compat.base import documented, require_unused
 from gradstep.names import given
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import Bound, Nonfinite
@@ -51,6 +51,7 @@ def _sgd_rule(values: Values) -> str:
     return "momentum" if has_buffer else "sgd"
 
 
+@documented("Momentum")
 class SGD(Optimizer):
     """`torch.optim.SGD`: ``b := μ b + (1−d) g``, but ``b := g`` in the first step; ``w := w − α b``.
 
@@ -77,17 +78,7 @@ class SGD(Optimizer):
         Taken, and without effect.
     differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Momentum : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -127,6 +118,7 @@ class SGD(Optimizer):
         super().__init__(**_eager(locals()))
 
 
+@documented("RMSprop")
 class RMSprop(optimizers.RMSprop):
     """`torch.optim.RMSprop`: ε outside of the root, and a buffer of quotients that the rate multiplies.
 
@@ -157,17 +149,7 @@ class RMSprop(optimizers.RMSprop):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.RMSprop : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -203,6 +185,7 @@ class RMSprop(optimizers.RMSprop):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("Adam")
 class Adam(optimizers.Adam):
     """`torch.optim.Adam`: ε outside of the root.
 
@@ -232,17 +215,7 @@ class Adam(optimizers.Adam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -281,6 +254,7 @@ class Adam(optimizers.Adam):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("AdamW")
 class AdamW(optimizers.Adam):
     """`torch.optim.AdamW`: as `Adam`, with decay that shrinks the parameter before the update.
 
@@ -306,17 +280,7 @@ class AdamW(optimizers.Adam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.AdamW : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -354,6 +318,7 @@ class AdamW(optimizers.Adam):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("NAdam")
 class NAdam(optimizers.NAdam):
     """`torch.optim.NAdam`: ε outside of the root.
 
@@ -383,17 +348,7 @@ class NAdam(optimizers.NAdam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.NAdam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -429,6 +384,7 @@ class NAdam(optimizers.NAdam):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("RAdam")
 class RAdam(optimizers.RAdam):
     """`torch.optim.RAdam`: ε is added to √v, not to the corrected √v̂; rectified where ρ > 5.
 
@@ -455,17 +411,7 @@ class RAdam(optimizers.RAdam):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.RAdam : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -502,6 +448,7 @@ class RAdam(optimizers.RAdam):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("Adamax")
 class Adamax(optimizers.Adamax):
     """`torch.optim.Adamax`: ε is added to ``|g|``, inside of the maximum.
 
@@ -526,17 +473,7 @@ class Adamax(optimizers.Adamax):
         Taken, and without effect.
     differentiable, capturable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adamax : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -570,6 +507,7 @@ class Adamax(optimizers.Adamax):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("Adagrad")
 class Adagrad(optimizers.Adagrad):
     """`torch.optim.Adagrad`: ε outside of the root.
 
@@ -595,17 +533,7 @@ class Adagrad(optimizers.Adagrad):
         Taken, and without effect.
     differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adagrad : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
@@ -642,6 +570,7 @@ class Adagrad(optimizers.Adagrad):
         Optimizer.__init__(self, **_eager(locals()))
 
 
+@documented("Adadelta")
 class Adadelta(optimizers.Adadelta):
     """`torch.optim.Adadelta`: ε inside of both roots.
 
@@ -666,17 +595,7 @@ class Adadelta(optimizers.Adadelta):
         Taken, and without effect.
     capturable, differentiable : bool, optional
         Only False: a step here is not part of a graph.
-    max_norm, clip_value, nonfinite, average
-        Options of a step, as in `gradstep.Optimizer`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `gradstep.SGD`; ValueError also for what is not supported, with what to do instead.
-
-    See Also
-    --------
-    gradstep.Adadelta : the rule with this package's own arguments, and its source.
+    {common}
 
     Examples
     --------
