@@ -140,11 +140,7 @@ PINNED = {
 }
 
 
-def test_every_optimizer_is_pinned() -> None:
-    assert set(PINNED) == {case.optimizer for case in CASES}
-
-
-@pytest.mark.parametrize("optimizer", PINNED, ids=lambda o: o.__name__)
+@pytest.mark.parametrize("optimizer", {c.optimizer: None for c in CASES}, ids=lambda o: o.__name__)
 def test_pinned_digest(optimizer: type[gs.Optimizer]) -> None:
     # Inputs from integers and powers of two alone: no random stream and no C library in them.
     k = np.arange(1, 4001, dtype=np.uint64)
@@ -155,7 +151,8 @@ def test_pinned_digest(optimizer: type[gs.Optimizer]) -> None:
     for start in (1, 2, 3):
         exponents = (mixed[start::4] % np.uint64(40)).astype(np.int64) - 30
         opt.step(np.ldexp(values[start::4], exponents).astype(np.float32))
-    assert digest(w, *opt.state["0"].values())[:16] == PINNED[optimizer]
+    found = digest(w, *opt.state["0"].values())[:16]
+    assert found == PINNED.get(optimizer), f"PINNED has another digest than {found}, or none"
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "as they come"])

@@ -272,7 +272,9 @@ class Table {
     }
     char expected[256] = "";
     const bool there = fgets(expected, sizeof expected, file_);
-    CHECK(there && strcmp(expected, found) == 0, "expected %s   found    %s", expected, found);
+    CHECK(there && strcmp(expected, found) == 0,
+          "expected %s   found    %s   where that is meant (a new rule, say): bits --write TABLE",
+          expected, found);
   }
   void skip() {
     char unread[256];
