@@ -29,7 +29,8 @@ from gradstep.distributed.model import Whole, unmasked, with_overrides
 from gradstep.distributed.ravel import Flat, Weighted, index_of
 from gradstep.distributed.shard import Share
 from gradstep.distributed.state_dict import LocalTarget, empty
-from gradstep.optimizers.base import Optimizer, expected
+from gradstep.optimizers.base import Optimizer
+from gradstep.optimizers.layout import expected
 from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.state_dict import Loader, plain_state
 from gradstep.values import plain

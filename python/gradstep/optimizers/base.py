@@ -1,7 +1,6 @@
 """The base of every optimizer: parameters by name, state, saving, and the way into the core.
 
-What is particular to a rule is one class in optimizers.py; the formulas are in cpp/engine/rules.hpp;
-hyperparameters are in groups.py.
+What is particular to a rule is in the file of its family; the formulas are in cpp/engine/rules.hpp.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
+from typing import Any, ClassVar
 
 import gradstep._core as _core
 import gradstep.averaging as averaging
@@ -21,6 +18,7 @@ from gradstep._typing import Array
 from gradstep.averaging import EWA
 from gradstep.names import FixedAttributes, called_here, name_here
 from gradstep.optimizers.groups import Group, change_all, warn_of_dropped_schedules
+from gradstep.optimizers.layout import GroupSpec, Layout, expected, has_numbers, is_list_of_groups
 from gradstep.optimizers.options import (
     DEFAULTS,
     Bound,
@@ -30,91 +28,48 @@ from gradstep.optimizers.options import (
     listed,
 )
 from gradstep.optimizers.selection import ByName, Masked
-from gradstep.optimizers.spec import STARTS, CoreArgs, Spec
+from gradstep.optimizers.spec import Spec
 from gradstep.optimizers.state_dict import Loader, plain_state
-from gradstep.pytree import Container, Structure, held, require_distinct
+from gradstep.pytree import Structure, require_distinct
 from gradstep.values import own
-
-
-class GroupSpec(NamedTuple):
-    """A group to come, as the core takes it."""
-
-    label: str  # before what is wrong with it
-    rule: str
-    core_args: CoreArgs
-    values: dict[str, Any]
-
-    def start(self, parameter: str, state: Mapping[str, Array]) -> None:
-        """Fill new state with what it starts from, where that is not zero."""
-        for name, known_as, value in self.core_args:
-            if name not in STARTS:
-                continue
-            array = state[STARTS[name]]
-            if value > float(np.finfo(array.dtype).max):
-                raise ValueError(
-                    f"{self.label}{known_as} must be finite in {array.dtype}, the type of "
-                    f"parameter {parameter!r}, got {checks.shown(value)}"
-                )
-            array[...] = value
-
-
-class _Layout(NamedTuple):
-    """What an optimizer is over, replaced as a whole: an interruption finds one or the other."""
-
-    params: Any
-    # In which structures gradients come: one, or where `listed` a list of them, one for each group.
-    structures: tuple[Structure, ...]
-    listed: bool
-    groups: tuple[Group, ...]
-    members: tuple[tuple[str, ...], ...]  # of each group, the names of its parameters
-    state: Mapping[str, Mapping[str, Array]]
-
-    def held(self) -> tuple[list[Container], list[tuple[str, Any]]]:
-        """Return what holds the parameters now, and each with the expression for it."""
-        return held(self.structures, self.listed, self.params)
-
-    def trees(self) -> list[Any]:
-        """Return the parameters by themselves, in their structures."""
-        return [entry["params"] for entry in self.params] if self.listed else [self.params]
 
 
 class Optimizer(FixedAttributes):
     r"""What all optimizers of this package have in common; use one of its subclasses.
 
-    A step multiplies the gradients by its `scale`, looks whether they are finite, measures their
-    norm and clips them; then come weight decay and the update, and the average of the parameters.
-    That takes at most two passes over memory, and one where neither the check nor the norm is
-    asked for.
+    A step multiplies the gradients by its `scale`, checks that they are finite, measures their norm
+    and clips them. Then it applies weight decay and the update, and averages the parameters. This
+    takes two passes over memory, or one if you ask for neither the check nor the norm.
 
     Parameters
     ----------
     params
         One array, a list or tuple of arrays, a dict (nesting allowed), or a list of groups.
     max_norm : float or schedule, optional
-        Scales the gradients down where the norm of all of them together, over all groups, is above
-        this: by ``min(1, max_norm / ‖g‖₂)``. At least 0; ``math.inf`` measures the norm for
-        `grad_norm` and never clips. A norm that is not finite does not clip.
+        The largest norm of all gradients together, over all groups: they are multiplied by
+        ``min(1, max_norm / ‖g‖₂)``. At least 0; ``math.inf`` measures the norm for `grad_norm` and
+        never clips. A norm that is not finite does not clip.
     clip_value : float or schedule, optional
-        Brings each element of the gradients within ``±clip_value``, after `max_norm`. At least 0.
+        Clips each element of the gradients to ``±clip_value``, after `max_norm`. At least 0.
     nonfinite : {"propagate", "skip", "raise"}, default "propagate"
-        What a step does where a scaled gradient is NaN or infinite: go on; leave out the step, so
-        that nothing changes but `skipped` and `last_nonfinite`; or leave it out and raise
-        FloatingPointError.
+        What a step does if a scaled gradient is NaN or infinite. "propagate" takes it anyway.
+        "skip" leaves the step out: only `skipped` and `last_nonfinite` change. "raise" leaves it
+        out, too, and raises FloatingPointError.
     average : EWA, optional
-        Keeps the exponentially weighted average of the parameters, folded in behind each step:
-        `average`, `averaged`. One that has averaged the same structure before goes on from that.
+        Keeps the exponentially weighted average of the parameters, updated after each step: see
+        `average` and `averaged`. An EWA that has averaged the same structure before continues.
 
     Notes
     -----
-    Hyperparameters that are numbers may be schedules: callables that are given the number of steps
-    taken so far and return the value of the next step (`gradstep.schedules`, or any other). Each
-    member of ``betas`` may be one, and each group may have its own. What v starts from may not.
+    A hyperparameter that is a number may be a schedule instead: a callable that takes the number of
+    steps taken so far and returns the value for the next step (see `gradstep.schedules`). Each member
+    of ``betas`` may be one, and each group may have its own. Only the value that v starts from may not.
 
-    A subclass gives its ``__init__`` with the public signature, and `_spec`, which describes how its
+    A subclass has an ``__init__`` with the public signature, and `_spec`, which describes how its
     hyperparameters reach the core.
 
-    The norm is summed in double precision, in an order that depends on the arrays alone: it has the
-    same bits for any number of threads, and is finite where it can be.
+    The norm is summed in double precision, in an order that depends only on the arrays. So it has the
+    same bits for any number of threads, and it is finite whenever the result fits.
 
     References
     ----------
@@ -159,7 +114,7 @@ class Optimizer(FixedAttributes):
         if self._average is None:
             self._take(params)
             return
-        self._average._own()  # not another optimizer's
+        self._average._own()  # raises if another optimizer has it
         self._averages = _core.new_stepper()
         self._stepper.follow(self._averages)
         self._take(params)
@@ -170,17 +125,17 @@ class Optimizer(FixedAttributes):
     def _take(self, params: Any) -> None:
         """Take the parameters that are given at construction."""
         if isinstance(params, ByName | Masked):
-            if _is_list_of_groups(params.params):
+            if is_list_of_groups(params.params):
                 raise ValueError("groups cannot be grouped by name; give the parameters alone")
             self._add_by_name(params)
             return
-        listed = _is_list_of_groups(params)
-        if isinstance(params, Mapping) and "params" in params and _has_numbers(params):
+        listed = is_list_of_groups(params)
+        if isinstance(params, Mapping) and "params" in params and has_numbers(params):
             raise ValueError(
                 "groups come in a list: pass [{'params': ..., 'lr': ...}], got one group alone"
             )
         self._extend(
-            _Layout(params, (), listed, (), (), {}), params if listed else [{"params": params}]
+            Layout(params, (), listed, (), (), {}), params if listed else [{"params": params}]
         )
 
     @property
@@ -190,35 +145,35 @@ class Optimizer(FixedAttributes):
 
     @property
     def groups(self) -> list[Group]:
-        """The hyperparameters of each group. Assigning to one changes it from the next step on."""
+        """The hyperparameters of each group. What you assign counts from the next step on."""
         return list(self._layout.groups)
 
     @property
     def state(self) -> Mapping[str, Mapping[str, Array]]:
         """The arrays of state by parameter and name: ``state["W1"]["m"]``.
 
-        They are to be looked at and filled. Others in their place, which a step would not see,
-        cannot be put there.
+        Read them, or fill them in place (``[...] =``). An optimizer is tied to its arrays, so you
+        cannot put other arrays in their place.
         """
         return self._layout.state
 
     @property
     def _spread_over(self) -> Any:
-        """The ranks that take this optimizer's steps together, where there are several."""
+        """The ranks that take this optimizer's steps together, if there are several."""
         return None
 
     @property
-    def _layout(self) -> _Layout:
+    def _layout(self) -> Layout:
         return self._stepper.layout  # type: ignore[no-any-return]
 
     def add_group(self, group: Mapping[str, Any]) -> None:
-        """Add parameters with hyperparameters of their own; steps take a gradient of them from now on.
+        """Add parameters with hyperparameters of their own; later steps take gradients of them, too.
 
         Parameters
         ----------
         group : mapping
-            ``"params"`` and any of the hyperparameters; the others are those that this optimizer
-            was made with. A position stands for a name as if it had been there from the start.
+            ``"params"`` and any of the hyperparameters; the others are those of the optimizer. Arrays
+            without a key are named by their position, counted on from the groups before.
 
         Raises
         ------
@@ -229,8 +184,8 @@ class Optimizer(FixedAttributes):
 
         Notes
         -----
-        Gradients come as a list with one entry for each group from then on, also where there were
-        no groups before. State starts at zero, and bias correction counts the group's own steps.
+        From now on gradients are a list with one entry for each group, even if there were no groups
+        before. The state starts at zero, and bias correction counts the steps of the group.
 
         Examples
         --------
@@ -245,10 +200,10 @@ class Optimizer(FixedAttributes):
         entry, layout = self._with_group(group)
         self._extend(layout, [entry])
 
-    def _with_group(self, group: Mapping[str, Any]) -> tuple[dict[str, Any], _Layout]:
-        """Return another group, read once, and the layout that lists it; raise where none can be added.
+    def _with_group(self, group: Mapping[str, Any]) -> tuple[dict[str, Any], Layout]:
+        """Return the new group as a dict, and the layout that lists it.
 
-        All of it from one look at what there is, which another thread may extend meanwhile.
+        The layout is read once, because another thread may extend it meanwhile.
         """
         entry = checks.mapping("group", group)
         if "params" not in entry:
@@ -262,8 +217,8 @@ class Optimizer(FixedAttributes):
         before = [*layout.params] if layout.listed else [{"params": layout.params}]
         return entry, layout._replace(params=[*before, entry], listed=True)
 
-    def _extend(self, layout: _Layout, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Add groups to what there is in `layout`."""
+    def _extend(self, layout: Layout, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add groups behind those of `layout`."""
         first = sum(structure.positions for structure in layout.structures)
         structures: list[Structure] = []
         groups: list[GroupSpec] = []
@@ -277,7 +232,7 @@ class Optimizer(FixedAttributes):
                     f"group {index}: by_name and masks stand for all of params, not within a "
                     "group; choose by name over one structure, or write each group out"
                 )
-            groups.append(self._planned(f"group {index}: " if layout.listed else "", overrides))
+            groups.append(self._group_spec(f"group {index}: " if layout.listed else "", overrides))
             # Positions are counted on through groups.
             structures.append(Structure(tree, first))
             first += structures[-1].positions
@@ -285,11 +240,12 @@ class Optimizer(FixedAttributes):
         self._add(layout._replace(structures=(*layout.structures, *structures)), groups, runs)
 
     def _add_by_name(self, params: ByName | Masked) -> None:
-        """Take groups by name: of one structure, whose order the core keeps."""
+        """Add groups that are chosen by name out of one structure."""
         structure = Structure(params.params)
-        plans = [self._planned("", {})]
+        plans = [self._group_spec("", {})]
         plans += [
-            self._planned(f"{pattern!r}: ", values) for pattern, values in params.overrides.items()
+            self._group_spec(f"{pattern!r}: ", values)
+            for pattern, values in params.overrides.items()
         ]
         runs: list[tuple[int, tuple[str, ...], Sequence[Any]]] = [
             (index, (name,), [array])
@@ -300,9 +256,9 @@ class Optimizer(FixedAttributes):
                 strict=True,
             )
         ]
-        self._add(_Layout(params.params, (structure,), False, (), (), {}), plans, runs)
+        self._add(Layout(params.params, (structure,), False, (), (), {}), plans, runs)
 
-    def _planned(self, label: str, overrides: Mapping[str, Any]) -> GroupSpec:
+    def _group_spec(self, label: str, overrides: Mapping[str, Any]) -> GroupSpec:
         unknown = [key for key in overrides if key not in self._defaults]
         if unknown:
             raise ValueError(
@@ -318,11 +274,11 @@ class Optimizer(FixedAttributes):
 
     def _add(
         self,
-        layout: _Layout,
+        layout: Layout,
         plans: Sequence[GroupSpec],
         runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
     ) -> None:
-        """Add groups and parameters, the arrays of each run to the group of that index."""
+        """Add groups, and parameters: each run has the index of its group, names and arrays."""
         first = len(layout.groups)
         state = dict(layout.state)
         require_distinct([*state, *(name for _, names, _ in runs for name in names)])
@@ -353,11 +309,11 @@ class Optimizer(FixedAttributes):
 
     def _averages_of(
         self,
-        layout: _Layout,
+        layout: Layout,
         groups: int,
         runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
     ) -> tuple[_core.Addition | None, averaging.Kept | None]:
-        """Prepare averages of what is added, where averages are kept."""
+        """Prepare the averages of new parameters, if this optimizer keeps averages."""
         if self._average is None or self._averages is None:
             return None, None
         trees = layout.trees()
@@ -372,19 +328,19 @@ class Optimizer(FixedAttributes):
         grads
             The gradients, in the structure of the parameters; in a dict, the same keys or every
             innermost key with a leading ``d`` (``"dW1"`` for ``"W1"``); with groups, a list with
-            one entry for each. Each has its parameter's shape and dtype and any memory layout, and
-            is only read.
+            one entry for each. Each gradient has the shape and dtype of its parameter, and any
+            memory layout. A step only reads it.
         scale : float, default 1.0
-            Multiplies the gradients before anything else: one over the loss scale, or over the
-            number of gradients that were added up.
+            Multiplies the gradients first of all, for example by one over the loss scale or over the
+            number of gradients in a sum.
 
         Raises
         ------
         TypeError
-            If something is not an array, or has a dtype that is not its parameter's.
+            If a gradient is not an array, or has another dtype than its parameter.
         ValueError
-            If a key, a length or a shape differs, an array became read-only, two of the arrays
-            share memory, or `scale` is not finite in a parameter's dtype.
+            If a key, a length or a shape differs, an array has become read-only, two of the arrays
+            share memory, or `scale` is not finite in the dtype of a parameter.
         FloatingPointError
             With ``nonfinite="raise"``, if a gradient is not finite.
         RuntimeError
@@ -392,17 +348,17 @@ class Optimizer(FixedAttributes):
 
         Notes
         -----
-        A step happens whole or not at all: every error comes before any byte has changed. In it,
-        gradients are scaled, checked, measured and clipped; then come weight decay, the update, and
+        A step happens as a whole or not at all: every error is raised before any byte changes. The
+        gradients are scaled, checked, measured and clipped. Then come weight decay, the update, and
         the average.
         """
         self._stepper.step(grads, scale)
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step, of the first group that has parameters.
+        """The learning rate of the next step, in the first group that has parameters.
 
-        Assigning sets all groups'.
+        Assigning to it sets the rate of all groups.
         """
         first = next(i for i, names in enumerate(self._layout.members) if names)
         return self._stepper.get(first, "lr")
@@ -419,9 +375,9 @@ class Optimizer(FixedAttributes):
 
     @property
     def max_norm(self) -> Any:
-        """The largest norm that all gradients together may have; None where they are not clipped.
+        """The largest norm that all gradients together may have; None does not clip.
 
-        Assigning this, `clip_value` or `nonfinite` changes it from the next step on.
+        What you assign to this, to `clip_value` or to `nonfinite` counts from the next step on.
         """
         return self._options["max_norm"]
 
@@ -431,7 +387,7 @@ class Optimizer(FixedAttributes):
 
     @property
     def clip_value(self) -> Any:
-        """The largest magnitude that an element of a gradient may have; None where any may."""
+        """The largest magnitude that an element of a gradient may have; None does not clip."""
         return self._options["clip_value"]
 
     @clip_value.setter
@@ -440,7 +396,7 @@ class Optimizer(FixedAttributes):
 
     @property
     def nonfinite(self) -> str:
-        """What is done about gradients that are not finite: "propagate", "skip" or "raise"."""
+        """What a step does if gradients are not finite: "propagate", "skip" or "raise"."""
         return self._options["nonfinite"]  # type: ignore[no-any-return]
 
     @nonfinite.setter
@@ -454,7 +410,7 @@ class Optimizer(FixedAttributes):
     def _set_option(self, name: str, value: Any) -> None:
         before = self._options
         options = {**before, name: own(value)}
-        # Without a keyword, on whose way pybind11 does not look whether there is memory.
+        # Without keywords: with them pybind11 does not check that there is memory.
         prepared = self._stepper.prepare_change([], None, None, options)
         warn_of_dropped_schedules(before, options)
         _core.commit([prepared])
@@ -463,27 +419,26 @@ class Optimizer(FixedAttributes):
     def grad_norm(self) -> float | None:
         """The norm of the scaled gradients of the last step, before clipping.
 
-        It is measured only where `max_norm` is set, else None; ``max_norm=math.inf`` measures and
-        never clips.
+        None unless `max_norm` is set; ``max_norm=math.inf`` measures the norm and never clips.
         """
         return self._stepper.norm
 
     @property
     def skipped(self) -> int:
-        """The number of steps that were refused for gradients that are not finite."""
+        """The number of steps that were left out because gradients were not finite."""
         return self._stepper.skipped
 
     @property
     def last_nonfinite(self) -> str | None:
-        """Which gradient was not finite, and where, in the last step that was refused for it."""
+        """Which gradient was not finite, and where, in the last step that was left out for it."""
         return self._stepper.not_finite
 
     @property
     def average(self) -> Any:
         """The (corrected) average of the parameters, in their structure: new arrays.
 
-        None where no average is kept. With groups it is a list with one entry for each. Before a
-        group's first step it is a copy of the parameters.
+        None if the optimizer keeps no average. With groups it is a list with one entry for each.
+        Before the first step of a group it is a copy of the parameters.
         """
         return None if self._average is None else self._average.value
 
@@ -493,25 +448,24 @@ class Optimizer(FixedAttributes):
         Returns
         -------
         context manager
-            It gives the parameters. Inside, their arrays hold the (corrected) averages, and the
-            optimizer can neither step nor be changed or saved; behind it, also after an exception,
-            both are as they were, bit by bit.
+            It gives the parameters. Inside the block their arrays hold the (corrected) averages, and
+            the optimizer can neither step nor be changed or saved. After the block, even if it ended
+            with an exception, both are as they were, bit by bit.
 
         Raises
         ------
         ValueError
-            If no average is kept.
+            If the optimizer keeps no average.
         RuntimeError
-            On entering, if the block is inside another one, or another thread is stepping.
+            At the beginning, if the block is inside another one, or another thread is stepping.
         OverflowError
-            On entering, if an average is so large that correcting it overflows.
+            At the beginning, if an average is so large that correcting it overflows.
 
         Notes
         -----
-        Arrays change places in memory: no copy is made, only two bits an element are noted where
-        the bias is corrected. So parameters must not be written to inside: what is written there is
-        taken for the averages. Before the first step, and for a group that has not taken any, the
-        parameters stay as they are.
+        Parameters and averages swap places in memory. No copy is made; with bias correction two bits
+        for each element are kept. So do not write to the parameters inside the block: that would
+        change the averages. Parameters of a group that has not taken a step stay as they are.
 
         Examples
         --------
@@ -533,7 +487,7 @@ class Optimizer(FixedAttributes):
         return _Averaged(self._stepper, self.params)
 
     def __repr__(self) -> str:
-        groups = self.groups  # looked at once: another thread may add one
+        groups = self.groups  # read once: another thread may add one
         options = listed(self._options)
         if self._average is not None:
             options += f", average={self._average!r}"
@@ -544,7 +498,7 @@ class Optimizer(FixedAttributes):
         return f"{name}({len(groups)} groups{options}, t={self.t}:{lines}\n)"
 
     def _rate_of(self, group: Group) -> str:
-        """Return the rate of the next step as text, where a schedule decides on it."""
+        """Return the rate of the next step as text if it follows a schedule."""
         if not callable(group[self._spec.rate]):
             return ""
         try:
@@ -575,12 +529,12 @@ class Optimizer(FixedAttributes):
     def state_dict(self) -> dict[str, Any]:
         """Return a snapshot: copies of all state, hyperparameters and `t`, as plain values.
 
-        A group has its hyperparameters, the names of its parameters under ``"params"``, the steps
-        taken before it came under ``"start"``, and what its corrections need of the steps since,
-        such as products of a β that follows a schedule, under ``"products"``.
+        Each group has its hyperparameters; the names of its parameters under ``"params"``; the number
+        of steps before it was added under ``"start"``; and under ``"products"`` what its corrections
+        need to know of the steps since, such as the product of a β that follows a schedule.
 
-        Options are under ``"options"``, skipped steps under ``"skipped"``, and the averages of the
-        parameters, uncorrected, under ``"average"``.
+        Options are under ``"options"``, the number of skipped steps under ``"skipped"``, and the
+        averages of the parameters, not corrected, under ``"average"``.
 
         A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
         kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.
@@ -607,12 +561,12 @@ class Optimizer(FixedAttributes):
         Raises
         ------
         TypeError, ValueError
-            If anything is not what it should be or does not fit; nothing has changed.
+            If the state is damaged or does not fit; nothing has changed.
 
         Warns
         -----
         UserWarning
-            Where a hyperparameter was a callable that could not be saved; the own one is kept.
+            If a hyperparameter was a callable that could not be saved. This optimizer keeps its own.
         """
         transaction.take_over(self._prepare_load(d, True))
 
@@ -624,10 +578,10 @@ class Optimizer(FixedAttributes):
 
 
 class _Averaged(FixedAttributes):
-    """The block in which averages are in the place of the parameters."""
+    """The block inside which averages are in the place of the parameters."""
 
     def __init__(self, stepper: _core.Stepper, params: Any) -> None:
-        # Where this goes, the parameters come back: also after an interruption on the way in.
+        # When this object goes, the parameters come back, even after an interruption on the way in.
         self._exchanged = stepper.averaged()
         self._params = params
 
@@ -637,45 +591,3 @@ class _Averaged(FixedAttributes):
 
     def __exit__(self, *_: object) -> None:
         self._exchanged.put_back()
-
-
-def expected(layout: _Layout) -> tuple[Callable[[Any], Sequence[Any]], list[Any], bool]:
-    """Return how gradients come, as the core takes it."""
-    if not layout.listed:
-        structure = layout.structures[0]
-        return structure.flatten_gradients, structure.flat_keys(), structure.is_flat_list()
-
-    def flatten(grads: Any) -> Sequence[Any]:
-        if not isinstance(grads, list | tuple):
-            raise TypeError(
-                f"grads must be a list with one entry for each group, got {type(grads).__name__}"
-            )
-        if len(grads) != len(layout.structures):
-            raise ValueError(
-                f"grads must have one entry for each of the {len(layout.structures)} groups, "
-                f"got {len(grads)}"
-            )
-        return [
-            leaf
-            for i, (structure, tree) in enumerate(zip(layout.structures, grads, strict=True))
-            for leaf in structure.flatten_gradients(tree, f"grads[{i}]")
-        ]
-
-    return flatten, [], False
-
-
-def _has_numbers(group: Mapping[Any, Any]) -> bool:
-    """Whether this is a group of its own: there are numbers in it, which no parameters can be."""
-    return any(isinstance(value, int | float | str) for value in group.values())
-
-
-def _is_list_of_groups(params: object) -> bool:
-    if not isinstance(params, list | tuple) or not params:
-        return False
-    groups = [isinstance(entry, Mapping) and "params" in entry for entry in params]
-    if any(groups) and not all(groups):
-        raise ValueError(
-            f"entry {groups.index(False)} of params is no group; where one entry is a dict with "
-            "the key 'params', all have to be"
-        )
-    return all(groups)

@@ -13,18 +13,18 @@ from gradstep.pytree import Structure
 
 @dataclass(frozen=True)
 class ByName:
-    """Parameters of which some have other hyperparameters; see `by_name`."""
+    """Parameters, with other hyperparameters for some of them; see `by_name`."""
 
     params: Any
     overrides: Mapping[str, Mapping[str, Any]]
 
     def indices(self, structure: Structure) -> list[int]:
-        """Return for each array 0, or counted from 1 which of the overrides it has."""
+        """Return for each array the number of its overrides, counted from 1, or 0."""
         patterns = list(self.overrides)
         names = set(structure.names)
 
         def fits(name: str, pattern: str) -> bool:
-            # A whole name means that parameter, also where it holds brackets.
+            # A whole name means that parameter, even if it contains brackets.
             return name == pattern if pattern in names else fnmatchcase(name, pattern)
 
         indices = []
@@ -42,7 +42,7 @@ class ByName:
 
 @dataclass(frozen=True)
 class Masked:
-    """Parameters of which those where `mask` is False have other hyperparameters."""
+    """Parameters, with other hyperparameters for those where `mask` is False."""
 
     params: Any
     mask: Any
@@ -50,11 +50,11 @@ class Masked:
 
     @property
     def overrides(self) -> Mapping[str, Mapping[str, Any]]:
-        """What is said of them, and the hyperparameters."""
+        """The hyperparameters, under the name that errors use."""
         return {"masked": self.values}
 
     def indices(self, structure: Structure) -> list[int]:
-        """Return for each array 0, or 1 where it is masked."""
+        """Return for each array 1 if it is masked, else 0."""
         return [0 if taken else 1 for taken in structure.spread(self.mask)]
 
 
@@ -66,23 +66,23 @@ def by_name(params: Any, overrides: Mapping[str, Mapping[str, Any]]) -> ByName:
     params
         One array, a list or tuple of arrays, or a dict (nesting allowed).
     overrides : mapping
-        Patterns of names, and the hyperparameters of the parameters they fit, as in
-        ``{"b*": {"weight_decay": 0.0}}``. ``*`` stands for any characters, ``?`` for one, ``[ab]``
-        for one of those. A pattern that is a parameter's whole name means that parameter, brackets
-        and all. Where several fit a name, the first one counts. Nested names are joined by
-        dots and matched whole: of ``{"l": {"W": ..., "b": ...}}`` ``"l.*"`` takes both, ``"*b"`` one.
+        Patterns of names, and hyperparameters for the parameters that they match, as in
+        ``{"b*": {"weight_decay": 0.0}}``. ``*`` matches any characters, ``?`` one character, and
+        ``[ab]`` one of these. A pattern that is the whole name of a parameter means that parameter.
+        If several patterns match, the first one counts. Nested names are joined by dots: in
+        ``{"l": {"W": ..., "b": ...}}`` the pattern ``"l.*"`` matches both, and ``"*b"`` one.
 
     Returns
     -------
     ByName
-        What an optimizer takes as `params`. Gradients keep the structure of `params`.
+        Pass it to an optimizer as `params`. Gradients have the structure of `params` as before.
 
     Raises
     ------
     TypeError
-        If `overrides` is no mapping of mappings.
+        If `overrides` is not a mapping of mappings.
     ValueError
-        By the optimizer, if a pattern fits nothing or a hyperparameter is wrong.
+        Raised by the optimizer if a pattern matches nothing or a hyperparameter is wrong.
 
     Examples
     --------

@@ -14,7 +14,8 @@ import gradstep._core as _core
 import gradstep.checks as checks
 import gradstep.transaction as transaction
 from gradstep.names import FixedAttributes
-from gradstep.optimizers.base import Optimizer, expected
+from gradstep.optimizers.base import Optimizer
+from gradstep.optimizers.layout import expected
 
 # s := s + g, as ascent with a rate of 1.
 _ADDING = [("lr", "lr", 1.0), ("maximize", "maximize", True)]

@@ -3,7 +3,6 @@
 from listing import (
     AVERAGED,
     ERRORS,
-    FORMULAS,
     GROUPS,
     OPTIMIZER,
     REBINDING,
@@ -15,13 +14,6 @@ MUTANTS = [
     *in_file(
         "python/gradstep/optimizers/base.py",
         f"{OPTIMIZER} {ERRORS}",
-        Mutant(
-            "v starts from infinity",
-            "if value > float(np.finfo(array.dtype).max):",
-            "if False:",
-            "a warning of NumPy's, and no step ever",
-            GROUPS,
-        ),
         Mutant(
             "a warning that is an error comes too late",
             "warn_of_dropped_schedules(before, options)\n        _core.commit([prepared])",
@@ -76,13 +68,6 @@ MUTANTS = [
             GROUPS,
         ),
         Mutant(
-            "v starts from zero",
-            "array[...] = value",
-            "pass",
-            "initial_accumulator changes nothing",
-            FORMULAS,
-        ),
-        Mutant(
             "which group is wrong",
             'f"group {index}: " if layout.listed else ""',
             '""',
@@ -109,12 +94,6 @@ MUTANTS = [
             "if False]",
             "a misspelt name goes unseen",
             GROUPS,
-        ),
-        Mutant(
-            "gradients of any number of groups",
-            "if len(grads) != len(layout.structures):",
-            "if False:",
-            "an error that says something else",
         ),
         Mutant(
             "a used average begins anew",
