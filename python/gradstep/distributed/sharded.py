@@ -274,7 +274,7 @@ class Sharded(Optimizer):
         local = self._local
         overrides = {name: value for name, value in entry.items() if name != "params"}
         index = len(local.groups)
-        plan = local._planned(f"group {index}: " if self._layout.listed else "", overrides)
+        plan = local._group_spec(f"group {index}: " if self._layout.listed else "", overrides)
         dtypes = list({array.dtype: None for array in arrays})
         names = [str(dtype) for dtype in dtypes]
         stand_ins = [np.zeros(1, dtype) for dtype in dtypes]
