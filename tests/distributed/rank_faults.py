@@ -107,7 +107,7 @@ def an_interruption_while_another_thread_steps() -> None:
         def interrupted(*arguments: Any) -> None:
             raise KeyboardInterrupt
 
-        opt._ranks.keep_moving = interrupted  # type: ignore[method-assign, assignment]
+        opt._comm.poll_until = interrupted  # type: ignore[method-assign, assignment]
     opt.step(np.ones(elements))
 
 
@@ -119,7 +119,7 @@ def an_interruption_of_an_agreement() -> None:
         def interrupted(*requests: Any) -> None:
             raise KeyboardInterrupt
 
-        opt._ranks.wait = interrupted  # type: ignore[method-assign]
+        opt._comm.wait = interrupted  # type: ignore[method-assign]
     try:
         opt.step(GRADS)
     except KeyboardInterrupt:
@@ -210,7 +210,7 @@ def a_fault_in_the_midst_of_a_step() -> None:
         def broken(*arguments: Any) -> None:
             raise MemoryError("none left")
 
-        opt._exchange.gather = broken  # type: ignore[method-assign, assignment]
+        opt._loop.collectives.gather = broken  # type: ignore[method-assign, assignment]
     opt.step(GRADS)
 
 

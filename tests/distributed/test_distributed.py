@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ranks import CHECKS
 
 from gradstep.distributed.partition import Bucket, Piece, buckets
-from gradstep.distributed.ravel import Flat, order_of
+from gradstep.distributed.ravel import RaveledArray, memory_order
 from support import jobs, processes
 from support.effort import FULL, effort
 from support.jobs import needs_mpi
@@ -87,38 +87,38 @@ def test_in_ranks(
 KILLED = "rank {last} of {ranks} (process "
 # Each with what stderr has to say.
 ENDS = [
-    ("an exception that nobody catches", "rank {last} of {ranks} has raised KeyError: 'mine'"),
-    ("an exception before the first step", "rank {last} of {ranks} has raised KeyError: 'mine'"),
+    ("an exception that nobody catches", "rank {last} of {ranks} raised KeyError: 'mine'"),
+    ("an exception before the first step", "rank {last} of {ranks} raised KeyError: 'mine'"),
     (
         "an exception while the others are busy",
-        "rank {last} of {ranks} has raised KeyError: 'mine'",
+        "rank {last} of {ranks} raised KeyError: 'mine'",
     ),
-    ("an exception before ranks meet", "rank {last} of {ranks} has raised KeyError: 'mine'"),
-    ("a rank that ends before ranks meet", "waits for rank {last}, which has ended"),
-    ("a rank that never comes", "waits for rank {last}, which has ended"),
-    ("a rank of a part that never comes", "waits for rank {last}, which has ended"),
+    ("an exception before ranks meet", "rank {last} of {ranks} raised KeyError: 'mine'"),
+    ("a rank that ends before ranks meet", "waits for rank {last}, which has exited"),
+    ("a rank that never comes", "waits for rank {last}, which has exited"),
+    ("a rank of a part that never comes", "waits for rank {last}, which has exited"),
     (
         "an interruption while another thread steps",
-        "rank {last} of {ranks} was in the midst of step: KeyboardInterrupt",
+        "rank {last} of {ranks} failed during step: KeyboardInterrupt",
     ),
     (
         "an interruption of an agreement",
-        "rank {last} of {ranks} was in the midst of step: KeyboardInterrupt",
+        "rank {last} of {ranks} failed during step: KeyboardInterrupt",
     ),
-    ("averages that one rank leaves alone", "was in the midst of averaged: "),
-    ("a rank that ends early", "rank 0 of {ranks} waits for rank {last}, which has ended"),
-    ("one step fewer", "rank 0 of {ranks} waits for rank {last}, which has ended"),
-    ("one step fewer on the first", "rank 1 of {ranks} waits for rank 0, which has ended"),
+    ("averages that one rank leaves alone", "failed during averaged: "),
+    ("a rank that ends early", "rank 0 of {ranks} waits for rank {last}, which has exited"),
+    ("one step fewer", "rank 0 of {ranks} waits for rank {last}, which has exited"),
+    ("one step fewer on the first", "rank 1 of {ranks} waits for rank 0, which has exited"),
     (
         "one step fewer of the second optimizer",
-        "of {ranks} waits for rank {last}, which has ended",
+        "of {ranks} waits for rank {last}, which has exited",
     ),
     ("an exit without a goodbye", ""),
     ("a rank that is killed", KILLED),
     ("a rank that is killed while the others are busy", KILLED),
     (
         "a fault in the midst of a step",
-        "rank {last} of {ranks} was in the midst of step: MemoryError",
+        "rank {last} of {ranks} failed during step: MemoryError",
     ),
 ]
 
@@ -253,13 +253,13 @@ def test_every_element_is_one_rank_s(
         assert bucket.size == sum(piece.stop - piece.start for piece in bucket.pieces)
         assert sum(bucket.counts) == bucket.size
         offset = 0
-        for place, piece in bucket.placed():
+        for place, piece in bucket.all_pieces():
             assert place == offset
             seen[piece.parameter][piece.start : piece.stop] += 1
             offset += piece.stop - piece.start
         for rank in range(ranks):
             offset = 0
-            for place, piece in bucket.part(rank):
+            for place, piece in bucket.pieces_of(rank):
                 assert place == offset
                 assert piece.start < piece.stop
                 owned[piece.parameter][piece.start : piece.stop] += 1
@@ -267,7 +267,7 @@ def test_every_element_is_one_rank_s(
             assert offset == bucket.counts[rank]
             shares[kind][rank] += offset
         # Parts lie behind one another as the bucket does.
-        parts = [piece for rank in range(ranks) for _, piece in bucket.part(rank)]
+        parts = [piece for rank in range(ranks) for _, piece in bucket.pieces_of(rank)]
         assert joined(parts) == joined(list(bucket.pieces))
     for counted in (*seen, *owned):
         assert (counted == 1).all()
@@ -332,9 +332,9 @@ DENSE = {"C", "Fortran", "turned", "0-d", "one element", "empty"}
 @pytest.mark.parametrize("name", VIEWS)
 def test_runs_of_an_array(name: str) -> None:
     array = VIEWS[name].copy(order="K") if name in DENSE else VIEWS[name]
-    order = order_of(array)
+    order = memory_order(array)
     assert sorted(order) == list(range(array.ndim))
-    flat = Flat(array, order)
+    flat = RaveledArray(array, order)
     assert (flat.dense is not None) == (name in DENSE)
     # In words: the last of the axes in this order moves first.
     expected = [
@@ -360,7 +360,7 @@ def test_filling_runs_of_an_array(name: str) -> None:
     array = np.lib.stride_tricks.as_strided(buffer[start:], view.shape, view.strides)
     for order in itertools.permutations(range(array.ndim)):
         buffer[:] = -1.0
-        flat = Flat(array, order)
+        flat = RaveledArray(array, order)
         values = np.arange(array.size) + 100.0
         cuts = [0, array.size // 3, array.size // 2, array.size]
         for first, last in itertools.pairwise(cuts):
@@ -370,8 +370,8 @@ def test_filling_runs_of_an_array(name: str) -> None:
 
 
 def test_the_order_in_memory() -> None:
-    assert order_of(np.zeros((2, 3, 4))) == (0, 1, 2)
-    assert order_of(np.zeros((2, 3, 4), order="F")) == (2, 1, 0)
-    assert order_of(np.zeros((2, 3, 4)).transpose(2, 0, 1)) == (1, 2, 0)
-    assert order_of(np.zeros((5, 5))[::-1, ::-2]) == (0, 1)
-    assert order_of(np.zeros(())) == ()
+    assert memory_order(np.zeros((2, 3, 4))) == (0, 1, 2)
+    assert memory_order(np.zeros((2, 3, 4), order="F")) == (2, 1, 0)
+    assert memory_order(np.zeros((2, 3, 4)).transpose(2, 0, 1)) == (1, 2, 0)
+    assert memory_order(np.zeros((5, 5))[::-1, ::-2]) == (0, 1)
+    assert memory_order(np.zeros(())) == ()

@@ -207,7 +207,7 @@ class Optimizer(FixedAttributes):
         return self._layout.state
 
     @property
-    def _spread_over(self) -> Any:
+    def _communicator(self) -> Any:
         """The ranks that take this optimizer's steps together, where there are several."""
         return None
 

@@ -8,8 +8,8 @@ MUTANTS = [
         DISTRIBUTED,
         Mutant(
             "buckets are a little too large",
-            "room = max(most // dtype.itemsize, 1)",
-            "room = max(most // dtype.itemsize + 1, 1)",
+            "room = max(limit // dtype.itemsize, 1)",
+            "room = max(limit // dtype.itemsize + 1, 1)",
             "what a bucket is copied to has no room for it",
         ),
         Mutant(
@@ -26,8 +26,8 @@ MUTANTS = [
         ),
         Mutant(
             "the same ranks always have one more",
-            "next_with_more = (next_with_more + more) % ranks",
-            "next_with_more = 0",
+            "next_with_extra = (next_with_extra + extra) % ranks",
+            "next_with_extra = 0",
             "the first ranks keep more of the state than the last",
         ),
         Mutant(

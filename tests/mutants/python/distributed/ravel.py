@@ -8,7 +8,7 @@ MUTANTS = [
         DISTRIBUTED,
         Mutant(
             "strided arrays are not written",
-            "self._turned.flat[start:stop] = values",
+            "self._transposed.flat[start:stop] = values",
             "pass",
             "views do not move",
         ),
@@ -20,7 +20,7 @@ MUTANTS = [
         ),
         Mutant(
             "windows on what lies in another order",
-            "if turned.flags.c_contiguous else None",
+            "if transposed.flags.c_contiguous else None",
             "if array.flags.c_contiguous else None",
             "what is stepped of a turned array is a copy, and lost",
         ),
