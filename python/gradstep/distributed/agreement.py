@@ -43,8 +43,8 @@ _COMPARED = {
     ),
     "has_count": ("count must be given on all ranks or on none", "give it on all"),
 }
-# A waiting rank polls its requests. After this many polls, about a tenth of a millisecond, it sleeps
-# in between. Each time this many have passed, it checks whether the previous rank has exited.
+# A waiting rank polls its requests. After this many polls, about a tenth of a millisecond, it
+# sleeps in between. Whenever this many have passed, it checks whether the previous rank has exited.
 _POLLS = 256
 _NAP = 5e-5  # seconds
 _yield: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
@@ -111,16 +111,17 @@ class Communicator:
 
     @contextlib.contextmanager
     def collective(self, name: str, *, must_succeed: bool = False) -> Iterator[None]:
-        """Do what all ranks take part in: any exception inside stops the job, unless all ranks agreed on it.
+        """Make a collective call: an exception inside stops the job, unless all ranks agreed on it.
 
-        With `must_succeed`, those stop it as well.
+        With `must_succeed`, one that they agreed on stops it as well.
         """
         if self.size == 1:
             yield
             return
         if os.getpid() != self._process:
             raise RuntimeError(
-                f"{name}: a forked process is not a rank, so it cannot take part in a collective call"
+                f"{name}: a forked process is not a rank, so it cannot take part in a collective "
+                "call"
             )
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(

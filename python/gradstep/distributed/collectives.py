@@ -1,8 +1,8 @@
 """How buckets travel between ranks: gradients are reduced and scattered, parameters gathered.
 
-Each rank receives the sum of its part of the gradients, and sends that part of the parameters to all
-after stepping it. A bucket that is one run of one dense array is sent and received in place. Others
-are packed into one of a few buffers.
+Each rank receives the sum of its part of the gradients. After the step of this part, it sends the
+parameters to all ranks. A bucket that is one run of one dense array is sent and received in place.
+Others are packed into one of a few buffers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Collectives:
         self._output_buffers = _buffers(0 if alone else part, slots)
 
     def grown(self, limit: int, slots: int) -> Collectives:
-        """Return one with room for buckets of `limit` bytes: this one, or one with larger buffers."""
+        """Return this, or one with larger buffers if buckets of `limit` bytes need them."""
         if limit <= self._limit and slots <= self.slots:
             return self
         return Collectives(self._comm, limit, slots, self.deterministic)

@@ -1,4 +1,4 @@
-"""The model as the user gave it, on every rank: names, groups, and order in memory of parameters."""
+"""The whole model, as the user gave it: names, groups and memory order of its parameters."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def with_hyperparameters(params: Any, local: Sequence[Mapping[str, Array]]) -> A
 
 
 def group_by_mask(params: Any, hyperparameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return parameters in the groups that a mask of optax's makes, as a mask fits only the model."""
+    """Return parameters in the groups of a mask of optax's, which fits only the whole model."""
     for name in ("mask", "weight_decay_mask"):
         mask = hyperparameters.get(name)
         if mask is not None:

@@ -1,7 +1,7 @@
 """Which rank steps which elements: arithmetic alone, without arrays and without MPI.
 
-Parameters of one group and dtype, in their order, are cut into buckets, and each bucket into one part
-for each rank. One bucket at a time is reduced, stepped and gathered.
+Parameters of one group and dtype, in their order, are cut into buckets, and each bucket into one
+part for each rank. One bucket at a time is reduced, stepped and gathered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`Sharded`: an optimizer of which each rank holds and steps a shard.
 
-How a step goes is in step_loop.py, which elements are whose in partition.py, and what ranks agree on
-in agreement.py. The update itself is that of any optimizer, over views of the parameters.
+step_loop.py has the loop of a step, partition.py the cut into shards, agreement.py what the ranks
+agree on. The update itself is that of any optimizer, over views of the parameters.
 """
 
 from __future__ import annotations
@@ -187,9 +187,9 @@ class Sharded(Optimizer):
         return self._local.state
 
     def add_group(self, group: Mapping[str, Any]) -> None:
-        """Add parameters with hyperparameters of their own, on all ranks; see `Optimizer.add_group`.
+        """Add parameters with hyperparameters of their own. Collective.
 
-        Collective.
+        See `Optimizer.add_group`.
         """
         with self._comm.collective("add_group"):
             with self._loop.agreement("add_group"):
@@ -229,8 +229,8 @@ class Sharded(Optimizer):
         Parameters
         ----------
         grads, scale
-            As in `Optimizer.step`: this rank's gradients of the whole model, and a scale that is the
-            same on all ranks.
+            As in `Optimizer.step`: this rank's gradients of the whole model, and a scale that is
+            the same on all ranks.
         count : int, optional
             The number of examples that this rank's gradients are the mean of; on all ranks or on
             none. It weights the mean over the ranks, which is then the gradient of the whole batch.
@@ -408,7 +408,10 @@ class Sharded(Optimizer):
         return [_core.state_names(group.rule) for group in self._local.groups]
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
-        """Take over this rank's shard of what `state_dict` returned. Collective; all ranks or none."""
+        """Take over this rank's shard of what `state_dict` returned. Collective.
+
+        All ranks load it or none does.
+        """
         with self._comm.collective("load"):
             with self._comm.agreement("load", optimizer=self._loop.number):
                 prepared = self._prepare_load(d, True)
@@ -440,7 +443,7 @@ def _checked_reduction(reduce: object) -> str | None:
 
 
 def _unused_copy(average: EWA) -> EWA:
-    """Return an average with the same settings: it averages shards, which mean nothing to the caller."""
+    """Return an average with the same settings, for shards: the caller's own stays unused."""
     if average.t:
         raise ValueError(
             f"average must not have been used, got {checks.shown(average)}; load its state with "

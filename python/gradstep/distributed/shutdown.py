@@ -125,7 +125,10 @@ class ExitNotice:
 
 
 def duplicate(comm: Any) -> Any:
-    """Return a duplicate of a communicator, made by all of its ranks; stop the job if one has exited."""
+    """Return a duplicate of a communicator; all of its ranks call this.
+
+    If one has exited, the job stops.
+    """
     made, request = comm.Idup()
     last_lookup = time.monotonic()
     while not request.Test():

@@ -1,4 +1,4 @@
-"""The state of the whole model from the shards of all ranks, and this rank's shard of such a state."""
+"""From the shards of all ranks to the state of the whole model, and back to this rank's shard."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One step over the ranks: agree, reduce the gradients, step bucket by bucket, and gather.
 
-While one bucket is stepped, the gradients of the next are reduced and the parameters of the last are
-gathered. If the step needs the norm of all gradients, or looks for what is not finite, all buckets are
-reduced first.
+While one bucket is stepped, the gradients of the next are reduced and the parameters of the last
+are gathered. If the step needs the norm of all gradients, or looks for what is not finite, all
+buckets are reduced first.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class StepLoop:
     def _measure(
         self, parts: _core.Parts, gradients: Sequence[RaveledArray]
     ) -> tuple[float, str | None]:
-        """Return the norm of the gradients of all ranks, and a text about one that is not finite."""
+        """Return the norm over all ranks, and a text about a gradient that is not finite."""
         comm, model = self._comm, self.model
         norm, bad = parts.measure()
         found = None
@@ -308,7 +308,7 @@ class StepLoop:
 
 
 def of_group(local: Optimizer, i: int) -> str:
-    """Return what follows a hyperparameter's name for the i-th group: nothing if there is only one."""
+    """Return what follows the name of a hyperparameter in a message, if there are groups."""
     return f" of group {i}" if local._layout.listed else ""
 
 

@@ -1,10 +1,9 @@
 """A process that names a killed rank when no other process of the job can.
 
 If a rank dies, the launcher kills all others, often without saying which rank died first. So the
-ranks of one machine share a small process in a session of its own, which outlives them. Each rank is
-connected to it, and a connection that closes without notice means that its rank was killed. The
-watchdog moves no data, and training does not depend on it: if it cannot be started, the job lacks
-only this message.
+ranks of one machine share a small process in a session of its own, which outlives them. Each rank
+is connected to it. If a connection closes without notice, that rank was killed. The watchdog moves
+no data, and training does not depend on it: if it cannot be started, only this message is lost.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def join() -> None:
 
 
 def _close_in_child() -> None:
-    """Leave the connection to the parent: while a child holds it open, it does not close with the parent."""
+    """Close the child's copy of the connection, which else stays open when the parent dies."""
     global _connection
     if _connection is not None:
         _connection.close()
@@ -133,7 +132,8 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
             if notice == _ABORT:
                 return
             if notice != _EXIT:
-                message = f"gradstep: {names[number]} was killed or exited without notice; the job stops\n"
+                reason = "was killed or exited without notice"
+                message = f"gradstep: {names[number]} {reason}; the job stops\n"
                 os.write(2, message.encode())
                 return
             poll.unregister(number)

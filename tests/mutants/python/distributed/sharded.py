@@ -7,13 +7,13 @@ MUTANTS = [
         "python/gradstep/distributed/sharded.py",
         f"{DISTRIBUTED}::test_in_ranks",
         Mutant(
-            "rebound: averaged of ranks does not look",
+            "rebound: averaged of ranks does not check",
             "loop.model.stepper.require_bound()\n                    block =",
             "block =",
-            "a model is judged that is not the average",
+            "the user evaluates a model that is not the average",
         ),
         Mutant(
-            "rebound: a state of ranks does not look",
+            "rebound: a state of ranks does not check",
             'with loop.agreement("state_dict"):\n                model.stepper.require_bound()',
             'with loop.agreement("state_dict"):',
             "the moments of arrays that are in no model are saved",

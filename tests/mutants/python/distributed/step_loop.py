@@ -7,7 +7,7 @@ MUTANTS = [
         "python/gradstep/distributed/step_loop.py",
         f"{DISTRIBUTED}::test_in_ranks",
         Mutant(
-            "rebound: one rank steps without a look",
+            "rebound: one rank steps without checking",
             "raise ValueError(_NO_EXAMPLES)\n        self.model.stepper.require_bound()",
             "raise ValueError(_NO_EXAMPLES)",
             "a model that never learns",
