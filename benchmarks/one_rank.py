@@ -70,7 +70,7 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
     """Start gradstep, with an optimizer for each size of bucket; the first is looked into."""
     mpi: Any = packages.load("mpi4py.MPI")
     gs: Any = packages.load("gradstep")
-    flat: Any = packages.load("gradstep.distributed.flat")
+    ravel: Any = packages.load("gradstep.distributed.ravel")
     gs.set_num_threads(threads)
     comm = mpi.COMM_WORLD
     params, grads = case.params(), gradients(case, comm.rank, comm.size)
@@ -87,24 +87,24 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
         refuse_wrong(f"gradstep, buckets of {bucket}", case, params, "inside")
         optimizers.append(opt)
         acts[step_with(bucket)] = lambda opt=opt: opt.step(grads)  # type: ignore[misc]
-    opt = optimizers[0]
+    opt, loop = optimizers[0], optimizers[0]._loop
     arrays = [
-        flat.Flat(grads[f"d{name}"], order)
-        for name, order in zip(opt._whole.names, opt._whole.orders, strict=True)
+        ravel.RaveledArray(grads[f"d{name}"], order)
+        for name, order in zip(loop.model.names, loop.model.orders, strict=True)
     ]
     alone = comm.size == 1  # all of each gradient, and nothing travels
-    own = opt._local_tree(list(grads.values()) if alone else opt._share.windows(arrays, None))
+    own = loop.local_tree(list(grads.values()) if alone else opt._shard.gradients(arrays, None))
 
     def communicate() -> None:
         """Send and receive what a step does, by the same code, and step nothing."""
-        opt._ranks.agree("step", t=opt.t)
-        outs = None if alone else opt._outs(False)
-        opt._run_all(Idle(), arrays, outs)
+        opt._comm.agree("step", t=opt.t)
+        outputs = None if alone else loop.outputs(False)
+        loop.run(Idle(), arrays, outputs)
 
     acts["messages"] = communicate
     acts["stepping"] = lambda: opt._local.step(own)
     kept = [array for state in opt.state.values() for array in state.values()]
-    sent, received = bytes_of(opt._share.buckets, comm.rank, comm.size)
+    sent, received = bytes_of(opt._shard.buckets, comm.rank, comm.size)
     facts = {
         "rank": comm.rank,
         "state": sum(array.nbytes for array in kept),
@@ -112,7 +112,7 @@ def gradstep(case: Case, threads: int, buckets: Sequence[int]) -> Rank:
         "received": received,
         "library": mpi.Get_library_version().split("\n")[0].strip(),
         "buckets": {
-            str(b): len(o._share.buckets) for b, o in zip(buckets, optimizers, strict=True)
+            str(b): len(o._shard.buckets) for b, o in zip(buckets, optimizers, strict=True)
         },
     }
     return Rank(acts, comm.Barrier, facts)

@@ -114,4 +114,4 @@ if not TYPE_CHECKING:  # to which all of them are there, and no other name is
 # What launchers tell the processes that they start: MPICH's and Intel's, Open MPI's. In a job, a rank
 # that raises before the ranks first meet ends it, too.
 if any(name in _os.environ for name in ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")):
-    _importlib.import_module("gradstep.distributed.shutdown").watch()
+    _importlib.import_module("gradstep.distributed.shutdown").install_hooks()

@@ -233,7 +233,7 @@ def test_every_function_is_tried() -> None:
         for each in public_optimizers()
         if each.__module__.startswith("gradstep.") and each is not ByLearningRate
     }
-    # What ranks share has another optimizer inside, which is tried; see rank_checks.py.
+    # What ranks share has another optimizer inside, which is tried; see rank_checks/.
     assert package - {gs.Optimizer, gs.distributed.Sharded} == set(OPTIMIZERS)
     rules = (ROOT / "cpp/engine/rules.hpp").read_text()
     assert sorted(re.findall(r'ROW\("(\w+)"', rules)) == RULES

@@ -1,6 +1,7 @@
-"""What befalls one rank of an MPI job, and has to end all of them; `python rank_faults.py NAME`.
+"""Faults of one rank that must stop the whole job, and jobs that end normally.
 
-Each trains until something happens to the last rank. Whoever comes through prints that it did.
+`python rank_faults.py NAME` runs one. In most of them, all ranks train until the last one fails. A
+rank that ends normally prints "through".
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def is_last() -> bool:
 
 
 @fault
-def an_exception_that_nobody_catches() -> None:
+def an_uncaught_exception() -> None:
     opt = trained()
     if is_last():
         raise KeyError("mine")
@@ -74,7 +75,7 @@ def an_exception_before_ranks_meet() -> None:
 
 
 @fault
-def a_rank_that_ends_before_ranks_meet() -> None:
+def an_exit_before_ranks_meet() -> None:
     if is_last():
         time.sleep(1)
         sys.exit("no data here")
@@ -89,7 +90,7 @@ def a_rank_that_never_comes() -> None:
 
 @fault
 def a_rank_of_a_part_that_never_comes() -> None:
-    # Behind one of another part, which says so as well.
+    # After a rank of another part, which exits before and gives notice as well.
     part = world().Split(int(rank() == 0 and size() > 2), rank())
     if is_last():
         time.sleep(0.5)
@@ -107,7 +108,7 @@ def an_interruption_while_another_thread_steps() -> None:
         def interrupted(*arguments: Any) -> None:
             raise KeyboardInterrupt
 
-        opt._ranks.keep_moving = interrupted  # type: ignore[method-assign, assignment]
+        opt._comm.poll_until = interrupted  # type: ignore[method-assign, assignment]
     opt.step(np.ones(elements))
 
 
@@ -119,7 +120,7 @@ def an_interruption_of_an_agreement() -> None:
         def interrupted(*requests: Any) -> None:
             raise KeyboardInterrupt
 
-        opt._ranks.wait = interrupted  # type: ignore[method-assign]
+        opt._comm.wait = interrupted  # type: ignore[method-assign]
     try:
         opt.step(GRADS)
     except KeyboardInterrupt:
@@ -127,7 +128,7 @@ def an_interruption_of_an_agreement() -> None:
 
 
 @fault
-def averages_that_one_rank_leaves_alone() -> None:
+def averaged_that_one_rank_leaves_by_an_error() -> None:
     opt = trained(average=gs.EWA(0.5))
     try:
         with opt.averaged():
@@ -139,7 +140,7 @@ def averages_that_one_rank_leaves_alone() -> None:
 
 
 @fault
-def a_rank_that_ends_early() -> None:
+def an_early_exit() -> None:
     opt = trained()
     if is_last():
         sys.exit(0)
@@ -163,7 +164,7 @@ def one_step_fewer_on_the_first() -> None:
 @fault
 def one_step_fewer_of_the_second_optimizer() -> None:
     trained()
-    # Of the last two ranks, which are not all that the others would wait for.
+    # Over the last two ranks only.
     pair = world().Split(int(rank() < size() - 2), rank())
     opt = trained(comm=pair)
     if not is_last():
@@ -179,7 +180,7 @@ def an_exit_while_others_wait_in_MPI() -> None:
 
 
 @fault
-def an_exit_without_a_goodbye() -> None:
+def an_exit_without_notice() -> None:
     opt = trained()
     if is_last():
         os._exit(3)
@@ -203,30 +204,30 @@ def a_rank_that_is_killed_while_the_others_are_busy() -> None:
 
 
 @fault
-def a_fault_in_the_midst_of_a_step() -> None:
+def a_fault_in_the_middle_of_a_step() -> None:
     opt = trained()
     if is_last():
 
         def broken(*arguments: Any) -> None:
             raise MemoryError("none left")
 
-        opt._exchange.gather = broken  # type: ignore[method-assign, assignment]
+        opt._loop.collectives.gather = broken  # type: ignore[method-assign, assignment]
     opt.step(GRADS)
 
 
 @fault
 def a_run_in_parts() -> None:
-    """Train for eight steps, saving every other one; or be killed behind the fifth."""
+    """Train for eight steps, saving after every second one; or be killed after the fifth."""
     path, dies = Path(sys.argv[2]), sys.argv[3:] == ["killed"]
     params = {"w": np.zeros((40, 30)), "b": np.zeros(7)}
     opt = gs.distributed.Sharded(gs.Adam, params, reduce=None)
     batches = gs.MiniBatches(np.arange(30.0), batch_size=7, seed=1, shard=(rank(), size()))
     if path.exists():
         gs.load(path, params=params, opt=opt, batches=batches)
-        print("taken up at", opt.t, flush=True)
+        print("resumed at", opt.t, flush=True)
     while opt.t < 8:
         for part in batches:
-            # The same on all ranks: of the whole batch.
+            # The sum over the whole batch, the same on all ranks.
             total = float(np.float64(world().allreduce(part.sum())))
             opt.step({"w": np.full((40, 30), total), "b": np.full(7, -total)})
             if opt.t % 2 == 0:
@@ -240,7 +241,7 @@ def a_run_in_parts() -> None:
 
 
 @fault
-def an_end_of_MPI_by_hand() -> None:
+def MPI_finalized_by_hand() -> None:
     from mpi4py import MPI
 
     trained()
@@ -253,13 +254,13 @@ def nothing_at_all() -> None:
 
 
 @fault
-def ranks_that_end_one_after_another() -> None:
+def exits_one_after_another() -> None:
     trained()
     time.sleep(rank())
 
 
 @fault
-def ranks_that_never_meet() -> None:
+def ranks_without_a_collective_call() -> None:
     from mpi4py import MPI
 
     for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
@@ -267,7 +268,7 @@ def ranks_that_never_meet() -> None:
 
 
 @fault
-def exceptions_that_are_caught() -> None:
+def caught_exceptions() -> None:
     opt = trained()
     try:
         opt.step(None if is_last() else GRADS)

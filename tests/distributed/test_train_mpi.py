@@ -1,15 +1,15 @@
-"""The training example over ranks: it learns what one process does, and says what it needs."""
+"""The training example over ranks: it learns what one process learns, and names what it needs."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support import jobs
 from support.paths import EXAMPLES
 
 EXAMPLE = EXAMPLES / "train_mpi.py"
@@ -32,19 +32,17 @@ def start(*launcher: str, out: Path, batch: int = 128) -> subprocess.CompletedPr
 
 
 def mpirun() -> str:
-    """Return the starter of ranks that stands beside the interpreter, or else any."""
-    beside = Path(sys.executable).with_name("mpirun")
-    found = str(beside) if beside.exists() else shutil.which("mpirun")
-    return found or pytest.skip('needs mpirun: pip install ".[mpi]"')
+    """Return the launcher, or skip the test."""
+    return jobs.launcher() or pytest.skip('needs mpirun: pip install ".[mpi]"')
 
 
-# 128 examples are cut in three parts of different lengths.
+# Three ranks get parts of different lengths of 128 examples.
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_ranks_learn_what_one_process_does(ranks: int, tmp_path: Path) -> None:
     launcher = [] if ranks == 1 else [mpirun(), "-n", str(ranks)]
     done = start(*launcher, out=tmp_path / "curves.png")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("ranks      ") == 1  # of all ranks the first one speaks
+    assert done.stdout.count("ranks      ") == 1  # only rank 0 prints
     assert f"ranks      {ranks}, of which {ranks} on this machine" in done.stdout
     for name in ("gradient descent", "Momentum", "RMSprop", "Adam"):
         row, agreement = (line for line in done.stdout.splitlines() if line.startswith(name))
@@ -61,8 +59,11 @@ def test_more_ranks_than_examples_in_the_last_batch(tmp_path: Path) -> None:
     assert done.stderr.count("Warning") == 0
 
 
-def test_without_mpi4py_it_says_what_to_install() -> None:
-    code = f"import sys, runpy; sys.modules['mpi4py'] = None; sys.path.insert(0, {str(EXAMPLE.parent)!r})\n"
+def test_without_mpi4py_it_names_what_to_install() -> None:
+    code = (
+        "import sys, runpy; sys.modules['mpi4py'] = None; "
+        f"sys.path.insert(0, {str(EXAMPLE.parent)!r})\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{code}runpy.run_path({str(EXAMPLE)!r}, run_name='__main__')"],
         capture_output=True,

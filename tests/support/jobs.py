@@ -1,4 +1,4 @@
-"""Programs in the ranks of an MPI job, with a limit of time: a hang is a failure."""
+"""Programs in the ranks of an MPI job, with a time limit: a hang is a failure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 
 from support.paths import TESTS
 
-# More ranks than cores, and as root, where Open MPI would refuse; MPICH knows none of them.
-ALLOWED = {
+# Let Open MPI start more ranks than cores, and run as root. MPICH ignores these.
+OPEN_MPI = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
@@ -42,9 +42,9 @@ needs_mpi = pytest.mark.skipif(
 def run(
     ranks: int, program: str, *arguments: str, timeout: float, under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of tests in so many ranks, for at most `timeout` seconds.
+    """Run a program of tests/ in `ranks` ranks, for at most `timeout` seconds.
 
-    `under` stands between Python and the program.
+    `under` are arguments between Python and the program, such as ``-m mpi4py``.
     """
     mpirun = launcher()
     assert mpirun is not None
@@ -53,7 +53,7 @@ def run(
     command = [mpirun, "-n", str(ranks), *python, *arguments]
     with subprocess.Popen(
         command,
-        env={**os.environ, **ALLOWED, "PYTHONPATH": path},
+        env={**os.environ, **OPEN_MPI, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,7 +64,7 @@ def run(
         try:
             out, err = job.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # mpirun ends its ranks where it can; what is left in its session goes as well.
+            # mpirun stops its ranks if it can; what remains in its session is killed.
             job.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 job.wait(5)

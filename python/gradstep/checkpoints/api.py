@@ -150,7 +150,7 @@ def load(path: atomic_file.StrPath, /, *, strict: bool = True, **parts: Any) -> 
     with together(parts, "load"):
         contents = archive.parse(atomic_file.read_whole(path), repr(atomic_file.text(path)))
     with together(parts, "load") as ranks:
-        if ranks is not None and (first := ranks.told(contents.sha256, 0)) != contents.sha256:
+        if ranks is not None and (first := ranks.broadcast(contents.sha256, 0)) != contents.sha256:
             raise ValueError(
                 f"{atomic_file.text(path)!r} has to be the same file on all ranks: its checksum is "
                 f"{first[:16]}… on rank 0, {contents.sha256[:16]}… on rank {ranks.rank}"

@@ -38,13 +38,13 @@ def together(parts: Mapping[str, Any], act: str) -> Iterator[Any]:
     if ranks is None:
         yield None
         return
-    with ranks.act(act), ranks.agreed(act):
+    with ranks.collective(act), ranks.agreement(act):
         yield ranks
 
 
 def ranks_of(parts: Mapping[str, Any]) -> Any:
     """Return who has the parts between them, if they are spread over ranks."""
-    spread = [part._spread_over for part in parts.values() if isinstance(part, Optimizer)]
+    spread = [part._communicator for part in parts.values() if isinstance(part, Optimizer)]
     found = list({id(ranks): ranks for ranks in spread if ranks is not None}.values())
     if len(found) > 1:
         raise ValueError(
@@ -65,7 +65,7 @@ def require_names(parts: Mapping[str, Any]) -> None:
 def require_names_alike(parts: Mapping[str, Any]) -> None:
     """Raise ValueError where parts that are spread over ranks have other names on another rank."""
     with together(parts, "save") as ranks:
-        if ranks is not None and (named := ranks.told([*parts], 0)) != [*parts]:
+        if ranks is not None and (named := ranks.broadcast([*parts], 0)) != [*parts]:
             raise ValueError(
                 f"parts must be named alike on all ranks: {named} on rank 0, {[*parts]} here"
             )
@@ -88,7 +88,7 @@ def part_of(name: str, part: Any) -> Part:
     """Return a part of the caller's as it is written."""
     kind = kind_of(part)
     if kind == "state":
-        at_rank = getattr(part, "_state_at", None)  # of what is spread over ranks
+        at_rank = getattr(part, "_gather_state", None)  # of what is spread over ranks
         return Part(kind, part.state_dict() if at_rank is None else at_rank(0))
     if kind == "arrays":
         return _part_of_arrays(name, part)

@@ -180,7 +180,8 @@ class LoadPlan:
                         undo.append(partial(setattr, bits, "state", bits.state))
             ranks = ranks_of(parts)
             # Others have done it, or will.
-            with contextlib.nullcontext() if ranks is None else ranks.act("load", must_end=True):
+            alone = contextlib.nullcontext()
+            with alone if ranks is None else ranks.collective("load", must_succeed=True):
                 transaction.commit(self._prepared, done)
         except BaseException:
             if not done[0]:

@@ -1,7 +1,7 @@
 """Optimizers spread over several processes or machines, on MPI through mpi4py.
 
-``pip install mpi4py mpich`` brings both; ``mpirun -n 4 python train.py`` starts four ranks. MPI is
-started by whatever is used here first, not by importing it.
+``pip install mpi4py mpich`` installs both; ``mpirun -n 4 python train.py`` starts four ranks. The
+first `Sharded` starts MPI. Importing this package does not.
 """
 
 from gradstep.distributed.sharded import Sharded

@@ -1,68 +1,105 @@
-"""The parameters as the user knows them, on every rank: their names, groups, and order in memory."""
+"""The whole model, as the user gave it: names, groups and memory order of its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 import gradstep._core as _core
 from gradstep._typing import Array
-from gradstep.distributed.agreement import Ranks
-from gradstep.distributed.ravel import order_of
+from gradstep.distributed.agreement import Communicator
+from gradstep.distributed.ravel import memory_order
+from gradstep.optimizers.layout import expected
 from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.sgd import SGD
 
 
-class Whole:
-    """The parameters as the user knows them, and how each lies in memory.
+class Model:
+    """All parameters in their structure.
 
-    An optimizer without state judges them, and the gradients of each step, as any optimizer would.
+    An optimizer without state checks them, and the gradients of each step, as for any optimizer.
     """
 
     def __init__(self, params: Any) -> None:
-        self.optimizer = SGD(bare(params))
-        layout = self.optimizer._layout
-        trees = layout.trees()
-        self.names: list[str] = [name for s in layout.structures for name in s.names]
+        self._checker = SGD(without_hyperparameters(params))
+        self.layout = self._checker._layout
+        trees = self.layout.trees()
+        self.names: list[str] = [name for s in self.layout.structures for name in s.names]
         self.arrays: list[Array] = [
             _core.as_array(leaf, "params")
-            for structure, tree in zip(layout.structures, trees, strict=True)
+            for structure, tree in zip(self.layout.structures, trees, strict=True)
             for leaf in structure.flatten(tree)
         ]
-        group = {name: i for i, names in enumerate(layout.members) for name in names}
+        group = {name: i for i, names in enumerate(self.layout.members) for name in names}
         self.groups = [group[name] for name in self.names]
-        self.orders = [order_of(array) for array in self.arrays]
+        self.orders = [memory_order(array) for array in self.arrays]
 
-    def described(self) -> list[tuple[str, int, str]]:
-        """Return what ranks have to have in common: names, groups, dtypes and shapes."""
+    @property
+    def stepper(self) -> _core.Stepper:
+        """The core's view of all parameters, which checks them and their gradients."""
+        return self._checker._stepper
+
+    def flatten_gradients(self, grads: Any) -> Sequence[Any]:
+        """Return one gradient for each parameter."""
+        flatten, _, _ = expected(self.layout)
+        return flatten(grads)
+
+    def unflatten(self, arrays: Iterable[Any]) -> Any:
+        """Put one array for each parameter into the structure of the model."""
+        each = iter(arrays)
+        trees = [structure.unflatten(each) for structure in self.layout.structures]
+        return trees if self.layout.listed else trees[0]
+
+    def zeros(self) -> Any:
+        """Return gradients of zero, which take no memory."""
+        return self.unflatten(np.broadcast_to(w.dtype.type(0), w.shape) for w in self.arrays)
+
+    def align(self, comm: Communicator, call: str) -> None:
+        """Require the same parameters on all ranks, and agree on an order of their elements."""
+        first, orders = comm.broadcast((self._description(), self.orders), 0)
+        with comm.agreement(call):
+            difference = self._difference(first, comm.rank)
+            if difference:
+                raise ValueError(f"parameters differ from those of rank 0: {difference}")
+        # If the order in memory differs between ranks, all use the order of indices.
+        for others in comm.allgather(self.orders):
+            for i, (one, other) in enumerate(zip(orders, others, strict=True)):
+                if one != other:
+                    orders[i] = tuple(range(len(one)))
+        self.orders = orders
+
+    def _description(self) -> list[tuple[str, int, str]]:
+        """Return what must be the same on all ranks: names, groups, dtypes and shapes."""
         return [
             (name, group, f"{array.dtype}{array.shape}")
             for name, group, array in zip(self.names, self.groups, self.arrays, strict=True)
         ]
 
-    def difference(self, first: Sequence[tuple[str, int, str]], ranks: Ranks) -> str | None:
-        """Return how these differ from the ones of rank 0, if they do."""
-        mine = self.described()
+    def _difference(self, first: Sequence[tuple[str, int, str]], rank: int) -> str | None:
+        """Return how the parameters of this rank differ from those of rank 0, if they do."""
+        mine = self._description()
         if [*first] == mine:
             return None
-        here = {name: (group, what) for name, group, what in mine}
-        there = {name: (group, what) for name, group, what in first}
+        here = {name: (group, kind) for name, group, kind in mine}
+        there = {name: (group, kind) for name, group, kind in first}
 
         def shown(side: Mapping[str, tuple[int, str]], name: str) -> str:
             if name not in side:
-                return "not there"
-            group, what = side[name]
-            return f"{what} in group {group}" if max(self.groups, default=0) else what
+                return "missing"
+            group, kind = side[name]
+            return f"{kind} in group {group}" if max(self.groups, default=0) else kind
 
         problems = [
-            f"{name}: {shown(there, name)} on rank 0, {shown(here, name)} on rank {ranks.rank}"
+            f"{name}: {shown(there, name)} on rank 0, {shown(here, name)} on rank {rank}"
             for name in {**there, **here}
             if there.get(name) != here.get(name)
         ]
-        return "; ".join(problems) or "they come in another order"
+        return "; ".join(problems) or "they are in another order"
 
 
-def bare(params: Any) -> Any:
+def without_hyperparameters(params: Any) -> Any:
     """Return parameters in their groups, without hyperparameters."""
     if isinstance(params, ByName):
         return ByName(params.params, {pattern: {} for pattern in params.overrides})
@@ -75,8 +112,8 @@ def bare(params: Any) -> Any:
     return params
 
 
-def with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
-    """Return a rank's share of the parameters in their groups, with the hyperparameters."""
+def with_hyperparameters(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
+    """Return the arrays of a shard, `local` by group, with the hyperparameters of `params`."""
     if isinstance(params, ByName | Masked):
         overrides: list[Mapping[str, Any]] = [{}, *params.overrides.values()]
     elif (
@@ -87,16 +124,16 @@ def with_overrides(params: Any, local: Sequence[Mapping[str, Array]]) -> Any:
         overrides = [{k: v for k, v in entry.items() if k != "params"} for entry in params]
     else:
         return local[0]
-    shares = [*local, *[{} for _ in overrides[len(local) :]]]
-    return [{"params": share, **more} for share, more in zip(shares, overrides, strict=True)]
+    groups = [*local, *[{} for _ in overrides[len(local) :]]]
+    return [{"params": arrays, **more} for arrays, more in zip(groups, overrides, strict=True)]
 
 
-def unmasked(params: Any, hyperparameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return parameters in the groups that a mask of optax's makes, which is one of the whole."""
+def group_by_mask(params: Any, hyperparameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return parameters in the groups of a mask of optax's, which fits only the whole model."""
     for name in ("mask", "weight_decay_mask"):
         mask = hyperparameters.get(name)
         if mask is not None:
             params = Masked(params, mask(params) if callable(mask) else mask, {"weight_decay": 0.0})
-            # Still told, so that an optimizer without a mask refuses it.
+            # Still passed on, so that an optimizer without a mask refuses it.
             hyperparameters = {**hyperparameters, name: None}
     return params, hyperparameters

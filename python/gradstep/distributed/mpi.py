@@ -1,4 +1,4 @@
-"""MPI, where it is installed: started by whoever asks for it first."""
+"""Access to MPI, which the first caller starts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def mpi() -> Any:
-    """Return mpi4py's module, which starts MPI where it has not been started."""
+    """Return the module ``mpi4py.MPI``; importing it starts MPI."""
     try:
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:  # the latter from mpi4py, where it finds no MPI
+    except (ImportError, RuntimeError) as error:  # mpi4py raises the latter if it finds no MPI
         raise ImportError(
             "gradstep.distributed needs mpi4py and an MPI runtime: pip install mpi4py mpich "
             f"({error})"

@@ -1,7 +1,7 @@
 """Which rank steps which elements: arithmetic alone, without arrays and without MPI.
 
-The elements of all parameters of a kind, in their order, are cut into buckets, and each bucket into
-one part for each rank. So what is reduced, stepped and gathered at a time is one bucket.
+Parameters of one group and dtype, in their order, are cut into buckets, and each bucket into one
+part for each rank. One bucket at a time is reduced, stepped and gathered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Bucket:
-    """What is sent at a time: pieces one behind the other, and which part is whose."""
+    """What is sent at a time: pieces one behind the other, and which rank steps which part."""
 
     dtype: np.dtype[Any]
     pieces: tuple[Piece, ...]
@@ -40,12 +40,15 @@ class Bucket:
         """The number of elements."""
         return self.bounds[-1]
 
-    def placed(self) -> list[tuple[int, Piece]]:
-        """Return the pieces and where in the bucket each begins."""
-        return self.within(0, self.size)
+    def all_pieces(self) -> list[tuple[int, Piece]]:
+        """Return the pieces, each with its offset in the bucket."""
+        return self._pieces_between(0, self.size)
 
-    def within(self, start: int, stop: int) -> list[tuple[int, Piece]]:
-        """Return what of the pieces lies there, and how far behind `start` each begins."""
+    def pieces_of(self, rank: int) -> list[tuple[int, Piece]]:
+        """Return the pieces of a rank's part, each with its offset in that part."""
+        return self._pieces_between(self.bounds[rank], self.bounds[rank + 1])
+
+    def _pieces_between(self, start: int, stop: int) -> list[tuple[int, Piece]]:
         found = []
         offset = 0
         for parameter, first, last in self.pieces:
@@ -56,39 +59,36 @@ class Bucket:
             offset += last - first
         return found
 
-    def part(self, rank: int) -> list[tuple[int, Piece]]:
-        """Return what of the pieces is a rank's, and how far behind its start each begins."""
-        return self.within(self.bounds[rank], self.bounds[rank + 1])
-
 
 def buckets(
     sizes: Sequence[int],
     kinds: Sequence[tuple[int, np.dtype[Any]]],
     ranks: int,
-    most: int,
-    before: int = 0,
+    limit: int,
+    earlier: int = 0,
 ) -> list[Bucket]:
-    """Cut parameters into buckets of at most `most` bytes, group by group.
+    """Cut parameters into buckets of at most `limit` bytes, group by group.
 
     Parameters
     ----------
     sizes
         The number of elements of each parameter.
     kinds
-        Of each parameter its group and dtype; a bucket has parameters of one kind only.
+        The group and dtype of each parameter; all parameters of a bucket are of one kind.
     ranks : int
-        How many parts each bucket has: of equal size, or one more element for some. These are
-        others in the next bucket, so that all ranks have the same share, to one element.
-    most : int
-        Bytes. A larger parameter has buckets of its own, which need not be copied together.
-    before : int, default 0
-        How many elements were cut before.
+        The number of parts of each bucket. If its elements do not divide evenly, some parts have
+        one more. The next bucket gives its extra elements to the ranks that follow, so that the
+        shards of all ranks are equal to one element.
+    limit : int
+        Bytes. A larger parameter has buckets of its own, which need no copy.
+    earlier : int, default 0
+        The number of elements that earlier calls have cut.
     """
     found: list[Bucket] = []
-    next_with_more = before % ranks  # goes on from kind to kind, too
+    next_with_extra = earlier % ranks  # goes on from kind to kind, too
     for kind in sorted(set(kinds), key=lambda kind: (kind[0], kinds.index(kind))):
         dtype = kind[1]
-        room = max(most // dtype.itemsize, 1)
+        room = max(limit // dtype.itemsize, 1)
         open_pieces: list[Piece] = []
         runs: list[tuple[Piece, ...]] = []
         filled = 0
@@ -107,11 +107,11 @@ def buckets(
         if open_pieces:
             runs.append(tuple(open_pieces))
         for pieces in runs:
-            each, more = divmod(sum(piece.stop - piece.start for piece in pieces), ranks)
+            each, extra = divmod(sum(piece.stop - piece.start for piece in pieces), ranks)
             bounds = [0]
             for rank in range(ranks):
-                extra = (rank - next_with_more) % ranks < more
-                bounds.append(bounds[-1] + each + extra)
-            next_with_more = (next_with_more + more) % ranks
+                has_extra = (rank - next_with_extra) % ranks < extra
+                bounds.append(bounds[-1] + each + has_extra)
+            next_with_extra = (next_with_extra + extra) % ranks
             found.append(Bucket(dtype, pieces, tuple(bounds)))
     return found

@@ -1,106 +1,114 @@
-"""What of the parameters is stepped here: windows on them, one for each piece of a bucket."""
+"""The shard of this rank: one array for each piece of its parts of the buckets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gradstep._typing import Array
-from gradstep.distributed.agreement import Ranks
-from gradstep.distributed.model import Whole
+from gradstep.distributed.agreement import Communicator
+from gradstep.distributed.model import Model
 from gradstep.distributed.partition import Bucket, Piece, buckets
-from gradstep.distributed.ravel import Flat
+from gradstep.distributed.ravel import RaveledArray
 
-_NOTHING = Piece(0, 0, 0)
+_EMPTY = Piece(0, 0, 0)
 
 
-class Share:
-    """The share of this rank of all parameters, cut into buckets of at most `most` bytes."""
+class Shard:
+    """The elements of all parameters that this rank steps, in buckets of at most `limit` bytes."""
 
-    def __init__(self, ranks: Ranks, most: int) -> None:
-        self._ranks = ranks
-        self._most = most
-        self.flats: list[Flat] = []  # of all parameters
+    def __init__(self, comm: Communicator, limit: int) -> None:
+        self._comm = comm
+        self._limit = limit
+        self.parameters: list[RaveledArray] = []  # all of the model
+        # Of each bucket: this rank's pieces with their offsets, and which of `arrays` they are.
         self.buckets: list[Bucket] = []
-        self.spans: list[
-            tuple[int, int]
-        ] = []  # of each bucket: which of `arrays` are its part here
-        self.pieces: list[list[tuple[int, Piece]]] = []  # of each bucket: this part
-        self.arrays: list[Array] = []  # what is stepped, group by group
-        self.placed: list[Piece] = []  # of each of these, what it is of the parameters
-        self.labels: list[str] = []  # and its name
+        self._pieces_of_buckets: list[list[tuple[int, Piece]]] = []
+        self.spans: list[tuple[int, int]] = []
+        # The arrays that this rank steps, group by group: the piece of each, and its name.
+        self.arrays: list[Array] = []
+        self.pieces: list[Piece] = []
+        self.labels: list[str] = []
 
     @property
-    def largest(self) -> int:
+    def is_whole(self) -> bool:
+        """Whether one rank steps all: its arrays are the parameters, and nothing is sent."""
+        return self._comm.size == 1
+
+    @property
+    def largest_bucket(self) -> int:
         """Bytes of the largest bucket."""
         return max((bucket.size * bucket.dtype.itemsize for bucket in self.buckets), default=0)
 
-    def extend(self, whole: Whole) -> list[dict[str, Array]]:
-        """Cut the parameters that are new; return this rank's share of each group by name."""
-        first = len(self.flats)
+    def extend(self, model: Model) -> list[dict[str, Array]]:
+        """Cut the parameters that are new; return this rank's arrays of each group by name."""
+        first = len(self.parameters)
         kinds = [
-            (group, array.dtype) for group, array in zip(whole.groups, whole.arrays, strict=True)
+            (group, array.dtype) for group, array in zip(model.groups, model.arrays, strict=True)
         ]
-        sizes = [array.size for array in whole.arrays]
-        new = zip(whole.arrays[first:], whole.orders[first:], strict=True)
-        self.flats += [Flat(array, order) for array, order in new]
-        local: list[dict[str, Array]] = [{} for _ in range(max(whole.groups) + 1)]
-        if self._ranks.size == 1:  # all of each, as it is, and nothing travels
-            for _, number in sorted((g, i) for i, g in enumerate(whole.groups) if i >= first):
-                self._keep(whole, Piece(number, 0, sizes[number]), local)
+        sizes = [array.size for array in model.arrays]
+        new = zip(model.arrays[first:], model.orders[first:], strict=True)
+        self.parameters += [RaveledArray(array, order) for array, order in new]
+        local: list[dict[str, Array]] = [{} for _ in range(max(model.groups) + 1)]
+        if self.is_whole:
+            for _, number in sorted((g, i) for i, g in enumerate(model.groups) if i >= first):
+                self._add(model, Piece(number, 0, sizes[number]), local)
             return local
-        before = sum(sizes[:first])
-        for bucket in buckets(sizes[first:], kinds[first:], self._ranks.size, self._most, before):
+        cut = buckets(
+            sizes[first:], kinds[first:], self._comm.size, self._limit, sum(sizes[:first])
+        )
+        for bucket in cut:
             pieces = tuple(
                 piece._replace(parameter=piece.parameter + first) for piece in bucket.pieces
             )
             bucket = Bucket(bucket.dtype, pieces, bucket.bounds)
-            mine = bucket.part(self._ranks.rank)
+            mine = bucket.pieces_of(self._comm.rank)
             self.buckets.append(bucket)
-            self.pieces.append(mine)
+            self._pieces_of_buckets.append(mine)
             self.spans.append((len(self.arrays), len(self.arrays) + len(mine)))
             for _, piece in mine:
-                self._keep(whole, piece, local)
+                self._add(model, piece, local)
         if not self.arrays:  # more ranks than elements: an optimizer needs a parameter
-            self._keep(whole, _NOTHING, local)
+            self._add(model, _EMPTY, local)
         return local
 
-    def _keep(self, whole: Whole, piece: Piece, local: list[dict[str, Array]]) -> None:
+    def _add(self, model: Model, piece: Piece, local: list[dict[str, Array]]) -> None:
         parameter, start, stop = piece
-        array = self.cut(whole.arrays[parameter], whole, piece)
-        name, all_of_it = whole.names[parameter], (start, stop) == (0, whole.arrays[parameter].size)
-        label = name if all_of_it else f"{name}[{start}:{stop}]"
+        array = self.cut(model.arrays[parameter], model, piece)
+        name, is_whole = model.names[parameter], (start, stop) == (0, model.arrays[parameter].size)
+        label = name if is_whole else f"{name}[{start}:{stop}]"
         if label in self.labels:
             raise ValueError(
-                f"{label!r} would be the name of two things: of a parameter, and of a part of "
-                f"{name!r}; rename one of them"
+                f"{label!r} would name two things, a parameter and a part of {name!r}; rename one "
+                "of them"
             )
         self.arrays.append(array)
-        self.placed.append(piece)
+        self.pieces.append(piece)
         self.labels.append(label)
-        local[whole.groups[parameter]][label] = array
+        local[model.groups[parameter]][label] = array
 
-    def cut(self, array: Array, whole: Whole, piece: Piece) -> Array:
-        """Return what a piece is of a parameter, or of an array like it."""
-        if self._ranks.size == 1:
+    def cut(self, array: Array, model: Model, piece: Piece) -> Array:
+        """Return a piece of a parameter, or of an array like it."""
+        if self.is_whole:
             return array
-        return Flat(array, whole.orders[piece.parameter]).read(piece.start, piece.stop)
+        return RaveledArray(array, model.orders[piece.parameter]).read(piece.start, piece.stop)
 
     def refresh(self) -> None:
-        """Copy parameters that are no dense runs to what is stepped in their place."""
-        if self._ranks.size == 1:  # which are the parameters
+        """Copy parameters that are not dense to the arrays that are stepped for them."""
+        if self.is_whole:
             return
-        for array, (parameter, start, stop) in zip(self.arrays, self.placed, strict=True):
-            if self.flats[parameter].dense is None:
-                array[:] = self.flats[parameter].read(start, stop)
+        for array, (parameter, start, stop) in zip(self.arrays, self.pieces, strict=True):
+            if self.parameters[parameter].dense is None:
+                array[:] = self.parameters[parameter].read(start, stop)
 
-    def windows(self, gradients: Sequence[Flat], reduced: Sequence[Array] | None) -> list[Array]:
+    def gradients(
+        self, gradients: Sequence[RaveledArray], reduced: Sequence[Array] | None
+    ) -> list[Array]:
         """Return one gradient for each of `arrays`.
 
-        Of `reduced`, which has this rank's part of each bucket, or of the gradients themselves.
+        They are cut from `reduced`, this rank's part of each bucket, or else from `gradients`.
         """
-        # Of the stand-in, where there is one.
-        found = [gradients[0].read(0, 0) for piece in self.placed if piece == _NOTHING]
-        for i, pieces in enumerate(self.pieces):
+        found = [gradients[0].read(0, 0) for piece in self.pieces if piece == _EMPTY]
+        for i, pieces in enumerate(self._pieces_of_buckets):
             for offset, (parameter, start, stop) in pieces:
                 if reduced is None:
                     found.append(gradients[parameter].read(start, stop))

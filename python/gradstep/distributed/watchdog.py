@@ -1,9 +1,9 @@
-"""Names a rank that is killed, when nobody is left in the job who could.
+"""A process that names a killed rank when no other process of the job can.
 
-A launcher kills all ranks where one dies, often without saying which one that was. So the ranks of one
-machine share a small process in a session of its own, which outlives them: each is connected to it,
-and one that goes without a word was killed. It moves no data, and training does not depend on it:
-where it cannot be had, a killed rank is as nameless as the launcher leaves it.
+If a rank dies, the launcher kills all others, often without saying which rank died first. So the
+ranks of one machine share a small process in a session of its own, which outlives them. Each rank
+is connected to it. If a connection closes without notice, that rank was killed. The watchdog moves
+no data, and training does not depend on it: if it cannot be started, only this message is lost.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import sys
 import tempfile
 from typing import Any
 
-_BYE, _END, _WATCHES = b"b", b"e", b"w"
-_PATIENCE = 5.0  # seconds that ranks wait for it at the start
-_asked = False
+_EXIT, _ABORT, _READY = b"b", b"e", b"w"
+_TIMEOUT = 5.0  # seconds that the ranks and the watchdog wait for each other at the start
+_tried = False
 _connection: socket.socket | None = None
 _process: subprocess.Popen[bytes] | None = None  # at the rank that started it
 
 
 def connect(comm: Any) -> None:
-    """Connect the ranks of each machine to a watcher, where they are not yet.
+    """Connect the ranks of each machine to a watchdog, once.
 
-    All ranks of `comm` call this, which are all of the job's.
+    All ranks of `comm` call this, which are all ranks of the job.
     """
-    global _connection, _asked
-    if _asked:
+    global _connection, _tried
+    if _tried:
         return
-    _asked = True
-    from gradstep.distributed.mpi import mpi  # here, as the watcher itself runs this file alone
+    _tried = True
+    from gradstep.distributed.mpi import mpi  # here, as the watchdog itself runs this file alone
 
     local = comm.Split_type(mpi().COMM_TYPE_SHARED)
     path = ""
     with contextlib.ExitStack() as stack:
         if local.Get_rank() == 0:
-            with contextlib.suppress(Exception):  # whatever it is, the others wait
+            with contextlib.suppress(Exception):  # the other ranks wait, so no error may end this
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradstep-"))
                 listening = stack.enter_context(socket.socket(socket.AF_UNIX))
                 listening.bind(os.path.join(folder, "s"))
@@ -56,8 +56,8 @@ def connect(comm: Any) -> None:
         local.Barrier()  # the socket's file is needed until all are connected
         if _connection is not None:
             with contextlib.suppress(OSError):
-                _connection.settimeout(_PATIENCE)
-                _connection.recv(1)  # it watches
+                _connection.settimeout(_TIMEOUT)
+                _connection.recv(1)  # _READY
 
 
 def _start(listening: socket.socket, ranks: int, size: int) -> None:
@@ -72,23 +72,23 @@ def _start(listening: socket.socket, ranks: int, size: int) -> None:
     )
 
 
-def leave(*, job_ends: bool = False) -> None:
-    """Tell the watcher that this rank ends by itself; or that all do, and why has been said."""
+def disconnect(*, job_aborts: bool = False) -> None:
+    """Tell the watchdog that this rank exits, or that the job aborts and has said why."""
     if _connection is not None:
         with contextlib.suppress(OSError):
-            _connection.sendall(_END if job_ends else _BYE)
+            _connection.sendall(_ABORT if job_aborts else _EXIT)
         _connection.close()
 
 
-def end() -> None:
-    """Wait until the watcher has ended, when all ranks have left it."""
+def join() -> None:
+    """Wait until the watchdog has ended, after all ranks have disconnected."""
     if _process is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             _process.wait(1)
 
 
-def _forget() -> None:
-    """Leave the connection to the parent: while a child holds it, nobody sees the parent go."""
+def _close_in_child() -> None:
+    """Close the child's copy of the connection, which else stays open when the parent dies."""
     global _connection
     if _connection is not None:
         _connection.close()
@@ -96,24 +96,24 @@ def _forget() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _watch(listening: socket.socket, ranks: int, size: int) -> None:
-    """Wait until all ranks have said goodbye, or one has gone without."""
+    """Wait until all ranks have given notice, or one connection closes without it."""
     names: dict[int, str] = {}
     connections: dict[int, socket.socket] = {}
-    # Linux reports in the order in which they went: where one is killed, the others follow soon.
+    # epoll reports in the order of events: after one rank is killed, the others follow soon.
     poll: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
-    listening.settimeout(_PATIENCE)
+    listening.settimeout(_TIMEOUT)
     for _ in range(ranks):
         try:
             connection, _address = listening.accept()
-        except OSError:  # one of them could not connect
+        except OSError:  # a rank could not connect
             return
         connection.settimeout(None)
         line = b""
-        while not line.endswith(b"\n"):  # and no byte more: the rank may have said goodbye by now
+        while not line.endswith(b"\n"):  # and no byte more: the rank may have given notice by now
             line += connection.recv(1) or b"? ?\n"
         rank, process = line.decode().split()[:2]
         number = connection.fileno()
@@ -123,19 +123,17 @@ def _watch(listening: socket.socket, ranks: int, size: int) -> None:
     listening.close()
     for connection in connections.values():
         with contextlib.suppress(OSError):
-            connection.send(_WATCHES)
+            connection.send(_READY)
     while connections:
         for number, _ in poll.poll():
-            said = b""
+            notice = b""
             with contextlib.suppress(OSError):
-                said = connections[number].recv(1)
-            if said == _END:
+                notice = connections[number].recv(1)
+            if notice == _ABORT:
                 return
-            if said != _BYE:
-                message = (
-                    f"gradstep: {names[number]} was killed, or has ended without a word; all ranks "
-                    "are ended\n"
-                )
+            if notice != _EXIT:
+                reason = "was killed or exited without notice"
+                message = f"gradstep: {names[number]} {reason}; the job stops\n"
                 os.write(2, message.encode())
                 return
             poll.unregister(number)

@@ -158,7 +158,7 @@ class Optimizer(FixedAttributes):
         return self._layout.state
 
     @property
-    def _spread_over(self) -> Any:
+    def _communicator(self) -> Any:
         """The ranks that take this optimizer's steps together, if there are several."""
         return None
 

@@ -220,7 +220,7 @@ class Accumulator(FixedAttributes):
             Between two steps of an optimizer that is spread over ranks, as each has its own sums.
         """
         self._finish()
-        if self.count and self._optimizer._spread_over is not None:
+        if self.count and self._optimizer._communicator is not None:
             raise ValueError(
                 f"{self.count} of {self._every} micro-batches are added up, others on each rank; save "
                 "behind the step"

@@ -1,22 +1,22 @@
 """Ways to break python/gradstep/distributed/partition.py."""
 
-from listing import DISTRIBUTED, Mutant, in_file
+from listing import Mutant, in_file
 
 MUTANTS = [
     *in_file(
         "python/gradstep/distributed/partition.py",
-        DISTRIBUTED,
+        "tests/distributed/test_partition.py",
         Mutant(
             "buckets are a little too large",
-            "room = max(most // dtype.itemsize, 1)",
-            "room = max(most // dtype.itemsize + 1, 1)",
-            "what a bucket is copied to has no room for it",
+            "room = max(limit // dtype.itemsize, 1)",
+            "room = max(limit // dtype.itemsize + 1, 1)",
+            "the buffers have no room for such a bucket",
         ),
         Mutant(
             "small arrays fill more than a bucket",
             "if filled + size > room and open_pieces:",
             "if filled + size > 2 * room and open_pieces:",
-            "what a bucket is copied to has no room for it",
+            "the buffers have no room for such a bucket",
         ),
         Mutant(
             "buckets mix groups",
@@ -26,12 +26,12 @@ MUTANTS = [
         ),
         Mutant(
             "the same ranks always have one more",
-            "next_with_more = (next_with_more + more) % ranks",
-            "next_with_more = 0",
-            "the first ranks keep more of the state than the last",
+            "next_with_extra = (next_with_extra + extra) % ranks",
+            "next_with_extra = 0",
+            "the first ranks have more of the state than the last",
         ),
         Mutant(
-            "the end of a piece is nobody's",
+            "no rank steps the end of a piece",
             "high = min(stop - offset, last - first)",
             "high = min(stop - offset, last - first - (last - first > 7))",
             "some elements are never stepped",

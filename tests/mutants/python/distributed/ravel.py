@@ -1,14 +1,14 @@
 """Ways to break python/gradstep/distributed/ravel.py."""
 
-from listing import DISTRIBUTED, Mutant, in_file
+from listing import Mutant, in_file
 
 MUTANTS = [
     *in_file(
         "python/gradstep/distributed/ravel.py",
-        DISTRIBUTED,
+        "tests/distributed/test_ravel.py",
         Mutant(
             "strided arrays are not written",
-            "self._turned.flat[start:stop] = values",
+            "self._transposed.flat[start:stop] = values",
             "pass",
             "views do not move",
         ),
@@ -19,10 +19,10 @@ MUTANTS = [
             "arrays that run backwards are walked in another order",
         ),
         Mutant(
-            "windows on what lies in another order",
-            "if turned.flags.c_contiguous else None",
+            "views of arrays in another order",
+            "if transposed.flags.c_contiguous else None",
             "if array.flags.c_contiguous else None",
-            "what is stepped of a turned array is a copy, and lost",
+            "of a transposed array a copy is stepped, and lost",
         ),
     ),
 ]
