@@ -133,7 +133,8 @@ def test_an_exit_under_mpi4py_stops_a_job_that_waits_in_mpi() -> None:
     fault = "an exit while others wait in MPI"
     done = jobs.run(3, "distributed/rank_faults.py", fault, timeout=30, under=["-m", "mpi4py"])
     assert done.returncode is not None, f"hangs: {done.stderr}"
-    assert "MPI_Abort" in done.stderr, done.stderr
+    # Not by its words: on a busy machine the launcher may lose them.
+    assert done.returncode == 3, done.stderr
 
 
 @needs_mpi
