@@ -24,7 +24,7 @@ import gradstep as gs
 from gradstep import _core
 from support.anything import OPTIMIZERS, over
 from support.layouts import GRADIENTS, LAYOUTS, buffer
-from support.oracle import CASES, Case, limited, norm
+from support.oracle import CASES, LOOPS, Case, limited, norm
 from support.same import digest
 from support.teams import shared_out
 
@@ -81,7 +81,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_steps_with_all_options_against_the_judge(case: Case) -> None:
     for number, options in enumerate(OPTIONS):
         rng = np.random.default_rng(number)
@@ -108,7 +108,7 @@ def test_steps_with_all_options_against_the_judge(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_the_bits_are_those_of_gradients_that_were_prepared(case: Case, dtype: Any) -> None:
     # One factor for scale and clipping, rounded once; the average is that of the updated parameters.
     rng = np.random.default_rng(7)
@@ -513,8 +513,9 @@ def test_a_bad_value_at_every_position(dtype: Any, value: float) -> None:
     assert everything(opt) == before
 
 
-@pytest.mark.parametrize("nonfinite", ["skip", "raise"])
-@pytest.mark.parametrize("value", [NAN, INF, -INF, 1e300])
+@pytest.mark.parametrize(
+    ("nonfinite", "value"), [("skip", NAN), ("raise", INF), ("skip", -INF), ("raise", 1e300)]
+)
 def test_a_bad_value_at_the_borders_of_a_large_array(nonfinite: Any, value: float) -> None:
     n, scale = 70_001, 1e10
     w, g = np.ones(n), np.ones(n)
