@@ -244,7 +244,7 @@ def read(place: Place, buffer: Bytes, writeable: bool) -> Array:
 
 
 @endurance
-@settings(max_examples=effort(150, 10_000))
+@settings(max_examples=effort(80, 10_000))
 @given(data=st.data())
 def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
     # One to five parameters, with gradients and moments, all over one buffer.
@@ -296,7 +296,7 @@ def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
 
 
 @endurance
-@settings(max_examples=effort(100, 10_000))
+@settings(max_examples=effort(50, 10_000))
 @given(data=st.data())
 def test_steps_against_sets_of_bytes(data: st.DataObject) -> None:
     # An optimizer remembers what it has judged; every step's gradients lie elsewhere. Some of the
