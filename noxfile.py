@@ -136,6 +136,14 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
+# What looks at formulas, bits, special numbers and bad arrays, and starts no process: one would not be
+# emulated.
+CORE_TESTS = [
+    *(f"tests/core/test_{name}.py" for name in ("steps", "bits", "numbers", "errors", "changes")),
+    "tests/core/test_memory_of_others.py", "tests/optimizers/test_optimizer.py",
+]  # fmt: skip
+
+
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the tests of the core under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)."""
@@ -145,9 +153,8 @@ def sanitize(session: nox.Session) -> None:
     session.run(
         "pytest",
         # What compares objects, counts processes or memory looks at the ordinary build.
-        "tests/core/test_steps.py", "tests/core/test_bits.py", "tests/core/test_errors.py",
-        "tests/core/test_numbers.py", "tests/optimizers/test_optimizer.py", "tests/optimizers/test_averaging.py",
-        "tests/batches/test_batches.py", "tests/core/test_aliasing.py", "tests/core/test_layouts.py",
+        *CORE_TESTS, "tests/optimizers/test_ewa.py", "tests/batches/test_batches.py",
+        "tests/core/test_aliasing.py", "tests/core/test_layouts.py",
         "tests/core/test_guard_pages.py", "tests/core/test_moving_arrays.py", "tests/process/test_two_threads.py",
         "tests/core/test_any_input.py",
         *session.posargs,
@@ -224,11 +231,6 @@ def portable(session: nox.Session) -> None:
     native.compare_bits(session)
 
 
-# What looks at formulas, bits and special numbers and starts no process: one would not be emulated.
-CORE_TESTS = [
-    *(f"tests/core/test_{name}.py" for name in ("steps", "bits", "numbers", "errors")),
-    "tests/optimizers/test_optimizer.py",
-]
 # What `--short` leaves out: every layout, thousands of steps, large arrays, thousands of examples.
 LONG = ["every_layout", "zero_gradients", "large_step", "million", "sets_of_bytes", "any_cut"]
 

@@ -1,7 +1,7 @@
 """Overlap: every one is refused, by the names of two that meet; what is disjoint is stepped right.
 
 The judge is brute force, the set of bytes that each array reaches. What else can be wrong with an
-array is in test_layouts.py and test_errors.py.
+array is in test_layouts.py, test_errors.py and test_changes.py.
 """
 
 from __future__ import annotations

@@ -35,6 +35,13 @@ def norm(grads: Iterable[NDArray[Any]]) -> float:
         return math.inf
 
 
+def wide(rng: np.random.Generator, n: int, dtype: Any) -> NDArray[Any]:
+    """Return gradients of all magnitudes, so that no two orders of adding up agree."""
+    spread = rng.uniform(-18, 18 if dtype is np.float32 else 150, n)
+    g: NDArray[Any] = (rng.normal(size=n) * 10.0**spread).astype(dtype)
+    return g
+
+
 def limited(
     grads: list[NDArray[Any]],
     scale: float = 1.0,
