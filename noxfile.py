@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterable
+import sys
 from pathlib import Path
-from typing import Any
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).parent))  # where nox does not look
+
+from tools import native
+from tools.compilers import find_tools, gcc_library
 
 nox.options.sessions = ["tests", "without_openmp", "format", "lint", "types", "sanitize"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
-PYTHON = ["python", "tests", "parity", "benchmarks", "examples", "noxfile.py"]
+PYTHON = ["python", "tests", "parity", "benchmarks", "examples", "tools", "noxfile.py"]
 CPP = sorted(str(path) for path in Path("cpp").glob("*/*.[ch]pp"))
 NATIVE = sorted(str(path) for path in Path("tests/native").glob("*.[ch]pp"))
 STRICT = "-Ccmake.define.GRADSTEP_WERROR=ON"
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+TEST_NEEDS: list[str] = PROJECT["optional-dependencies"]["test"]
+# Without what examples and the networks of scikit-learn need, which is most of it.
+EXAMPLES = ("matplotlib", "scikit-learn", "tqdm")
+CORE_NEEDS = [need for need in TEST_NEEDS if not need.startswith(EXAMPLES)]
 
 
 def install_package(session: nox.Session, *others: str, extras: str = "") -> None:
@@ -29,9 +37,9 @@ def install_package(session: nox.Session, *others: str, extras: str = "") -> Non
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Build with warnings as errors and run the tests."""
+    """Build with warnings as errors and run the tests, on all cores."""
     install_package(session, extras="[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -60,15 +68,13 @@ def mpi(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Break the code in many places and see a test notice each; `-- --sample 6` breaks a few."""
     # It builds its own copies, so the package itself is not installed.
-    project = nox.project.load_toml("pyproject.toml")["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    session.install(*needed, "pybind11>=3.1", "cmake", "ninja")
+    session.install(*PROJECT["dependencies"], *TEST_NEEDS, "pybind11>=3.1", "cmake", "ninja")
     session.run("python", "tests/mutants/run.py", *session.posargs)
 
 
 @nox.session
 def format(session: nox.Session) -> None:
-    """Check the format of everything; with `-- --write`, mend it."""
+    """Check the format of everything; with `-- --write`, fix it."""
     session.install("ruff==0.17.6", "clang-format==23.1.5")
     write = "--write" in session.posargs
     session.run("ruff", "format", *([] if write else ["--check"]), *PYTHON)
@@ -126,28 +132,29 @@ def analyze(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types, strictly."""
     # The benchmark's peers are loaded by name, so they need not be here.
-    install_package(session, "mypy==2.4.1", "nox", extras="[test,examples]")
+    install_package(session, "mypy==2.4.1", "nox", "--no-compile", extras="[test,examples]")
     session.run("mypy", *session.posargs)
 
 
-def gcc_library(name: str) -> str:
-    """Find a runtime library of GCC's, to be loaded before an interpreter that was built without it."""
-    command = ["g++", f"-print-file-name={name}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+# What looks at formulas, bits, special numbers and bad arrays, and starts no process: one would not be
+# emulated.
+CORE_TESTS = [
+    *(f"tests/core/test_{name}.py" for name in ("steps", "bits", "numbers", "errors", "changes")),
+    "tests/core/test_memory_of_others.py", "tests/optimizers/test_optimizer.py",
+]  # fmt: skip
 
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the tests of the core under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)."""
     session.install(
-        ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=address", "-Cbuild-dir=build/sanitize"
+        ".", *CORE_NEEDS, "-Ccmake.define.GRADSTEP_SANITIZE=address", "-Cbuild-dir=build/sanitize"
     )
     session.run(
         "pytest",
         # What compares objects, counts processes or memory looks at the ordinary build.
-        "tests/core/test_steps.py", "tests/core/test_bits.py", "tests/core/test_errors.py",
-        "tests/core/test_numbers.py", "tests/optimizers/test_optimizer.py", "tests/optimizers/test_averaging.py",
-        "tests/batches/test_batches.py", "tests/core/test_aliasing.py", "tests/core/test_layouts.py",
+        *CORE_TESTS, "tests/optimizers/test_ewa.py", "tests/batches/test_batches.py",
+        "tests/core/test_aliasing.py", "tests/core/test_layouts.py",
         "tests/core/test_guard_pages.py", "tests/core/test_moving_arrays.py", "tests/process/test_two_threads.py",
         "tests/core/test_any_input.py",
         *session.posargs,
@@ -165,7 +172,7 @@ def fuzz(session: nox.Session) -> None:
     """Fuzz under Clang's sanitizers, whose coverage guides the search; `-- -runs=10000000` for long."""
     # Atheris has wheels for few versions of Python; it brings the runtime of the sanitizers.
     session.install(
-        "atheris==3.0.0", ".[test]", "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/fuzz",
+        "atheris==3.0.0", ".", "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/fuzz",
         env={
             "CXX": find_tools(session, ["clang++"])["clang++"],
             # Of what guides libFuzzer only the edges that were taken: to note every comparison too
@@ -207,8 +214,9 @@ def fuzz_checkpoints(session: nox.Session) -> None:
 def without_openmp(session: nox.Session) -> None:
     """Build without OpenMP, with warnings as errors, and run what depends on threads."""
     session.install(
-        ".[test]", STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF", "-Cbuild-dir=build/without_openmp"
-    )
+        ".", *CORE_NEEDS, STRICT, "-Ccmake.define.GRADSTEP_OPENMP=OFF",
+        "-Cbuild-dir=build/without_openmp",
+    )  # fmt: skip
     session.run("python", "-c", "import gradstep as gs; assert not gs.cpu_info()['openmp']")
     session.run(
         "pytest", "tests/process/test_parallel.py", "tests/process/test_limits.py", "tests/core/test_bits.py",
@@ -216,110 +224,13 @@ def without_openmp(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-# Tools that no package of Python's brings: the package that brings each in Debian.
-TOOLS = {
-    "g++": "g++",
-    "clang++": "clang",
-    "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
-    "musl-gcc": "musl-tools",
-    "qemu-aarch64": "qemu-user",
-    "qemu-x86_64": "qemu-user",
-}
-TABLE = "tests/native/bits.txt"
-# x86-64 as it began, in QEMU's names for what came later.
-OLDEST = "qemu64,-pni,-ssse3,-sse4.1,-sse4.2,-popcnt,-cx16,-lahf-lm,-svm,-abm,-sse4a"
-# What x86-64-v3 asks for beyond SSE2, in QEMU's names.
-V3 = "pni ssse3 fma cx16 sse4.1 sse4.2 movbe popcnt xsave avx f16c bmi1 avx2 bmi2 lahf-lm abm"
-
-
-def find_tools(session: nox.Session, names: Iterable[str] = TOOLS) -> dict[str, str]:
-    """Find each tool, under its name or with a version behind it (clang++-16)."""
-    found: dict[str, str] = {}
-    for name in names:
-        versions = [str(path) for path in sorted(Path("/usr/bin").glob(f"{name}-[0-9]*"))]
-        path = shutil.which(name) or (versions[-1] if versions else None)
-        if path:
-            found[name] = path
-    missing = sorted({TOOLS[name] for name in names if name not in found})
-    if missing:
-        session.error(f"tools are missing; in Debian: apt-get install {' '.join(missing)}")
-    return found
-
-
-def build_native(session: nox.Session, name: str, *options: str, target: str = "all") -> Path:
-    """Build the programs of tests/native, and nothing else of the package."""
-    build = Path(session.create_tmp()) / name
-    session.run(
-        "cmake", "-S", ".", "-B", str(build), "-G", "Ninja", "-DGRADSTEP_NATIVE_TESTS=ON",
-        "-DGRADSTEP_WERROR=ON", *options, silent=True,
-    )  # fmt: skip
-    session.run("cmake", "--build", str(build), "--target", target)
-    return build
-
-
-def link_with_musl(session: nox.Session, musl: str, build: Path, name: str) -> str:
-    """Link a program's objects again, with musl and without a C++ library."""
-    objects = [*build.glob(f"tests/native/CMakeFiles/{name}.dir/**/*.o")]
-    if name != "newer":
-        objects += build.glob("CMakeFiles/kernels_*.dir/**/*.o")
-    linked = str(build / f"{name}-musl")
-    session.run(musl, "-static", "-o", linked, *map(str, objects), external=True)
-    return linked
-
-
 @nox.session
 def portable(session: nox.Session) -> None:
     """Compare the bits of other compilers, C libraries and processors, emulated ones (on x86-64)."""
-    tools = find_tools(session)
     session.install("cmake", "ninja")
-
-    def run(*command: str | Path, **options: Any) -> Any:
-        return session.run(*map(str, command), external=True, **options)
-
-    for name in ("g++", "clang++"):
-        built = build_native(session, name, f"-DCMAKE_CXX_COMPILER={tools[name]}") / "tests/native"
-        run(built / "bits", TABLE)
-        run(built / "dispatch")
-        run(built / "sweep")
-        run(built / "denormals", "9000")
-        run(built / "threads")
-
-    arm = build_native(
-        session, "aarch64", f"-DCMAKE_CXX_COMPILER={tools['aarch64-linux-gnu-g++']}",
-        "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-        "-DCMAKE_EXE_LINKER_FLAGS=-static",
-    )  # fmt: skip
-    for command in (["bits", TABLE, "--brief"], ["denormals", "9000"], ["sweep"]):
-        run(tools["qemu-aarch64"], arm / "tests/native" / command[0], *command[1:])
-
-    bits, newer = (
-        link_with_musl(session, tools["musl-gcc"], Path(session.create_tmp()) / "g++", name)
-        for name in ("bits", "newer")
-    )
-    run(bits, TABLE)
-    emulate = [tools["qemu-x86_64"], "-cpu"]
-    for instruction in ("sse3", "ssse3", "sse4.1", "popcnt", "avx"):
-        run(*emulate, "max", newer, instruction)
-        run(*emulate, OLDEST, newer, instruction, success_codes=[-signal.SIGILL])
-    for processor, levels in (
-        (OLDEST, "baseline"),
-        ("Nehalem", "baseline"),
-        ("Haswell", "baseline x86-64-v3"),
-    ):
-        said = run(*emulate, processor, bits, TABLE, "--brief", silent=True)
-        if f"levels: {levels}\n" not in said:
-            session.error(f"{processor} was to run {levels}: {said}")
-    for feature in V3.split():
-        said = run(*emulate, f"Haswell,-{feature}", bits, "--levels", silent=True)
-        if "levels: baseline\n" not in said:
-            session.error(f"a processor without {feature} was given more than the baseline: {said}")
+    native.compare_bits(session)
 
 
-# What looks at formulas, bits and special numbers and starts no process: one would not be emulated.
-CORE_TESTS = [
-    *(f"tests/core/test_{name}.py" for name in ("steps", "bits", "numbers", "errors")),
-    "tests/optimizers/test_optimizer.py",
-]
 # What `--short` leaves out: every layout, thousands of steps, large arrays, thousands of examples.
 LONG = ["every_layout", "zero_gradients", "large_step", "million", "sets_of_bytes", "any_cut"]
 
@@ -329,7 +240,7 @@ def emulated(session: nox.Session) -> None:
     """Run the core's tests on emulated processors without and with AVX2; `-- --short`, most of them."""
     if not shutil.which("qemu-x86_64"):
         session.error("a tool is missing; in Debian: apt-get install qemu-user")
-    install_package(session, extras="[test]")
+    install_package(session, *CORE_NEEDS)
     selected = [argument for argument in session.posargs if argument != "--short"]
     if "--short" in session.posargs:
         selected += ["-k", f"not ({' or '.join(LONG)})"]
@@ -352,8 +263,9 @@ def emulated(session: nox.Session) -> None:
 def thread_sanitizer_python(session: nox.Session) -> None:
     """Search for races where threads of Python's share what is the core's (GCC's ThreadSanitizer)."""
     session.install(
-        ".[test]", "-Ccmake.define.GRADSTEP_SANITIZE=thread", "-Cbuild-dir=build/thread_sanitizer"
-    )
+        ".", *CORE_NEEDS, "-Ccmake.define.GRADSTEP_SANITIZE=thread",
+        "-Cbuild-dir=build/thread_sanitizer",
+    )  # fmt: skip
     session.run(
         # Randomised addresses may lie where ThreadSanitizer needs its own memory.
         "setarch", "-R", f"{session.bin}/python", "-m", "pytest", "tests/process/test_two_threads.py",
@@ -379,10 +291,7 @@ def free_threaded(session: nox.Session) -> None:
         )
     # Without what examples need, some of which has no builds for such interpreters. Of the others, the
     # newest that needs no building: NumPy and hypothesis drop old interpreters, and take long to build.
-    session.install(
-        ".", STRICT, "--only-binary=numpy,hypothesis", "hypothesis>=6.100", "mpmath>=1.3", "pytest>=8",
-        "pytest-benchmark>=4", "threadpoolctl>=3",
-    )  # fmt: skip
+    session.install(".", STRICT, "--only-binary=numpy,hypothesis", *CORE_NEEDS)
     code = "import sys, gradstep; assert not sys._is_gil_enabled()"
     session.run("python", "-W", "error", "-c", code)
     examples = ("tests/package/test_train_mlp.py", "tests/package/test_landscapes.py")
@@ -393,14 +302,7 @@ def free_threaded(session: nox.Session) -> None:
 def thread_sanitizer(session: nox.Session) -> None:
     """Search the threads for races with GCC's ThreadSanitizer, and find one that is planted."""
     session.install("cmake", "ninja")
-    for name, flags, found in (("clean", "", 0), ("planted", " -DPLANT_A_RACE", 66)):
-        options = ["-DCMAKE_CXX_COMPILER=g++", f"-DCMAKE_CXX_FLAGS=-fsanitize=thread -g{flags}"]
-        build = build_native(session, name, *options, target="threads")
-        session.run(
-            str(build / "tests/native/threads"), *session.posargs, external=True,
-            success_codes=[found], silent=bool(found),
-            env={"TSAN_OPTIONS": "halt_on_error=1 exitcode=66"},
-        )  # fmt: skip
+    native.search_for_races(session)
 
 
 def run_benchmark(session: nox.Session, extras: str, program: str) -> None:
@@ -427,10 +329,11 @@ def bench_ranks(session: nox.Session) -> None:
 @nox.session
 def parity(session: nox.Session) -> None:
     """Compare `gradstep.compat`, schedules and examples with PyTorch, Keras, optax, scikit-learn."""
-    # PyTorch alone first: another package's wish for it would bring gigabytes of CUDA.
-    session.install("torch==2.13.0")
+    # PyTorch alone first: another package's wish for it would bring gigabytes of CUDA. What is imported
+    # of so large packages is compiled then.
+    session.install("torch==2.13.0", "--no-compile")
     others = ("autograd>=1.8", "jax>=0.4", "keras>=3.15", "optax==0.2.8")
-    install_package(session, *others, extras="[test,examples]")
+    install_package(session, *others, "--no-compile", extras="[test,examples]")
     session.run("pytest", "parity", "tests/package/test_examples.py", *session.posargs)
 
 

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gradstep import _core
-from support.teams import shared_out
-
-THREADS = [1, 2, 5]
+from support.teams import THREADS, shared_out
 
 # How long an example takes is the machine's business, not a test's.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

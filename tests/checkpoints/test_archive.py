@@ -615,7 +615,7 @@ def peak_of_reading(data: bytes) -> int:
 @pytest.mark.parametrize("end", ["0", '"\U0001f600"'])  # which takes four bytes for each byte
 def test_a_file_never_takes_more_memory_than_is_said(name: str, end: str) -> None:
     inside = LARGE_INSIDE[name]
-    values = [inside] * (effort(2**17, 2**21) // len(inside))
+    values = [inside] * (effort(2**15, 2**21) // len(inside))
     arrays = {}
     if name == "arrays":
         arrays = {str(i): np.zeros(0, np.uint8) for i in range(effort(500, 5000))}

@@ -17,10 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 import gradstep as gs
-from gradstep import _core
 from support.effort import effort, endurance
 from support.processes import output
-from support.runs import DTYPES, RUNS, STEPS, Run, put_together, taken_apart
+from support.runs import ELSEWHERE, RUNS, STEPS, Run, dtypes_of, put_together, taken_apart
 from support.teams import shared_out
 
 Array = NDArray[Any]
@@ -32,7 +31,7 @@ def saved_runs(folder: Path) -> tuple[Path, list[str]]:
     saved: list[Any] = []
     ends: list[str] = []
     for number in range(len(RUNS)):
-        for k, dtype in enumerate(DTYPES):
+        for k, dtype in dtypes_of(number):
             run, begun = Run(number, dtype), len(saved)
             points = range((number + 3 * k) % effort(6, 1), STEPS, effort(6, 1))
             if 0 in points:
@@ -60,8 +59,7 @@ def finish(path: str) -> None:
 
 
 @endurance
-@pytest.mark.parametrize("isa", _core.isas())
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("isa", "threads"), ELSEWHERE)
 def test_a_run_taken_up_by_another_process(
     tmp_path_factory: pytest.TempPathFactory, isa: str, threads: int
 ) -> None:

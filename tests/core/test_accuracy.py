@@ -66,8 +66,8 @@ class Precision:
 
 
 PRECISIONS = {
-    "float32": Precision(np.float32, float, 15, effort(100_000, 10_000_000)),
-    "float64": Precision(np.float64, mpmath.mpf, 60, effort(2_000, 100_000)),
+    "float32": Precision(np.float32, float, 15, effort(50_000, 10_000_000)),
+    "float64": Precision(np.float64, mpmath.mpf, 60, effort(1_000, 100_000)),
 }
 SETTINGS = effort(3, 30)  # of hyperparameters, for each case
 

@@ -1,7 +1,7 @@
 """Overlap: every one is refused, by the names of two that meet; what is disjoint is stepped right.
 
 The judge is brute force, the set of bytes that each array reaches. What else can be wrong with an
-array is in test_layouts.py and test_errors.py.
+array is in test_layouts.py, test_errors.py and test_changes.py.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def read(place: Place, buffer: Bytes, writeable: bool) -> Array:
 
 
 @endurance
-@settings(max_examples=effort(150, 10_000))
+@settings(max_examples=effort(80, 10_000))
 @given(data=st.data())
 def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
     # One to five parameters, with gradients and moments, all over one buffer.
@@ -296,7 +296,7 @@ def test_functions_against_sets_of_bytes(data: st.DataObject) -> None:
 
 
 @endurance
-@settings(max_examples=effort(100, 10_000))
+@settings(max_examples=effort(50, 10_000))
 @given(data=st.data())
 def test_steps_against_sets_of_bytes(data: st.DataObject) -> None:
     # An optimizer remembers what it has judged; every step's gradients lie elsewhere. Some of the

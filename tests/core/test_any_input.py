@@ -149,13 +149,13 @@ def try_a_hyperparameter(optimizer: Kind, data: st.DataObject, value: Given, gro
 
 
 @pytest.mark.parametrize("optimizer", OWN)
-@many(40, 20_000)
+@many(20, 20_000)
 @given(data=st.data(), value=ANYTHING, grouped=st.booleans())
 def test_hyperparameters(optimizer: Kind, data: st.DataObject, value: Given, grouped: bool) -> None:
     try_a_hyperparameter(optimizer, data, value, grouped)
 
 
-@many(400, 200_000)
+@many(200, 200_000)
 @given(optimizer=st.sampled_from(OTHERS), data=st.data(), value=ANYTHING, grouped=st.booleans())
 def test_hyperparameters_by_the_names_of_others(
     optimizer: Kind, data: st.DataObject, value: Given, grouped: bool
@@ -163,7 +163,7 @@ def test_hyperparameters_by_the_names_of_others(
     try_a_hyperparameter(optimizer, data, value, grouped)
 
 
-@many(100, 100_000)
+@many(50, 100_000)
 @given(optimizer=st.sampled_from(OPTIMIZERS), name=st.sampled_from(STEP_OPTIONS), value=ANYTHING)
 def test_options_of_a_step(optimizer: Kind, name: str, value: Given) -> None:
     w, good = f32(3), {"max_norm": 2.0, "nonfinite": "skip"}
@@ -188,7 +188,7 @@ def test_options_of_a_step(optimizer: Kind, name: str, value: Given) -> None:
         assert kept(opt) == taken
 
 
-@many(100, 50_000)
+@many(50, 50_000)
 @given(value=ANYTHING, scaled=ANYTHING, double=st.booleans(), nonfinite=st.booleans())
 def test_scales_and_gradients(value: Given, scaled: Given, double: bool, nonfinite: bool) -> None:
     w = np.ones(3) if double else f32(3)
@@ -204,7 +204,7 @@ def test_scales_and_gradients(value: Given, scaled: Given, double: bool, nonfini
         before, taken = w.copy(), kept(opt)
 
 
-@many(100, 50_000)
+@many(50, 50_000)
 @given(function=st.sampled_from(FUNCTIONS), name=st.sampled_from(FUNCTION_OPTIONS), value=ANYTHING)
 def test_options_of_functions(function: Callable[..., None], name: str, value: Given) -> None:
     own = {n: np.ones(1) if n == "mu_product" else f32(3) for n in arrays_of(function)}
@@ -246,7 +246,7 @@ def test_every_function_is_tried() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@many(20, 20_000)
+@many(12, 20_000)
 @given(data=st.data(), value=ANYTHING, several=st.booleans(), counted=st.booleans())
 def test_functions(
     function: Callable[..., None], data: st.DataObject, value: Given, several: bool, counted: bool
@@ -288,7 +288,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
-@many(15, 10_000)
+@many(10, 10_000)
 @given(data=st.data(), value=ANYTHING, count=ANYTHING)
 def test_schedules(kind: str, data: st.DataObject, value: Given, count: Given) -> None:
     make = getattr(gs.schedules, kind)
@@ -308,7 +308,7 @@ def test_schedules(kind: str, data: st.DataObject, value: Given, count: Given) -
         )
 
 
-@many(50, 20_000)
+@many(30, 20_000)
 @given(data=st.data(), kind=st.sampled_from(sorted(SCHEDULES)), value=ANYTHING, more=ANYTHING)
 def test_configurations(data: st.DataObject, kind: str, value: Given, more: Given) -> None:
     config = {"schedule": kind, **SCHEDULES[kind]}
@@ -394,7 +394,7 @@ STRUCTURE = (
 )
 
 
-@many(100, 100_000)
+@many(50, 100_000)
 @given(optimizer=st.sampled_from(OPTIMIZERS), params=TREES, grads=TREES, fitting=st.booleans())
 def test_structures(optimizer: Kind, params: Given, grads: Given, fitting: bool) -> None:
     before = [array.tobytes() for array in arrays_in(params[0])]
@@ -435,7 +435,7 @@ OVERRIDES: st.SearchStrategy[Given] = st.one_of(
 GROUPED = STRUCTURE + "|pattern|overrides|weight_decay|mask"
 
 
-@many(100, 50_000)
+@many(50, 50_000)
 @given(optimizer=st.sampled_from(OPTIMIZERS), params=TREES, overrides=OVERRIDES)
 def test_groups_by_name(optimizer: Kind, params: Given, overrides: Given) -> None:
     before = [array.tobytes() for array in arrays_in(params[0])]
@@ -455,7 +455,7 @@ def test_groups_by_name(optimizer: Kind, params: Given, overrides: Given) -> Non
         assert kept(made[0]) == state
 
 
-@many(100, 50_000)
+@many(50, 50_000)
 @given(optimizer=st.sampled_from(OPTIMIZERS), tree=TREES, values=VALUES, bare=ANYTHING)
 def test_groups_that_come_later(optimizer: Kind, tree: Given, values: Given, bare: Given) -> None:
     w, g = f32(2), f32(2)
@@ -493,7 +493,7 @@ TRUTHS: st.SearchStrategy[Given] = st.recursive(
 )
 
 
-@many(50, 50_000)
+@many(30, 50_000)
 @given(kind=st.sampled_from(MASKED), params=TREES, mask=TRUTHS, called=st.booleans())
 def test_masks(kind: Kind, params: Given, mask: Given, called: bool) -> None:
     name = next(name for name in arguments_of(kind) if "mask" in name)
@@ -584,7 +584,7 @@ def mutated(data: st.DataObject, tree: Any, value: Any) -> Any:
     return copied
 
 
-@many(100, 100_000)
+@many(50, 100_000)
 @given(
     data=st.data(), optimizer=st.sampled_from(OPTIMIZERS), value=ANYTHING, scheduled=st.booleans(),
     averaged=st.booleans(),
@@ -615,7 +615,7 @@ def test_states_of_optimizers(
 # --- averages, batches, threads ---------------------------------------------------------------
 
 
-@many(50, 50_000)
+@many(30, 50_000)
 @given(data=st.data(), value=ANYTHING, tree=TREES)
 def test_averages(data: st.DataObject, value: Given, tree: Given) -> None:
     named = r"beta|bias_correction"
@@ -638,7 +638,7 @@ def test_averages(data: st.DataObject, value: Given, tree: Given) -> None:
         np.testing.assert_equal(average.state_dict(), saved)
 
 
-@many(50, 50_000)
+@many(30, 50_000)
 @given(
     data=st.data(),
     name=st.sampled_from([n for n in arguments_of(gs.MiniBatches) if n != "arrays"]),
@@ -663,7 +663,7 @@ def test_batches(data: st.DataObject, name: str, value: Given) -> None:
     assert sum(len(batch) for batch in batches) <= 6
 
 
-@many(50, 20_000)
+@many(30, 20_000)
 @given(value=ANYTHING)
 def test_threads(value: Given) -> None:
     before = gs.get_num_threads()

@@ -67,7 +67,7 @@ def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: Any) -> tuple[Array, N
 
 
 @endurance
-@settings(max_examples=effort(80, 10_000))
+@settings(max_examples=effort(50, 10_000))
 @given(data=st.data())
 def test_any_view_with_any_gradient(data: st.DataObject) -> None:
     case = data.draw(st.sampled_from(CASES))

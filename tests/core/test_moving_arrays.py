@@ -25,7 +25,7 @@ Array = NDArray[Any]
 DURING = """
 import threading
 import numpy as np, gradstep as gs
-N = 30_000_000
+N = 12_000_000
 def during(new_arrays, meanwhile, step=lambda w, g: gs.SGD(w, lr=1.0).step(g)):
     for _ in range(200):  # on a busy machine this thread may sleep through many a step
         w, g = new_arrays()

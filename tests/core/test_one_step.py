@@ -1,52 +1,33 @@
-"""What a step does around the update: scaling, the norm and clipping by it, and the finite check.
+"""What a step does around the update, all together: scaling, clipping, the finite check; its options.
 
-Averages, the last thing that a step does, are in test_averaged.py.
+The norm and clipping by themselves are in test_norm.py, the finite check in test_nonfinite.py, and
+averages, the last thing that a step does, in test_averaged.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import itertools
 import math
-import re
-import sys
 from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import gradstep as gs
 from gradstep import _core
 from support.anything import OPTIMIZERS, over
 from support.layouts import GRADIENTS, LAYOUTS, buffer
-from support.oracle import CASES, Case, limited, norm
-from support.same import digest
+from support.oracle import CASES, LOOPS, Case, limited, norm, wide
+from support.same import digest, everything
 from support.teams import shared_out
 
 Array = NDArray[Any]
 NAN, INF = math.nan, math.inf
 LR = 0.05
-LARGEST = sys.float_info.max
+F32 = np.float32
 DTYPES = [np.float32, np.float64]
-
-
-def everything(opt: gs.Optimizer) -> str:
-    """Return every bit that a step may change, but for `skipped` and `last_nonfinite`."""
-    state = {key: value for key, value in opt.state_dict().items() if key != "skipped"}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [plain(entry) for entry in value]
-        return digest(value) if isinstance(value, np.ndarray) else value
-
-    return repr(plain([opt.params, state, opt.t, opt.lr]))
 
 
 def in_groups(arrays: list[Array]) -> list[Any]:
@@ -81,7 +62,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_steps_with_all_options_against_the_judge(case: Case) -> None:
     for number, options in enumerate(OPTIONS):
         rng = np.random.default_rng(number)
@@ -108,7 +89,7 @@ def test_steps_with_all_options_against_the_judge(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_the_bits_are_those_of_gradients_that_were_prepared(case: Case, dtype: Any) -> None:
     # One factor for scale and clipping, rounded once; the average is that of the updated parameters.
     rng = np.random.default_rng(7)
@@ -195,198 +176,6 @@ def functools_with(case: Case, **options: Any) -> Callable[[Any, Any, dict[str, 
     return lambda w, g, states, t: with_options.call(w, g, states, t, LR)
 
 
-# --- the norm -----------------------------------------------------------------------------------
-
-
-def measured(grads: list[Array], scale: float = 1.0) -> float | None:
-    opt = gs.SGD([np.zeros_like(g) for g in grads], lr=0.0, max_norm=INF)
-    opt.step(grads, scale)
-    return opt.grad_norm
-
-
-def of(*parts: tuple[float, int], dtype: Any = np.float64) -> list[Array]:
-    """Return an array for each pair: so many times a value, the signs in turn."""
-    return [
-        np.where(np.arange(count) % 2, -value, value).astype(dtype) if count else np.zeros(0, dtype)
-        for value, count in parts
-    ]
-
-
-F32 = np.float32
-NORMS: dict[str, list[Array]] = {
-    "nothing": [np.zeros(0)],
-    "nothing in several": [np.zeros((3, 0)), np.zeros(0, F32)],
-    "zeros": [np.zeros(700), np.zeros((3, 5), F32)],
-    "0-d": [np.array(-3.0), np.array(4.0, F32)],
-    "empty among others": of((3.0, 1), (1.0, 0), (4.0, 1)),
-    "ones": of((1.0, 100_003)),
-    "1e-300": of((1e-300, 1000)),
-    "1e300": of((1e300, 1000)),
-    "1e154": of((1e154, 1000)),
-    "1e-154": of((1e-154, 1000)),
-    "1e-160": of((1e-160, 1000)),
-    "the largest": of((LARGEST, 1)),
-    "nearly the largest": of((LARGEST / 32, 1023)),
-    "the smallest": of((5e-324, 1)),
-    "denormals": of((5e-324, 1000), (1e-310, 600)),
-    "denormals of float32": of((1e-45, 2000), dtype=F32),
-    "1e38 in float32": of((1e38, 2000), dtype=F32),
-    "the largest and the smallest": of((1e308, 3), (5e-324, 3)),
-    "small behind large": of((1e200, 1), (1e-200, 100_000)),
-    "plain behind large": of((1e140, 1), (1e134, 50_000)),
-    "plain before large": of((2.0**449, 600), (2.0**451, 1)),
-    "small before plain": of((2.0**-455, 600), (2.0**-449, 1)),
-    "small and plain alike": of(*[(2.0**-448, 1), (2.0**-452, 511)] * 40),
-    "plain and large alike": of(*[(2.0**452, 1), (2.0**448, 511)] * 40),
-    "around the borders of units": of(*((2.0**e, 513) for e in (-452, -450, -449, 449, 450, 452))),
-    "both dtypes": [*of((1e38, 700), dtype=F32), *of((1e38, 700), (1e-45, 3))],
-    "one in each lane": of((1.0, 15)),
-    "two tiles and one": of((0.1, 1025)),
-}
-
-
-@pytest.mark.parametrize("name", NORMS)
-def test_the_norm(name: str) -> None:
-    grads = NORMS[name]
-    tiles = sum(-(-g.size // 512) for g in grads)
-    found = measured(grads)
-    # In a tile a lane adds up 32 squares and lanes four times; squares, tiles and the root besides.
-    assert found == pytest.approx(norm(grads), rel=(44 + tiles) * 2.0**-53, abs=0)
-
-
-@given(st.lists(st.lists(st.floats(-LARGEST, LARGEST), max_size=40), min_size=1, max_size=4))
-def test_the_norm_of_anything(rows: list[list[float]]) -> None:
-    grads = [np.array(row, np.float64) for row in rows]
-    assert measured(grads) == pytest.approx(norm(grads), rel=60 * 2.0**-53, abs=5e-324)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_norm_of_one_number_is_its_magnitude(dtype: Any) -> None:
-    info = np.finfo(dtype)
-    for exponent in range(info.minexp - info.nmant, info.maxexp, 7):
-        for mantissa in (1.0, 1.1, 1.999):
-            x = dtype(mantissa) * dtype(2.0) ** dtype(exponent)
-            assert measured([np.array([-x])]) == x
-
-
-def test_the_norm_is_accurate() -> None:
-    rng = np.random.default_rng(0)
-    for n, spread in itertools.product((10, 1000, 300_000), (0.0, 5.0, 140.0)):
-        g = rng.normal(size=n) * 10.0 ** rng.uniform(-spread, spread, n)
-        exact = norm([g])
-        found = measured([g])
-        assert found is not None
-        assert abs(found - exact) <= 2e-15 * exact, (n, spread)
-
-
-def test_the_norm_is_of_the_scaled_gradient() -> None:
-    assert measured([np.array([3.0, 4.0])], -2.0) == 10.0
-    assert measured([np.array([3e300, 4e300])], 1e-300) == pytest.approx(5.0, rel=1e-15)
-    assert measured([np.array([3e-300, 4e-300])], 1e300) == pytest.approx(5.0, rel=1e-15)
-    assert measured([np.array([3.0, 4.0])], 0.0) == 0.0
-    # In the element type: what the update would see.
-    assert measured([np.array([1e-30], F32)], 1e-30) == 0.0
-    assert measured([np.array([1.0], F32)], 0.1) == float(F32(0.1))
-
-
-@pytest.mark.parametrize(
-    ("grads", "expected"),
-    [
-        ([1.0, NAN], NAN), ([INF, 1.0], INF), ([-INF, INF], INF), ([NAN, INF], NAN),
-        ([1e-300, INF], INF), ([1e300, NAN], NAN), ([LARGEST, LARGEST], INF),
-    ],
-)  # fmt: skip
-def test_a_norm_that_is_not_finite_clips_nothing(grads: list[float], expected: float) -> None:
-    for apart in (False, True):  # in one tile, in two
-        parts = [np.array([g]) for g in grads] if apart else [np.array(grads)]
-        w = [np.zeros_like(g) for g in parts]
-        opt = gs.SGD(w, lr=1.0, max_norm=1.0)
-        opt.step(parts)
-        assert opt.grad_norm == expected or (
-            math.isnan(expected) and opt.grad_norm != opt.grad_norm
-        )
-        np.testing.assert_array_equal(np.concatenate(w), -np.array(grads))
-
-
-def test_a_norm_that_overflows_of_finite_gradients_is_no_reason_to_skip() -> None:
-    w, g = np.zeros(600), np.full(600, LARGEST)
-    opt = gs.SGD(w, lr=1.0, max_norm=1.0, nonfinite="raise")
-    opt.step(g)
-    assert (opt.grad_norm, opt.skipped) == (INF, 0)
-    assert (w == -LARGEST).all()
-
-
-def test_a_norm_is_of_the_last_step_and_only_where_it_is_asked_for() -> None:
-    w = np.zeros(2)
-    opt = gs.SGD(w, lr=1.0)
-    assert opt.grad_norm is None
-    opt.step(np.array([3.0, 4.0]))
-    assert opt.grad_norm is None
-    opt.max_norm = INF
-    assert opt.grad_norm is None
-    opt.step(np.array([3.0, 4.0]))
-    assert opt.grad_norm == 5.0
-    assert w.tolist() == [-6.0, -8.0]
-    opt.max_norm = None
-    opt.nonfinite = "skip"
-    opt.step(np.array([3.0, 4.0]))
-    assert opt.grad_norm is None
-
-
-def test_clipping_by_norm_and_by_value() -> None:
-    rows: list[tuple[dict[str, Any], list[float]]] = [
-        ({"max_norm": 5.0}, [3.0, -4.0]),
-        ({"max_norm": 2.5}, [1.5, -2.0]),
-        ({"max_norm": 0.0}, [0.0, 0.0]),
-        ({"max_norm": INF}, [3.0, -4.0]),
-        ({"clip_value": 3.5}, [3.0, -3.5]),
-        ({"clip_value": 0.0}, [0.0, 0.0]),
-        ({"clip_value": INF}, [3.0, -4.0]),
-        ({"max_norm": 2.5, "clip_value": 1.75}, [1.5, -1.75]),  # the norm comes first
-        ({"max_norm": np.float32(2.5), "clip_value": np.int64(1)}, [1.0, -1.0]),
-    ]
-    for dtype, (options, expected) in itertools.product(DTYPES, rows):
-        w = np.zeros(2, dtype)
-        gs.SGD(w, lr=1.0, maximize=True, **options).step(np.array([3.0, -4.0], dtype))
-        assert w.tolist() == expected, options
-
-
-def test_clipping_comes_before_decay() -> None:
-    w = np.array([8.0, 0.0])
-    gs.SGD(w, lr=1.0, weight_decay=0.5, max_norm=1.0, clip_value=0.75).step(np.array([0.0, 2.0]))
-    assert w.tolist() == [4.0, -0.75]
-
-
-def test_what_is_clipped_by_value() -> None:
-    g = np.array([NAN, INF, -INF, 0.0, -0.0, 5e-324, LARGEST, 2.0, -2.0, 1.0])
-    for dtype in DTYPES:
-        for n in (10, 100):  # in a tail, in a vector
-            w = np.zeros(n, dtype)
-            with np.errstate(over="ignore", under="ignore"):
-                gradient = np.resize(g, n).astype(dtype)
-            gs.SGD(w, lr=1.0, clip_value=1.5).step(gradient)
-            np.testing.assert_array_equal(w, -np.clip(gradient, dtype(-1.5), dtype(1.5)))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("max_norm", [1e-10, 1e-20, 1e-37])
-def test_factors_that_float32_could_not_hold(dtype: Any, max_norm: float) -> None:
-    # With gradients near the largest number the factor is far below the smallest.
-    w, g = np.zeros(1000, dtype), np.full(1000, 1e37, dtype)
-    opt = gs.SGD(w, lr=1.0, max_norm=max_norm)
-    opt.step(g)
-    tolerance = 1e-6 if dtype is np.float32 else 1e-14
-    assert norm([w]) == pytest.approx(max_norm, rel=tolerance)
-
-
-def test_a_factor_that_float64_can_hardly_hold() -> None:
-    w = np.zeros(1)
-    gs.SGD(w, lr=1.0, max_norm=1e-300).step(np.array([-1e300]))
-    assert w[0] == 0.0  # 1e-600 is no number
-    gs.SGD(w, lr=1.0, max_norm=1e-15).step(np.array([-1e300]))
-    assert w[0] == pytest.approx(1e-15, rel=1e-7)  # a factor of 1e-315 has 27 bits
-
-
 # --- the same bits ------------------------------------------------------------------------------
 
 
@@ -400,13 +189,6 @@ def outcome(params: list[Array], steps: list[list[Array]], **options: Any) -> tu
         norms.append(opt.grad_norm)
     state = [array for arrays_ in opt.state.values() for array in arrays_.values()]
     return digest(*params, *state, *opt.average), norms
-
-
-def wide(rng: np.random.Generator, n: int, dtype: Any) -> Array:
-    """Return gradients of all magnitudes, so that no two orders of adding up agree."""
-    spread = rng.uniform(-18, 18 if dtype is np.float32 else 150, n)
-    g: Array = (rng.normal(size=n) * 10.0**spread).astype(dtype)
-    return g
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -455,17 +237,6 @@ def test_every_layout_with_every_gradient(dtype: Any, layout: str) -> None:
     assert found_norm == pytest.approx(norm([g * dtype(0.7)]), rel=1e-14)
 
 
-def test_any_place_to_cut_a_step_among_threads() -> None:
-    # Arrays of whole tiles are added up as one array is, wherever a thread's share begins.
-    rng = np.random.default_rng(3)
-    whole = wide(rng, 24 * 512 + 77, np.float64)
-    expected = measured([whole])
-    for cuts in ([512], [1024, 1536, 4096], [512 * 9, 512 * 9, 512 * 20], [0, 512 * 24]):
-        for threads in (1, 2, 3, 5):
-            with shared_out(threads):
-                assert measured(np.split(whole, cuts)) == expected
-
-
 def test_many_steps_in_both_directions() -> None:
     # Parts are taken from the first to the last, and from the last to the first, in turn.
     rng = np.random.default_rng(4)
@@ -477,177 +248,6 @@ def test_many_steps_in_both_directions() -> None:
         assert len(set(norms)) == 1
         found.add((state, *norms))
     assert len(found) == 1
-
-
-# --- gradients that are not finite ----------------------------------------------------------------
-
-
-def refuse(opt: gs.Optimizer, grads: Any, scale: float, where: str) -> None:
-    """Take a step that has to be refused, with nothing changed."""
-    before, skipped = everything(opt), opt.skipped
-    if opt.nonfinite == "raise":
-        with pytest.raises(FloatingPointError, match=f"^{re.escape(where)}; nothing has changed"):
-            opt.step(grads, scale)
-    else:
-        opt.step(grads, scale)
-    assert everything(opt) == before
-    assert (opt.skipped, opt.last_nonfinite) == (skipped + 1, where)
-
-
-@pytest.mark.parametrize("value", [NAN, INF, -INF])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_bad_value_at_every_position(dtype: Any, value: float) -> None:
-    # In every lane, in the tail, and in three tiles.
-    n = 1101
-    w, m = np.ones(n, dtype), np.ones(n, dtype)
-    opt = gs.Momentum({"W": w, "V": m}, average=gs.EWA(0.5), nonfinite="skip")
-    g = np.ones(n, dtype)
-    opt.step({"W": g, "V": g})
-    before = everything(opt)
-    for i in range(n):
-        g[i] = value
-        opt.step({"W": np.ones(n, dtype), "V": g})
-        assert opt.last_nonfinite == f"gradient of 'V' is {value}, at [{i}]"
-        g[i] = 1
-    assert (opt.skipped, opt.t) == (n, 1)
-    assert everything(opt) == before
-
-
-@pytest.mark.parametrize("nonfinite", ["skip", "raise"])
-@pytest.mark.parametrize("value", [NAN, INF, -INF, 1e300])
-def test_a_bad_value_at_the_borders_of_a_large_array(nonfinite: Any, value: float) -> None:
-    n, scale = 70_001, 1e10
-    w, g = np.ones(n), np.ones(n)
-    opt = gs.Adam({"v": np.ones(3), "W": w}, nonfinite=nonfinite, max_norm=1.0, average=gs.EWA(0.5))
-    opt.step({"v": np.ones(3), "W": g})
-    borders = {i + near for i in (512, 4096, n // 2, n // 3, 65_536) for near in (-1, 0, 1)}
-    told = f"{value}, times the scale {scale} inf" if value == 1e300 else f"{value}"
-    for threads in (1, 2, 3, 16):
-        with shared_out(threads, together=threads < 5):
-            for i in sorted({0, 1, n - 2, n - 1, *borders})[:: 1 if threads == 2 else 4]:
-                g[i] = value
-                refuse(
-                    opt, {"v": np.ones(3), "W": g}, scale, f"gradient of 'W' is {told}, at [{i}]"
-                )
-                g[i] = 1
-    opt.step({"v": np.ones(3), "W": g})
-    assert opt.t == 2
-
-
-@pytest.mark.parametrize("gradient", [name for name in GRADIENTS if name != "broadcast"])
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "empty"])
-def test_the_first_bad_value_is_named_by_its_index(layout: str, gradient: str) -> None:
-    w, _ = LAYOUTS[layout](F32)
-    w[...] = 1
-    opt = gs.SGD({"W": w}, nonfinite="skip")
-    flat = np.ones(w.size, F32)
-    first = w.size // 3
-    flat[first], flat[-1] = INF, NAN
-    index = np.unravel_index(first, w.shape)
-    if first == w.size - 1:  # of one element
-        flat[first] = INF
-    where = ", ".join(map(str, index))
-    told = f"gradient of 'W' is inf, at [{where}]" if w.ndim else "gradient of 'W' is inf"
-    refuse(opt, {"W": GRADIENTS[gradient](flat.reshape(w.shape))}, 1.0, told)
-
-
-def test_the_first_bad_array_is_named() -> None:
-    names = "abcdefg"
-    sizes = [0, 700, 0, 513, 1, 0, 20_000]
-    params = {name: np.ones(n) for name, n in zip(names, sizes, strict=True)}
-    opt = gs.SGD(params, nonfinite="skip")
-    for bad in ("b", "bd", "d", "de", "eg", "g", "bdeg"):
-        for threads in (1, 3):
-            grads = {name: np.ones(n) for name, n in zip(names, sizes, strict=True)}
-            for name in bad:
-                grads[name][-1] = NAN
-            with shared_out(threads):
-                refuse(
-                    opt,
-                    grads,
-                    1.0,
-                    f"gradient of {bad[0]!r} is nan, at [{params[bad[0]].size - 1}]",
-                )
-
-
-@pytest.mark.parametrize(
-    ("dtype", "value", "scale", "told"),
-    [
-        (F32, 3e38, 2.0, "3e+38, times the scale 2.0 inf"),
-        (F32, -1e30, 1e10, "-1e+30, times the scale 10000000000.0 -inf"),
-        (np.float64, 1e300, -1e10, "1e+300, times the scale -10000000000.0 -inf"),
-        (np.float64, INF, 0.0, "inf"),  # 0 · ∞
-    ],
-)
-def test_what_is_not_finite_times_scale(dtype: Any, value: float, scale: float, told: str) -> None:
-    opt = gs.SGD(np.zeros(1, dtype), nonfinite="skip")
-    opt.step(np.array([value], dtype), scale)
-    assert opt.last_nonfinite is not None
-    found = opt.last_nonfinite.replace(repr(float(dtype(value))), repr(value))
-    assert found == f"gradient of '0' is {told}, at [0]"
-
-
-def test_a_large_value_that_scale_brings_back_is_fine() -> None:
-    w, g = np.zeros(2, F32), np.array([3e38, -3e38], F32)
-    opt = gs.SGD(w, lr=1.0, nonfinite="raise", max_norm=1e30, clip_value=1e30)
-    opt.step(g, scale=2.0**-126)
-    assert np.array_equal(w, -g * F32(2.0**-126))
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_run_goes_on_as_if_skipped_steps_had_not_been(case: Case) -> None:
-    # Products over the steps, of NAdam's factors, stay as well; and a schedule sees the same counts.
-    rng = np.random.default_rng(5)
-    params = {"W": rng.normal(size=(5, 7)), "b": rng.normal(size=3)}
-    plain = {name: w.copy() for name, w in params.items()}
-    falling = gs.schedules.ExponentialDecay(0.5)
-    opt = case.optimizer(params, lr=falling, **case.options, nonfinite="skip")
-    twin = case.optimizer(plain, lr=falling, **case.options)
-    for t in range(6):
-        grads = {name: rng.normal(size=w.shape) for name, w in params.items()}
-        twin.step(grads)
-        for bad in (NAN, INF)[: t % 3]:
-            opt.step({**grads, "b": np.array([1.0, bad, 1.0])})
-        opt.step(grads)
-    assert everything(opt).replace("'skip'", "'propagate'") == everything(twin)
-    assert (opt.t, opt.skipped, twin.skipped) == (6, 6, 0)
-    opt.nonfinite = "raise"
-    with pytest.raises(FloatingPointError):
-        opt.step({"W": np.ones((5, 7)), "b": np.full(3, NAN)})
-    assert (opt.t, opt.skipped) == (6, 7)
-
-
-@pytest.mark.parametrize("nonfinite", ["skip", "raise"])
-def test_a_refused_step_was_measured_all_the_same(nonfinite: Any) -> None:
-    opt = gs.SGD(np.zeros(2), max_norm=1.0, nonfinite=nonfinite)
-    opt.step(np.array([3.0, 4.0]))
-    for bad in (INF, NAN):
-        with contextlib.suppress(FloatingPointError):
-            opt.step(np.array([3.0, bad]))
-        assert repr(opt.grad_norm) == repr(bad)
-    opt.step(np.array([3.0, 4.0]))
-    assert opt.grad_norm == 5.0
-
-
-def test_propagated_by_default() -> None:
-    w = np.zeros(3)
-    opt = gs.SGD(w, lr=1.0, max_norm=1.0)
-    opt.step(np.array([NAN, 2.0, -INF]))
-    np.testing.assert_array_equal(w, [NAN, -2.0, INF])
-    assert (opt.t, opt.skipped, opt.last_nonfinite) == (1, 0, None)
-
-
-def test_a_gradient_of_another_framework_is_named_too() -> None:
-    class Tensor:
-        def __init__(self, array: Array) -> None:
-            self.array = array
-            self.__array_interface__ = array.__array_interface__
-
-    opt = gs.SGD({"W": np.zeros((2, 3))}, nonfinite="skip")
-    g = np.ones((3, 2)).T
-    g[1, 2] = NAN
-    opt.step({"W": Tensor(g)})
-    assert opt.last_nonfinite == "gradient of 'W' is nan, at [1, 2]"
 
 
 # --- setting, saving ------------------------------------------------------------------------------

@@ -10,25 +10,39 @@ from numpy.typing import NDArray
 
 import gradstep as gs
 from support.effort import FULL, endurance
-from support.oracle import CASES, Case
+from support.oracle import CASES, LOOPS, Case
 
 Array = NDArray[Any]
 # Elements: more than a signed number of 32 bits counts.
 HUGE = 2**31 + 1025
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("shape", [(0,), (3, 0, 2), (), (1,), (1, 1, 1), (2,)], ids=str)
-def test_the_smallest(case: Case, shape: tuple[int, ...], threads: int) -> None:
-    w, other = np.ones(shape), np.ones(3)
-    judged, state = w.copy(), case.new_state(w)
-    opt = case.optimizer([w, other], lr=0.1, **case.options)
+SMALLEST: list[tuple[int, ...]] = [(0,), (3, 0, 2), (), (1,), (1, 1, 1), (2,)]
+
+
+def check_small(case: Case, *shapes: tuple[int, ...]) -> None:
+    params = [np.ones(shape) for shape in shapes]
+    judged = [w.copy() for w in params]
+    states = [case.new_state(w) for w in params]
+    opt = case.optimizer(params, lr=0.1, **case.options)
     for t in (1, 2):
-        opt.step([np.full(shape, 0.5), np.ones(3)])
-        judged = case.step(judged, np.full(shape, 0.5), state, t, 0.1)
-    np.testing.assert_allclose(w, judged, rtol=1e-12)
+        grads = [np.full(shape, 0.5) for shape in shapes]
+        opt.step(grads)
+        judged = [case.step(w, g, s, t, 0.1) for w, g, s in zip(judged, grads, states, strict=True)]
+    for w, expected in zip(params, judged, strict=True):
+        np.testing.assert_allclose(w, expected, rtol=1e-12)
     assert opt.t == 2
-    assert not np.any(other == 1)
+
+
+@pytest.mark.parametrize("shape", SMALLEST, ids=str)
+def test_the_smallest(shape: tuple[int, ...], threads: int) -> None:
+    check_small(CASES[-1], shape)
+    check_small(CASES[-1], shape, (3,))
+
+
+@pytest.mark.parametrize("case", LOOPS, ids=str)
+def test_the_smallest_together(case: Case, threads: int) -> None:
+    check_small(case, *SMALLEST, (3,))
 
 
 def require_memory(gib: float) -> None:

@@ -1,4 +1,7 @@
-"""Every optimizer with every option, dtype, layout, level and number of threads, against the oracle."""
+"""Every optimizer with every option, in both dtypes and in every layout, against the oracle.
+
+That levels and numbers of threads have the same bits is in test_bits.py.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ from numpy.typing import NDArray
 
 import gradstep as gs
 from support.layouts import CANARY, GRADIENTS, LAYOUTS
-from support.oracle import CASES, Case
+from support.oracle import CASES, RULES, Case
+from support.teams import THREADS, shared_out
 
 LR = 0.05
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_thirty_steps_in_float64(case: Case, isa: str, threads: int) -> None:
+def test_thirty_steps_in_float64(case: Case) -> None:
     rng = np.random.default_rng(1)
     params = {"W": rng.normal(size=(13, 40)), "b": rng.normal(size=40)}
     judged = {name: w.copy() for name, w in params.items()}
@@ -46,7 +50,7 @@ def ulp(x: NDArray[Any]) -> NDArray[Any]:
 
 @pytest.mark.parametrize("t", [1, 7, 100_000])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_one_step_in_float32_to_the_last_places(case: Case, t: int, isa: str) -> None:
+def test_one_step_in_float32_to_the_last_places(case: Case, t: int) -> None:
     # From a state in full swing: the parameter within one unit in its last place and sixteen of the
     # change; each moment within three of its largest operand. Signs agree, so that nothing cancels.
     rng = np.random.default_rng(t)
@@ -128,18 +132,18 @@ def check_in_place(case: Case, layout: str, gradient: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_layout_with_every_gradient(
-    dtype: Any, layout: str, gradient: str, threads: int
-) -> None:
+def test_every_layout_with_every_gradient(layout: str, gradient: str) -> None:
+    # Each layout of either meets both dtypes and every number of threads.
     case = next(c for c in CASES if c.optimizer is gs.Adam and c.options == {"eps": 0.25})
-    check_in_place(case, layout, gradient, dtype)
+    number = list(LAYOUTS).index(layout) + list(GRADIENTS).index(gradient)
+    with shared_out(THREADS[number % len(THREADS)]):
+        check_in_place(case, layout, gradient, (np.float32, np.float64)[number % 2])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_optimizer_in_every_layout(case: Case, layout: str, isa: str) -> None:
-    gradient = list(GRADIENTS)[CASES.index(case) % len(GRADIENTS)]
+@pytest.mark.parametrize("case", RULES, ids=str)
+def test_every_rule_in_every_layout(case: Case, layout: str) -> None:
+    gradient = list(GRADIENTS)[RULES.index(case) % len(GRADIENTS)]
     if case.options.get("centered"):
         case = replace(case, options={**case.options, "eps": 0.25})  # v − m² cancels
     check_in_place(case, layout, gradient, np.float32)
@@ -164,15 +168,14 @@ def test_state_may_lie_in_another_order() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> None:
+def test_functions_take_the_same_steps_as_classes(case: Case) -> None:
     rng = np.random.default_rng(4)
-    ws = [rng.normal(size=shape).astype(dtype) for shape in [(3, 4), (5,)]]
+    ws = [rng.normal(size=shape).astype(np.float32) for shape in [(3, 4), (5,)]]
     params = [w.copy() for w in ws]
     opt = case.optimizer(params, lr=LR, **case.options)
     states = case.kept_by_the_caller(ws)
     for t in range(1, 6):
-        gs_ = [rng.normal(size=w.shape).astype(dtype) for w in ws]
+        gs_ = [rng.normal(size=w.shape).astype(np.float32) for w in ws]
         opt.step(gs_)
         case.call(ws, gs_, states, t, LR)
     for i, w in enumerate(ws):
@@ -183,7 +186,7 @@ def test_functions_take_the_same_steps_as_classes(case: Case, dtype: Any) -> Non
     assert np.array_equal(states.get("mu_product", []), products.get("mu", [])[:1])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", RULES, ids=str)
 @pytest.mark.parametrize("led", ["", "d"])
 def test_functions_take_the_dicts_of_courses(case: Case, led: str) -> None:
     # Keys of gradients and state as of the parameters, or led by a d, in any order.

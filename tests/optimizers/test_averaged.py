@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import gradstep as gs
 from gradstep import _core
 from support.layouts import CANARY, LAYOUTS
-from support.oracle import CASES, Case
+from support.oracle import LOOPS, Case
 from support.processes import output
 from support.same import digest
 from support.teams import shared_out
@@ -53,7 +53,7 @@ def judged(values: list[Array], beta: float, corrected: bool) -> Array:
 
 
 @pytest.mark.parametrize("corrected", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_the_average_against_the_judge(case: Case, corrected: bool) -> None:
     rng = np.random.default_rng(1)
     params = {"W": rng.normal(size=(6, 50)), "b": rng.normal(size=(20, 9))[::2, ::-3]}
@@ -188,6 +188,58 @@ def test_groups_by_name_are_averaged() -> None:
     opt = gs.SGD(gs.by_name(params, {"b": {"lr": 1.0}}), lr=0.0, average=gs.EWA(0.5))
     opt.step({"W": np.ones(2), "b": np.ones(2)})
     assert (opt.average["W"][0], opt.average["b"][0]) == (1.0, 1.5)
+
+
+# --- before the first step ----------------------------------------------------
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_before_the_first_step_the_average_is_the_parameters(corrected: bool) -> None:
+    average = gs.EWA(0.5, bias_correction=corrected)
+    params: dict[str, Any] = {"a": np.array([1.0, 2.0]), "b": [np.full((2, 2), 3.0, np.float32)]}
+    opt = gs.SGD(params, lr=1.0, average=average)
+    for found in (opt.average, average.value):
+        np.testing.assert_equal(found, params)
+        found["a"][:] = 9.0  # a copy
+    assert params["a"].tolist() == [1.0, 2.0]
+    params["a"] += 1.0  # a step later is of what they are then
+    np.testing.assert_equal(opt.average, params)
+    with opt.averaged():
+        np.testing.assert_equal(params, {"a": [2.0, 3.0], "b": [np.full((2, 2), 3.0)]})
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_before_its_first_step_the_average_of_a_later_group_is_its_parameters(
+    corrected: bool,
+) -> None:
+    opt = gs.SGD(np.ones(2), lr=1.0, average=gs.EWA(0.5, bias_correction=corrected))
+    opt.step(np.zeros(2))
+    opt.add_group({"params": np.full(2, 4.0)})
+    first, later = opt.average
+    assert later.tolist() == [4.0, 4.0]
+    opt.step([np.zeros(2), np.ones(2)])
+    first, later = opt.average
+    assert (first[0], later[0]) == ((1.0, 3.0) if corrected else (0.75, 1.5))
+    # Where a state is loaded from before the group's first step, it is so again.
+    fresh = gs.SGD([{"params": np.ones(2)}, {"params": np.full(2, 4.0)}], average=gs.EWA())
+    fresh.step([np.zeros(2), np.zeros(2)])
+    saved = gs.SGD(np.ones(2), average=gs.EWA())
+    saved.add_group({"params": np.full(2, 5.0)})
+    fresh.load_state_dict(saved.state_dict())
+    assert fresh.average[1].tolist() == [4.0, 4.0]
+
+
+def test_an_average_that_nothing_was_folded_into_is_saved_as_one_and_taken_by_another() -> None:
+    average = gs.EWA(0.5)
+    opt = gs.SGD({"a": np.ones(2)}, average=average)
+    assert average.state_dict() == gs.EWA(0.5).state_dict()
+    loaded = gs.EWA()
+    loaded.load_state_dict(average.state_dict())
+    assert (loaded.t, loaded.value) == (0, 0.0)
+    del opt
+    gc.collect()  # it is in a circle
+    other = gs.SGD([np.full(3, 2.0)], average=average)
+    assert other.average[0].tolist() == [2.0] * 3
 
 
 # --- in the parameters' place ---------------------------------------------------------------------

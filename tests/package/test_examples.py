@@ -6,6 +6,7 @@ Those that need a package of others run where that is installed; `nox -s parity`
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 
 import gradstep as gs
 from support.paths import EXAMPLES
-from support.processes import run
 
 
 @pytest.fixture(autouse=True)
@@ -118,19 +118,23 @@ NEEDED = [  # example, a package that it needs, and what is to be installed
 
 @pytest.mark.parametrize(("name", "package", "packages"), NEEDED)
 def test_an_example_without_a_package_says_in_one_line_what_to_install(
-    name: str, package: str, packages: str
+    name: str,
+    package: str,
+    packages: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = f"""
-import runpy, sys
-sys.path.insert(0, {str(EXAMPLES)!r})
-sys.modules[{package!r}] = None
-runpy.run_path({str(EXAMPLES / name)!r} + ".py", run_name="__main__")
-"""
-    done = run(code)
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    for loaded in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    line = ended.value.code  # which Python prints as the process ends
+    assert isinstance(line, str)
+    assert "\n" not in line
     assert package in line
     assert line.endswith(f"needs, from the checkout: pip install {packages}")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_every_example_is_in_the_table_of_packages() -> None:

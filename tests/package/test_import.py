@@ -13,7 +13,7 @@ import pytest
 import gradstep as gs
 import gradstep.thread_count as parallel
 from gradstep import averaging, schedules
-from support.processes import output
+from support.processes import output, outputs
 
 # Names that are loaded on first use, and what `import gradstep` must not load for them.
 LATER = {
@@ -44,36 +44,36 @@ print(*sorted(({{*sys.modules}} - before) & {{*{modules!r}}}))
     assert output(loaded) == ""
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_first_use_loads_a_name_and_keeps_it(name: str) -> None:
-    modules = [module for module in LATER[name] if module.startswith("gradstep.")]
-    code = f"""
+def test_first_use_loads_a_name_and_keeps_it() -> None:
+    codes = [
+        f"""
 import sys, gradstep as gs
 assert "{name}" not in vars(gs)
 found = gs.{name}
 assert found is vars(gs)["{name}"]
-print(*({{*{modules!r}}} - {{*sys.modules}}))
+print(*({{*{[module for module in modules if module.startswith("gradstep.")]!r}}} - {{*sys.modules}}))
 """
-    assert output(code) == ""
+        for name, modules in LATER.items()
+    ]
+    assert dict(zip(LATER, outputs(*codes), strict=True)) == dict.fromkeys(LATER, "")
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import gradstep as gs; gs.compat.torch.Adam",
-        "import gradstep.compat.torch; gradstep.compat.torch.Adam",
-        "from gradstep.compat import torch; torch.Adam",
-        "from gradstep import compat; compat.torch.Adam",
-        "from gradstep import distributed; distributed.Sharded",
-        "import gradstep.distributed; gradstep.distributed.Sharded",
-        "from gradstep.distributed import Sharded",
-        "from gradstep import *; save, load, inspect, MiniBatches, compat.torch, distributed.Sharded",
-        "from gradstep import inspect; assert inspect.__name__ == 'inspect'",
-        "import gradstep.checkpoints.inspection, gradstep as gs; assert callable(gs.inspect)",
-    ],
-)
-def test_each_way_to_a_name_works_first(code: str) -> None:
-    assert output(code) == ""
+FIRST = [
+    "import gradstep as gs; gs.compat.torch.Adam",
+    "import gradstep.compat.torch; gradstep.compat.torch.Adam",
+    "from gradstep.compat import torch; torch.Adam",
+    "from gradstep import compat; compat.torch.Adam",
+    "from gradstep import distributed; distributed.Sharded",
+    "import gradstep.distributed; gradstep.distributed.Sharded",
+    "from gradstep.distributed import Sharded",
+    "from gradstep import *; save, load, inspect, MiniBatches, compat.torch, distributed.Sharded",
+    "from gradstep import inspect; assert inspect.__name__ == 'inspect'",
+    "import gradstep.checkpoints.inspection, gradstep as gs; assert callable(gs.inspect)",
+]
+
+
+def test_each_way_to_a_name_works_first() -> None:
+    assert dict(zip(FIRST, outputs(*FIRST), strict=True)) == dict.fromkeys(FIRST, "")
 
 
 def test_names_are_listed_before_they_are_loaded() -> None:
@@ -89,11 +89,11 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         from gradstep import Adan  # type: ignore[attr-defined]  # noqa: F401
 
 
-@pytest.mark.parametrize("launcher", ["PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"])
-def test_in_a_job_a_rank_is_watched_from_the_start(launcher: str) -> None:
+def test_in_a_job_a_rank_is_watched_from_the_start() -> None:
     code = "import sys; before = sys.excepthook; import gradstep; print(sys.excepthook is before)"
-    assert output(code, **{launcher: "0"}) == "False"
-    assert output(code) == "True"
+    launchers = ["PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"]
+    ranks = [f"import os; os.environ[{launcher!r}] = '0'; {code}" for launcher in launchers]
+    assert outputs(*ranks, code) == ["False"] * 3 + ["True"]
 
 
 def callables(module: ModuleType) -> Iterator[Any]:

@@ -179,7 +179,16 @@ def test_shares_by_the_signs_of_the_eigenvalues() -> None:
     assert landscapes.shares(eigenvalues) == (0.25, 0.5, 0.25)
 
 
-def test_the_whole_lesson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_lesson(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    paths: dict[str, dict[str, Any]],
+) -> None:
+    # Of what takes long, some is enough for a row and a picture.
+    monkeypatch.setattr(landscapes, "paths", lambda landscape: paths[landscape.name])
+    monkeypatch.setattr(landscapes, "STEPS", {1: 256, 64: 256, landscapes.M: 64})
+    monkeypatch.setattr(landscapes, "DIMENSIONS", range(1, 3))
     out = tmp_path / "new" / "folder"
     landscapes.main(["--out", str(out), "--seed", "1"])
 

@@ -32,6 +32,6 @@ for _ in range(2 if {work!r} != "opt.step(g)" else 1):
 time.sleep(0.05)
 print("ends")
 """
-    for _ in range(effort(2, 50)):
+    for _ in range(effort(1, 50)):
         done = run(code)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")

@@ -78,7 +78,7 @@ def interrupt_before_every_operation(every: int) -> None:
 
 @endurance
 def test_an_interruption_before_any_operation() -> None:
-    code = f"from process.test_interruption import *; interrupt_before_every_operation({effort(150, 1)})"
+    code = f"from process.test_interruption import *; interrupt_before_every_operation({effort(300, 1)})"
     print(output(code, 1200))
 
 
@@ -194,7 +194,7 @@ def failing_allocator(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_no_memory_at_any_allocation(failing_allocator: str) -> None:
     code = (
         "from process.test_interruption import *\n"
-        f"fail_every_allocation({failing_allocator!r}, {effort(25, 1)})"
+        f"fail_every_allocation({failing_allocator!r}, {effort(50, 1)})"
     )
     malloc = {"PYTHONMALLOC": "malloc", "LD_PRELOAD": failing_allocator}
     print(output(code, 1200, **malloc))

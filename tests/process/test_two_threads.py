@@ -220,7 +220,7 @@ def test_steps_are_clipped_skipped_and_averaged_once(size: int) -> None:
     w, g, bad = np.zeros(size), np.full(size, 2.0), np.full(size, np.inf)
     opt = gs.SGD(w, lr=1.0, average=gs.EWA(0.5, bias_correction=True), nonfinite="skip")
     opt.max_norm, opt.clip_value = float("inf"), 1.0
-    steps = effort(200, 5000)
+    steps = effort(100, 5000)
     norms = {None, 2.0 * size**0.5, float("inf")}
 
     def turn(act: Callable[..., object], *arguments: Any) -> bool:
@@ -270,7 +270,7 @@ def test_steps_are_clipped_skipped_and_averaged_once(size: int) -> None:
 def test_what_is_saved_and_loaded_is_of_one_moment(size: int) -> None:
     # Under gradients of one, every element of the moment says how many steps were taken.
     options: dict[str, Any] = {"beta": 0.999, "dampening": 0.0}
-    steps = effort(500, 10_000)
+    steps = effort(250, 10_000)
     one = gs.Momentum(np.zeros(1), **options)
     moments = [0.0]
     for _ in range(2 * steps):
@@ -297,7 +297,7 @@ def test_what_is_saved_and_loaded_is_of_one_moment(size: int) -> None:
 @endurance
 @pytest.mark.parametrize("size", SIZES)
 def test_products_are_of_the_moment_that_is_saved_and_loaded(size: int) -> None:
-    steps = effort(300, 10_000)
+    steps = effort(150, 10_000)
 
     def made(n: int) -> gs.Optimizer:
         schedule = gs.schedules.Linear(0.5, 0.999, steps=steps)
@@ -328,7 +328,7 @@ def test_products_are_of_the_moment_that_is_saved_and_loaded(size: int) -> None:
 def test_groups_that_come_while_others_step() -> None:
     # Every element counts the steps of its own group, which began when the group came.
     opt, ones = gs.SGD([{"params": np.zeros(3)}], lr=1.0), np.ones(3)
-    come = effort(200, 2000)
+    come = effort(100, 2000)
 
     def step() -> None:
         # Another thread may have brought a group since they were counted.
@@ -359,7 +359,7 @@ def test_no_change_of_a_hyperparameter_is_lost() -> None:
     w, g = np.zeros(3), np.zeros(3)
     opt = gs.AdamW(w, lr=0.0)
     group = opt.groups[0]
-    values = [n / 16_384 for n in range(effort(300, 10_000))]
+    values = [n / 16_384 for n in range(effort(150, 10_000))]
 
     def own(name: str) -> None:
         for value in values:

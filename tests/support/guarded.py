@@ -1,7 +1,7 @@
 """Arrays flush against memory that may not be touched: one byte too far ends the process.
 
-Run by itself, it steps every case in such arrays; test_guard_pages.py does so and looks at how it
-ended.
+Run by itself, it steps every loop of the core in such arrays; test_guard_pages.py does so and looks
+at how it ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import gradstep as gs
 from gradstep import _core
 from support.anything import CORE_FLAGS, CORE_NUMBERS, RULES, arrays_of
-from support.oracle import CASES
+from support.oracle import LOOPS
 from support.teams import shared_out
 
 Array = NDArray[Any]
@@ -56,15 +56,15 @@ def filled(memory: list[Guarded], n: int, dtype: Any, at_end: bool, stride: int)
     return arrays
 
 
-def step_every_case(at_end: bool, sizes: list[int]) -> None:
+def step_every_loop(at_end: bool, sizes: list[int]) -> None:
     """Step parameters, gradients and moments, each in pages of its own."""
     memory = [Guarded(2 * 8 * max(SIZES)) for _ in range(5)]
     product = Guarded(8)
-    for case, dtype in itertools.product(CASES, (np.float32, np.float64)):
+    for case, dtype in itertools.product(LOOPS, (np.float32, np.float64)):
         print(_core.isa(), case, np.dtype(dtype), flush=True)
         for stride in (1, 2, -1):
             # Strided elements are copied in tiles, whatever the rule.
-            for n in sizes if stride == 1 else sizes[CASES.index(case) % 7 :: 7]:
+            for n in sizes if stride == 1 else sizes[LOOPS.index(case) % 7 :: 7]:
                 w, g, *states = filled(memory, n, dtype, at_end, stride)
                 given = dict(zip(case.states, states, strict=False))
                 if "mu_product" in arrays_of(case.function):
@@ -76,7 +76,7 @@ def step_every_case(at_end: bool, sizes: list[int]) -> None:
 def step_every_other_rule(at_end: bool, sizes: list[int]) -> None:
     """The same with the rules that no function has: those of other packages."""
     memory = [Guarded(2 * 8 * max(SIZES)) for _ in range(5)]
-    tried = {"ewa"} | {c.optimizer(np.ones(1), **c.options).groups[0].rule for c in CASES}
+    tried = {"ewa"} | {case.rule for case in LOOPS}
     told = [(name, name, 0.5) for name in CORE_NUMBERS]
     told += [(name, name, True) for name in CORE_FLAGS]
     for rule, dtype in itertools.product(sorted({*RULES} - tried), (np.float32, np.float64)):
@@ -127,8 +127,8 @@ if __name__ == "__main__":
             for isa in _core.isas():
                 _core.use_isa(isa)
                 average(end)
-                step_every_case(end, SIZES)
+                step_every_loop(end, SIZES)
                 step_every_other_rule(end, SIZES)
         with shared_out(3, together=False):
-            step_every_case(end, SIZES[-1:] * 7)
+            step_every_loop(end, SIZES[-1:] * 7)
             step_every_other_rule(end, SIZES[-1:])

@@ -35,6 +35,13 @@ def norm(grads: Iterable[NDArray[Any]]) -> float:
         return math.inf
 
 
+def wide(rng: np.random.Generator, n: int, dtype: Any) -> NDArray[Any]:
+    """Return gradients of all magnitudes, so that no two orders of adding up agree."""
+    spread = rng.uniform(-18, 18 if dtype is np.float32 else 150, n)
+    g: NDArray[Any] = (rng.normal(size=n) * 10.0**spread).astype(dtype)
+    return g
+
+
 def limited(
     grads: list[NDArray[Any]],
     scale: float = 1.0,
@@ -247,6 +254,20 @@ class Case:
         always = self.optimizer in (gs.AdamW, gs.Lion)
         return always or self.options.get("decoupled_weight_decay", False)
 
+    @property
+    def rule(self) -> str:
+        """The name of the rule in the core."""
+        return self.optimizer(np.ones(1), **self.options).groups[0].rule
+
+    @property
+    def loop(self) -> tuple[str, bool, bool]:
+        """What the core compiles a loop of its own for: the rule, and how weights decay."""
+        return self.rule, self.decays, self.decoupled
+
+    @property
+    def decays(self) -> bool:
+        return bool(self.options.get("weight_decay", self.optimizer is gs.AdamW))
+
     def new_state(self, w: NDArray[Any], dtype: Any = np.float64) -> State:
         start = self.options.get("initial_accumulator", 0.0)
         return {name: np.full(w.shape, start, dtype) for name in self.states}
@@ -400,3 +421,12 @@ CASES = [
         (M, {"weight_decay": 0.3, "maximize": True}),
     ),
 ]
+
+
+def _first_of_each(part: Callable[[Case], Any]) -> list[Case]:
+    return list({part(case): case for case in reversed(CASES)}.values())[::-1]
+
+
+# For what depends on the streams of a loop alone, or on the loop, and not on hyperparameters.
+RULES = _first_of_each(lambda case: case.rule)
+LOOPS = _first_of_each(lambda case: case.loop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradstep as gs
+import gradstep._core as _core
 from support.anything import OPTIMIZERS, Kind, following, over
+from support.effort import FULL
 from support.oracle import CASES
 
 Array = NDArray[Any]
 STEPS = 8  # the third epoch is under way at the end
 DTYPES = "float32", "float64"
+# Levels and numbers of threads with which a run is taken up: each of both, or all pairs.
+LEVELS, THREADS = _core.isas(), (1, 3)
+ELSEWHERE = [(LEVELS[i % len(LEVELS)], THREADS[i % 2]) for i in range(max(len(LEVELS), 2))]
+if FULL:
+    ELSEWHERE = [*itertools.product(LEVELS, THREADS)]
 # Every case, and every optimizer with all that may follow a schedule following one: products over
 # the steps are then kept besides arrays, as they are of NAdam's factors.
 RISING = gs.schedules.Linear(0.5, 0.9, steps=6)
@@ -25,6 +33,11 @@ RUNS: list[tuple[Kind, dict[str, Any]]] = [
     *((case.optimizer, case.options) for case in CASES),
     *((kind, following(kind, RISING)) for kind in OPTIMIZERS),
 ]
+
+
+def dtypes_of(number: int) -> list[tuple[int, str]]:
+    """Return the dtypes, with their places, in which a run is tried: one of both, or both."""
+    return [pair for pair in enumerate(DTYPES) if FULL or (number // 2 + pair[0]) % 2]
 
 
 class Run:

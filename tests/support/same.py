@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import gradstep as gs
+
 Array = NDArray[Any]
 
 
@@ -36,3 +38,17 @@ def assert_same(got: Any, expected: Any) -> None:
     else:
         assert type(got) is type(expected)
         assert repr(got) == repr(expected)
+
+
+def everything(opt: gs.Optimizer) -> str:
+    """Return every bit that a step may change, but for `skipped` and `last_nonfinite`."""
+    state = {key: value for key, value in opt.state_dict().items() if key != "skipped"}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        return digest(value) if isinstance(value, np.ndarray) else value
+
+    return repr(plain([opt.params, state, opt.t, opt.lr]))

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import gradstep as gs
 from gradstep import _core
 
+# One, two and more threads than a machine may have cores.
+THREADS = [1, 2, 5]
+
 # A CPython without the interpreter's lock.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
