@@ -1,5 +1,5 @@
 // Averages that a stepper keeps of its parameters, and the block in which they are in their place;
-// see stepper.hpp. How places are changed is in exchange.cpp.
+// see stepper.hpp. How places are changed is in swap.cpp.
 #include "binding/interpreter.hpp"
 #include "binding/stepper.hpp"
 #include "engine/floating_point.hpp"
@@ -37,22 +37,22 @@ void Stepper::follow(py::object averages) {
 }
 
 void Stepper::require_own() const {
-  if (const char* reason = turns_.reason.load(std::memory_order_relaxed)) {
+  if (const char* reason = busy_.reason.load(std::memory_order_relaxed)) {
     throw std::runtime_error(reason);
   }
 }
 
 Stepper::Averaged::Held::Held(Stepper& stepper)
     : keep_alive(py::cast(&stepper)),
-      turn(stepper.turns_, reason),
-      averages_turn(stepper.averages_->turns_, reason) {
+      guard(stepper.busy_, reason),
+      averages_guard(stepper.averages_->busy_, reason) {
   const Stepper& averages = *stepper.averages_;
   for (const Parameter& parameter : stepper.parameters_) {
     kept.push_back(parameter.w);
     pins.add(parameter.w);
   }
   stepper.require_same_arrays();
-  stepper.judge();
+  stepper.validate();
   std::vector<const std::string*> names;
   for (std::size_t i = 0; i < stepper.parameters_.size(); ++i) {
     const Parameter& average = averages.parameters_[i];
@@ -61,14 +61,14 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
     if (steps == 0) continue;  // nothing has been averaged: the parameters stay
     const Label label{Label::parameter, &average.name};
     const View w = view_of(stepper.parameters_[i].w, label);
-    exchange.add(w.geometry, view_of(average.w, label).geometry, w.dtype, w.size,
-                 correction(group, steps));
+    swap.add(w.geometry, view_of(average.w, label).geometry, w.dtype, w.size,
+             correction(group, steps));
     names.push_back(&average.name);
   }
   large = stepper.elements_ >= worth_releasing;
   int overflowing = -1;
-  // Turns and pins keep everybody else away meanwhile.
-  without_interpreter(large, [&] { overflowing = exchange.overflowing(); });
+  // BusyState and pins keep everybody else away meanwhile.
+  without_interpreter(large, [&] { overflowing = swap.overflowing(); });
   if (overflowing >= 0) {
     const std::string message = "the average of '" + *names[static_cast<std::size_t>(overflowing)] +
                                 "' is so large that correcting its bias overflows";
@@ -80,8 +80,8 @@ Stepper::Averaged::Held::Held(Stepper& stepper)
 void Stepper::Averaged::put_in() {
   auto held = std::make_unique<Held>(stepper_);
   without_interpreter(held->large, [&] {
-    const WholeForForks whole;
-    held->exchange.put_in();
+    const ForkGuard fork_guard;
+    held->swap.put_in();
   });
   held_ = std::move(held);
 }
@@ -90,8 +90,8 @@ void Stepper::Averaged::put_back() noexcept {
   const std::unique_ptr<Held> held = std::move(held_);
   if (!held) return;
   without_interpreter(held->large, [&] {
-    const WholeForForks whole;
-    held->exchange.take_out();
+    const ForkGuard fork_guard;
+    held->swap.take_out();
   });
 }
 

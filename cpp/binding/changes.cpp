@@ -55,8 +55,8 @@ void restore(Corrections::Products& products, const Stepper::Products& saved) {
 
 }  // namespace
 
-void Stepper::Replacement::prepare(Stepper& stepper, const Replaced& replaced) {
-  const Turn turn(stepper.turns_);
+void Stepper::PreparedUpdate::prepare(Stepper& stepper, const Replaced& replaced) {
+  const BusyGuard guard(stepper.busy_);
   keep_alive_ = py::cast(&stepper);
   stepper_ = &stepper;
   version_ = stepper.version_;
@@ -64,12 +64,13 @@ void Stepper::Replacement::prepare(Stepper& stepper, const Replaced& replaced) {
   require_count("t", t_);
   skipped_ = replaced.skipped.value_or(stepper.skipped());
   require_count("skipped", skipped_);
-  for (const auto& [index, rule, told, before, given, new_start, products] : replaced.changes) {
+  for (const auto& [index, rule, core_args, before, given, new_start, products] :
+       replaced.changes) {
     Group& old = stepper.group_at(index);
-    if (!old.given.is(before)) stepper.turns_.refuse();  // another's change would be lost
+    if (!old.given.is(before)) stepper.busy_.refuse();  // another's change would be lost
     const std::string own = active_table().rules[old.rule].name;
     const std::int64_t start = new_start.value_or(old.start);
-    groups_.emplace_back(index, make_group(rule, start, t_, told, given));
+    groups_.emplace_back(index, make_group(rule, start, t_, core_args, given));
     Corrections& corrections = groups_.back().second.corrections;
     if (products) {
       restore(corrections.products, *products);
@@ -92,19 +93,19 @@ void Stepper::Replacement::prepare(Stepper& stepper, const Replaced& replaced) {
   }
   options_ = replaced.options ? Options(*replaced.options, t_) : stepper.options_;
   // Last, as the above may call the user's code.
-  if (replaced.states) stepper.lay_out(*replaced.states, filling_);
+  if (replaced.states) stepper.lay_out(*replaced.states, copies_);
   if (replaced.parameters) {
     const std::vector<py::array>& saved = *replaced.parameters;
     stepper.require_one_each("arrays", saved.size());
     for (std::size_t i = 0; i < saved.size(); ++i) {
       const Parameter& parameter = stepper.parameters_[i];
-      filling_.add(parameter.w, saved[i], {Label::parameter, &parameter.name});
+      copies_.add(parameter.w, saved[i], {Label::parameter, &parameter.name});
     }
   }
 }
 
-void Stepper::Replacement::commit() noexcept {
-  filling_.fill();
+void Stepper::PreparedUpdate::commit() noexcept {
+  copies_.fill();
   // Swapped: what the old groups held is let go, and may run code, only when all have changed.
   const std::lock_guard<std::mutex> lock(stepper_->groups_mutex_);
   for (auto& [index, group] : groups_) std::swap(stepper_->group_at(index), group);
@@ -114,18 +115,18 @@ void Stepper::Replacement::commit() noexcept {
   ++stepper_->version_;
 }
 
-void Stepper::commit(const std::vector<Replacement*>& replacements) {
-  std::deque<Turn> turns;
-  for (const Replacement* replacement : replacements) {
-    Stepper& stepper = *replacement->stepper_;
-    turns.emplace_back(stepper.turns_);
-    if (replacement->version_ != stepper.version_) stepper.turns_.refuse();
+void Stepper::commit(const std::vector<PreparedUpdate*>& updates) {
+  std::deque<BusyGuard> turns;
+  for (const PreparedUpdate* update : updates) {
+    Stepper& stepper = *update->stepper_;
+    turns.emplace_back(stepper.busy_);
+    if (update->version_ != stepper.version_) stepper.busy_.refuse();
   }
-  const WholeForForks whole;
-  for (Replacement* replacement : replacements) replacement->commit();
+  const ForkGuard fork_guard;
+  for (PreparedUpdate* update : updates) update->commit();
 }
 
-void Stepper::lay_out(const States& states, Filling& filling) const {
+void Stepper::lay_out(const States& states, StagedCopies& copies_) const {
   if (states.size() != parameters_.size()) {
     throw py::value_error("expected the state of " + std::to_string(parameters_.size()) +
                           " parameters, got " + std::to_string(states.size()));
@@ -139,7 +140,7 @@ void Stepper::lay_out(const States& states, Filling& filling) const {
     }
     const Rule& rule = active_table().rules[groups_[parameter.group].rule];
     for (std::size_t s = 0; s < states[i].size(); ++s) {
-      filling.add(parameter.states[s], states[i][s],
+      copies_.add(parameter.states[s], states[i][s],
                   {Label::state, &parameter.name, rule.states[s]});
     }
   }
@@ -160,9 +161,9 @@ py::list Stepper::snapshot_of_groups() const {
 }
 
 py::tuple Stepper::snapshot() {
-  const Turn turn(turns_);
-  std::optional<Turn> averages_turn;
-  if (averages_) averages_turn.emplace(averages_->turns_);
+  const BusyGuard guard(busy_);
+  std::optional<BusyGuard> averages_guard;
+  if (averages_) averages_guard.emplace(averages_->busy_);
   require_same_arrays();
   const auto copy_of = [](const py::array& array) { return array.attr("copy")("K"); };
   py::list states;

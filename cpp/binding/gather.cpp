@@ -177,7 +177,7 @@ void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const 
       if (begin < count) work(begin, std::min(begin + part, count));
     }
   };
-  run_together(team.size(), take_parts, team.linger());
+  run_together(team.size(), take_parts, team.spin_time());
 }
 
 py::array new_rows(const py::array& like, std::int64_t count) {

@@ -110,24 +110,24 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
-  [[maybe_unused]] const py::class_<Stepper::Replacement> replacement(
-      m, "Replacement", py::custom_type_setup(looked_at));
+  [[maybe_unused]] const py::class_<Stepper::PreparedUpdate> update(
+      m, "PreparedUpdate", py::custom_type_setup(looked_at));
   py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
       .def("put_in", &Stepper::Averaged::put_in)
       .def("put_back", &Stepper::Averaged::put_back);
-  py::class_<Stepper::Parts>(m, "Parts", py::custom_type_setup(looked_at))
-      .def_property_readonly("gradients", &Stepper::Parts::gradients)
-      .def_property_readonly("hyperparameters", &Stepper::Parts::hyperparameters)
-      .def("measure", &Stepper::Parts::measure)
-      .def("begin", &Stepper::Parts::begin, py::arg("norm"), py::arg("not_finite"))
-      .def("run", &Stepper::Parts::run, py::arg("first"), py::arg("last"))
-      .def("finish", &Stepper::Parts::finish)
-      .def("close", &Stepper::Parts::close);
-  m.def("commit", &Stepper::commit, py::arg("replacements"));
+  py::class_<Stepper::StagedStep>(m, "StagedStep", py::custom_type_setup(looked_at))
+      .def_property_readonly("gradients", &Stepper::StagedStep::gradients)
+      .def_property_readonly("hyperparameters", &Stepper::StagedStep::hyperparameters)
+      .def("measure", &Stepper::StagedStep::measure)
+      .def("begin", &Stepper::StagedStep::begin, py::arg("norm"), py::arg("not_finite"))
+      .def("run", &Stepper::StagedStep::run, py::arg("first"), py::arg("last"))
+      .def("finish", &Stepper::StagedStep::finish)
+      .def("close", &Stepper::StagedStep::close);
+  m.def("commit", &Stepper::commit, py::arg("updates"));
   py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
       .def_readonly("states", &Stepper::Addition::states);
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
-      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("told"),
+      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("core_args"),
            py::arg("given") = py::none(), py::arg("start") = py::none(),
            py::arg("mu_product") = py::none())
       .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
@@ -158,9 +158,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("require_bound", &Stepper::require_bound)
       .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
       .def(
-          "step_in_parts",
+          "staged_step",
           [](Stepper& stepper, py::handle gradients, py::handle scale) {
-            return new Stepper::Parts(stepper, gradients, scale);
+            return new Stepper::StagedStep(stepper, gradients, scale);
           },
           py::return_value_policy::take_ownership, py::keep_alive<0, 1>(), py::arg("gradients"),
           py::arg("scale") = 1.0)
@@ -171,12 +171,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
              std::optional<std::int64_t> skipped,
              std::optional<std::vector<py::array>> parameters) {
             // Empty, so that nothing is lost with it where there is no memory to note it.
-            const py::object replacement =
-                py::cast(new Stepper::Replacement, py::return_value_policy::take_ownership);
-            py::cast<Stepper::Replacement&>(replacement)
-                .prepare(stepper, {std::move(changes), t, std::move(states), std::move(options),
-                                   skipped, std::move(parameters)});
-            return replacement;
+            const py::object update =
+                py::cast(new Stepper::PreparedUpdate, py::return_value_policy::take_ownership);
+            py::cast<Stepper::PreparedUpdate&>(update).prepare(
+                stepper, {std::move(changes), t, std::move(states), std::move(options), skipped,
+                          std::move(parameters)});
+            return update;
           },
           py::arg("changes"), py::arg("t") = py::none(), py::arg("states") = py::none(),
           py::arg("options") = py::none(), py::arg("skipped") = py::none(),

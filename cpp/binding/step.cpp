@@ -12,20 +12,20 @@ namespace gradstep {
 namespace {
 
 // How gradients are brought to what the update takes, where one factor of the kernels does not do.
-std::optional<Limits> limits_for(double factor, std::optional<double> clip_value) {
+std::optional<ClipSettings> clip_settings_for(double factor, std::optional<double> clip_value) {
   // A factor that is denormal in float32, or nearly, is cut in two.
   constexpr double tiny = 0x1p-100, first = 0x1p-64;
   const bool cut = std::abs(factor) < tiny && factor != 0;
   if (!cut && !clip_value) return std::nullopt;
   const double bound = clip_value.value_or(HUGE_VAL);
-  return cut ? Limits{first, factor / first, bound} : Limits{1.0, factor, bound};
+  return cut ? ClipSettings{first, factor / first, bound} : ClipSettings{1.0, factor, bound};
 }
 
 }  // namespace
 
 // Looks at everything that a step writes.
-void Stepper::judge() {
-  judged_ = false;
+void Stepper::validate() {
+  validated_ = false;
   written_.clear();
   slots_.clear();
   elements_ = 0;
@@ -71,12 +71,12 @@ void Stepper::judge() {
     slot.orders = static_cast<Orders>(orders);
     slots_.push_back(slot);
   }
-  for (Group& group : groups_) judge_product(group);
+  for (Group& group : groups_) validate_mu_product(group);
   written_.require_disjoint();
-  judged_ = true;
+  validated_ = true;
 }
 
-void Stepper::judge_product(Group& group) {
+void Stepper::validate_mu_product(Group& group) {
   if (!group.mu_product || group.mu_product.is_none() || parameters_.empty()) return;
   const Label label{Label::state, &parameters_.front().name, "mu_product"};
   const py::array array = as_array(group.mu_product, label);
@@ -315,7 +315,7 @@ std::int64_t find_not_finite(const Geometry& g, std::int64_t from, double scale)
 
 }  // namespace
 
-Stepper::NotFinite Stepper::not_finite_at(const Sweep::Place& place, double scale) const {
+Stepper::NotFinite Stepper::not_finite_at(const Sweep::TilePosition& place, double scale) const {
   const auto i = static_cast<std::size_t>(place.item);
   const Label label = parameters_[i].gradient_label();
   const View g = view_of(gradients_[i], label);
@@ -363,17 +363,17 @@ std::string Stepper::describe(const NotFinite& found) const {
 }
 
 void Stepper::require_ready() {
-  const Turn turn(turns_);
-  std::optional<Turn> averages_turn;
-  if (averages_) averages_turn.emplace(averages_->turns_);
+  const BusyGuard guard(busy_);
+  std::optional<BusyGuard> averages_guard;
+  if (averages_) averages_guard.emplace(averages_->busy_);
   require_same_arrays();
-  judge();
+  validate();
 }
 
 Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_scale,
                     const char* reason)
     : stepper_(stepper),
-      turn_(stepper.turns_, reason),
+      guard_(stepper.busy_, reason),
       let_go_{stepper},
       team_(plan(gradients, given_scale, reason)) {
   stepper.sweep_.prepare(team_.size(), measures());
@@ -381,10 +381,10 @@ Stepper::Step::Step(Stepper& stepper, py::handle gradients, py::handle given_sca
 
 std::int64_t Stepper::Step::plan(py::handle gradients, py::handle given_scale, const char* reason) {
   Stepper& s = stepper_;
-  if (s.averages_) averages_turn_.emplace(s.averages_->turns_, reason);
+  if (s.averages_) averages_guard_.emplace(s.averages_->busy_, reason);
 
   // Whatever calls the user's code comes first: it might move an array that was looked at before.
-  scale_ = checked_number(Range::factor, "scale", given_scale);
+  scale_ = checked_number(Range::finite, "scale", given_scale);
   s.call_schedules();
   s.require_same_arrays();
   for (Stepper* each : {&s, s.averages_}) {
@@ -395,13 +395,13 @@ std::int64_t Stepper::Step::plan(py::handle gradients, py::handle given_scale, c
     }
   }
   s.take(gradients);
-  if (!s.judged_) s.judge();
+  if (!s.validated_) s.validate();
   if (scale_ != 1.0) s.require_scale(scale_);
   if (pays_without_interpreter() || !interpreter_has_lock || reason) s.pin();
 
   s.table_ = &active_table();
   if (s.averages_) s.averages_->table_ = s.table_;
-  if (!s.written_.unchanged()) s.judge();
+  if (!s.written_.unchanged()) s.validate();
   s.sweep_.clear();
   s.strided_.clear();
   for (std::size_t i = 0; i < s.slots_.size(); ++i) s.plan(i);
@@ -425,14 +425,13 @@ void Stepper::Step::begin(std::optional<double> norm) {
     norm_ = norm;
     factor *= clipping_factor(norm.value_or(0.0), *options.max_norm.value);
   }
-  limits_ = limits_for(factor, options.clip_value.value);
-  stepper_.make_constants(limits_ ? 1.0 : factor);
+  clip_ = clip_settings_for(factor, options.clip_value.value);
+  stepper_.make_constants(clip_ ? 1.0 : factor);
   if (stepper_.averages_) stepper_.averages_->make_constants(1.0);
 }
 
 void Stepper::Step::run(int first, int last) {
-  stepper_.sweep_.run(team_, stepper_.table_->gradients, limits_ ? &*limits_ : nullptr, first,
-                      last);
+  stepper_.sweep_.run(team_, stepper_.table_->gradients, clip_ ? &*clip_ : nullptr, first, last);
 }
 
 void Stepper::Step::finish() {
@@ -450,10 +449,10 @@ void Stepper::Step::finish() {
 void Stepper::step(py::handle gradients, py::handle scale) {
   Step step(*this, gradients, scale);
   // From here on nothing fails, though a step may be refused for gradients that are not finite.
-  std::optional<Sweep::Place> refused_for;
+  std::optional<Sweep::TilePosition> refused_for;
   std::optional<double> norm;
   without_interpreter(step.pays_without_interpreter(), [&] {
-    const WholeForForks whole;
+    const ForkGuard fork_guard;
     if (step.measures()) {
       const Sweep::Measured measured = step.measure();
       if (options_.max_norm.value) norm = measured.norm;
@@ -467,23 +466,23 @@ void Stepper::step(py::handle gradients, py::handle scale) {
   if (refused_for) refuse_not_finite(describe(step.not_finite_at(*refused_for)), norm);
 }
 
-Stepper::Parts::Parts(Stepper& stepper, py::handle gradients, py::handle scale)
+Stepper::StagedStep::StagedStep(Stepper& stepper, py::handle gradients, py::handle scale)
     : stepper_(stepper) {
   step_.emplace(stepper, gradients, scale, "this optimizer is in the midst of a step");
 }
 
-Stepper::Step& Stepper::Parts::at(Stage stage) {
+Stepper::Step& Stepper::StagedStep::at(Stage stage) {
   if (!step_ || stage_ != stage) throw std::logic_error("parts of a step, out of order");
   return *step_;
 }
 
-py::list Stepper::Parts::gradients() const {
+py::list Stepper::StagedStep::gradients() const {
   py::list gradients;
   for (const py::object& gradient : stepper_.gradients_) gradients.append(gradient);
   return gradients;
 }
 
-py::list Stepper::Parts::hyperparameters() const {
+py::list Stepper::StagedStep::hyperparameters() const {
   py::list found;
   for (const Stepper* each : {&stepper_, stepper_.averages_}) {
     if (!each) continue;
@@ -501,13 +500,13 @@ py::list Stepper::Parts::hyperparameters() const {
 }
 
 std::pair<double, std::optional<std::tuple<int, std::int64_t, std::string>>>
-Stepper::Parts::measure() {
+Stepper::StagedStep::measure() {
   Step& step = at(made);
   if (!step.measures())
     throw std::logic_error("there is no memory to measure a step that need not be");
   Sweep::Measured measured{};
   without_interpreter(step.pays_without_interpreter(), [&] {
-    const WholeForForks whole;
+    const ForkGuard fork_guard;
     measured = step.measure();
   });
   if (!measured.not_finite) return {measured.norm, std::nullopt};
@@ -515,7 +514,7 @@ Stepper::Parts::measure() {
   return {measured.norm, std::tuple(found.parameter, found.position, std::move(found.what))};
 }
 
-bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string> not_finite) {
+bool Stepper::StagedStep::begin(std::optional<double> norm, std::optional<std::string> not_finite) {
   Step& step = at(made);
   const Options& options = stepper_.options_;
   if (!options.max_norm.value) norm.reset();
@@ -530,25 +529,25 @@ bool Stepper::Parts::begin(std::optional<double> norm, std::optional<std::string
   return true;
 }
 
-void Stepper::Parts::run(int first, int last) {
+void Stepper::StagedStep::run(int first, int last) {
   Step& step = at(begun);
   if (first < 0 || first > last || last > stepper_.sweep_.size()) {
     throw std::out_of_range("parts of a step that it does not have");
   }
   stage_ = running;
   without_interpreter(step.pays_without_interpreter(), [&] {
-    const WholeForForks whole;
+    const ForkGuard fork_guard;
     step.run(first, last);
   });
   stage_ = begun;
 }
 
-void Stepper::Parts::close() {
+void Stepper::StagedStep::close() {
   if (stage_ == running) throw std::logic_error("parts of a step are being run");
   step_.reset();
 }
 
-void Stepper::Parts::finish() {
+void Stepper::StagedStep::finish() {
   at(begun).finish();
   stage_ = over;
 }

@@ -77,7 +77,7 @@ void Stepper::let_go() {
 }
 
 Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                                   const Told& told, py::object given) {
+                                   const CoreArgs& core_args, py::object given) {
   if (start < 0 || start > t) {
     throw py::value_error("start must be between 0 and t, got " + std::to_string(start));
   }
@@ -87,7 +87,7 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
   group.given = std::move(given);
   Corrections::Products& products = group.corrections.products;
   bool damped = false;
-  for (const auto& [name, known_as, value] : told) {
+  for (const auto& [name, known_as, value] : core_args) {
     if (set_flag(group.values, name, known_as, value)) continue;
     const NumberField* field = find_number(name);
     if (!field) throw py::value_error("no hyperparameter is named '" + name + "'");
@@ -116,10 +116,10 @@ Stepper::Group Stepper::make_group(const std::string& rule, std::int64_t start, 
   return group;
 }
 
-int Stepper::add_group(const std::string& rule, const Told& told, py::object given,
+int Stepper::add_group(const std::string& rule, const CoreArgs& core_args, py::object given,
                        std::optional<std::int64_t> start, py::object mu_product) {
-  const Turn turn(turns_);
-  Group made = make_group(rule, start.value_or(t()), t(), told, std::move(given));
+  const BusyGuard guard(busy_);
+  Group made = make_group(rule, start.value_or(t()), t(), core_args, std::move(given));
   made.mu_product = std::move(mu_product);
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   groups_.push_back(std::move(made));
@@ -187,18 +187,18 @@ Stepper::Parameter Stepper::make_parameter(int group, const std::string& name, p
 
 void Stepper::append(Parameter parameter) {
   slots_.reserve(parameters_.size() + 1);
-  judged_ = false;
+  validated_ = false;
   parameters_.push_back(std::move(parameter));
 }
 
 std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
     const std::vector<NewGroup>& groups, const std::vector<NewParameters>& parameters) {
-  const Turn turn(turns_);
+  const BusyGuard guard(busy_);
   auto addition = std::make_unique<Addition>();
   addition->first = groups_.size();
-  for (const auto& [label, rule, told, given] : groups) {
+  for (const auto& [label, rule, core_args, given] : groups) {
     try {
-      addition->groups.push_back(make_group(rule, t(), t(), told, given));
+      addition->groups.push_back(make_group(rule, t(), t(), core_args, given));
     } catch (const py::type_error& error) {
       throw py::type_error(label + error.what());
     } catch (const py::value_error& error) {
@@ -207,7 +207,7 @@ std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
   }
   for (const auto& [index, names, arrays] : parameters) {
     const std::size_t behind = static_cast<std::size_t>(index) - addition->first;
-    if (behind >= addition->groups.size()) turns_.refuse();  // another's addition came between
+    if (behind >= addition->groups.size()) busy_.refuse();  // another's addition came between
     const Rule& rule = active_table().rules[addition->groups[behind].rule];
     const int kinds = count_states(rule);
     std::vector<py::array> written;
@@ -231,9 +231,9 @@ std::unique_ptr<Stepper::Addition> Stepper::prepare_addition(
 }
 
 void Stepper::append(Addition& addition) {
-  if (addition.first != groups_.size()) turns_.refuse();  // another's addition would be displaced
+  if (addition.first != groups_.size()) busy_.refuse();  // another's addition would be displaced
   slots_.reserve(parameters_.size() + addition.parameters.size());
-  judged_ = false;
+  validated_ = false;
   ++version_;
   {
     const std::lock_guard<std::mutex> lock(groups_mutex_);
@@ -246,7 +246,7 @@ void Stepper::append(Addition& addition) {
 }
 
 void Stepper::drop_behind(std::size_t groups, std::size_t parameters) {
-  judged_ = false;
+  validated_ = false;
   const std::lock_guard<std::mutex> lock(groups_mutex_);
   while (groups_.size() > groups) groups_.pop_back();
   while (parameters_.size() > parameters) parameters_.pop_back();
@@ -254,9 +254,9 @@ void Stepper::drop_behind(std::size_t groups, std::size_t parameters) {
 
 void Stepper::add(Addition& addition, Expected expected, py::object layout, Addition* averages,
                   py::object averages_layout) {
-  const Turn turn(turns_);
-  std::optional<Turn> averages_turn;
-  if (averages_) averages_turn.emplace(averages_->turns_);
+  const BusyGuard guard(busy_);
+  std::optional<BusyGuard> averages_guard;
+  if (averages_) averages_guard.emplace(averages_->busy_);
   const std::size_t groups = groups_.size(), parameters = parameters_.size();
   Containers containers;
   if (!expected.walk.is_none()) containers = Containers(py::tuple(expected.walk())[0]);
@@ -264,9 +264,9 @@ void Stepper::add(Addition& addition, Expected expected, py::object layout, Addi
     append(addition);
     if (averages_) {
       averages_->append(*averages);
-      averages_->judge();
+      averages_->validate();
     }
-    judge();
+    validate();
   } catch (...) {
     if (averages_) averages_->drop_behind(groups, parameters);
     drop_behind(groups, parameters);
@@ -284,7 +284,7 @@ void Stepper::add(Addition& addition, Expected expected, py::object layout, Addi
 }
 
 void Stepper::require_bound() {
-  const Turn turn(turns_);
+  const BusyGuard guard(busy_);
   require_same_arrays();
 }
 
@@ -314,7 +314,7 @@ py::object Stepper::layout() {
 
 void Stepper::add_parameter(int group, const std::string& name, py::handle w,
                             const py::sequence& given) {
-  const Turn turn(turns_);
+  const BusyGuard guard(busy_);
   const Rule& rule = active_table().rules[group_at(group).rule];
   const int count = count_states(rule);
   if (static_cast<int>(given.size()) != count) {

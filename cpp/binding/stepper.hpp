@@ -37,13 +37,13 @@ class Stepper {
   // What a group is told: hyperparameters by the names of the core, each with the name that its
   // user knows it by, and a number, a truth value, or a schedule: a callable that gets the number
   // of steps taken.
-  using Told = std::vector<std::tuple<std::string, std::string, py::object>>;
+  using CoreArgs = std::vector<std::tuple<std::string, std::string, py::object>>;
   // Products over the steps taken, by their names in corrections.hpp: two numbers to be added.
   using Products = std::map<std::string, std::pair<double, double>>;
   // What one group is to become: its index, rule, all its hyperparameters; what `given` was when
   // the change was thought of, and is to be; its start and products, none to leave those as they
   // are.
-  using Change = std::tuple<int, std::string, Told, py::object, py::object,
+  using Change = std::tuple<int, std::string, CoreArgs, py::object, py::object,
                             std::optional<std::int64_t>, std::optional<Products>>;
   // Arrays of state by parameter, in the order of `state_names(rule)`.
   using States = std::vector<std::vector<py::array>>;
@@ -55,7 +55,7 @@ class Stepper {
   // in `given(group)`: it changes with the group. Its corrections count the steps after `start`,
   // those still to come where that is none. `mu_product`, where it is not none, is an array of one
   // number in which the caller keeps NAdam's product.
-  int add_group(const std::string& rule, const Told& told, py::object given,
+  int add_group(const std::string& rule, const CoreArgs& core_args, py::object given,
                 std::optional<std::int64_t> start, py::object mu_product);
 
   // Adds a parameter whose state the caller keeps, in the order of `state_names(rule)`.
@@ -66,7 +66,7 @@ class Stepper {
   // Groups: what is said before anything wrong with it, a rule, what it is told, and what is given.
   // Parameters: the index of a group, counted on from those that are there, names, and arrays.
   // Changes nothing.
-  using NewGroup = std::tuple<std::string, std::string, Told, py::object>;
+  using NewGroup = std::tuple<std::string, std::string, CoreArgs, py::object>;
   using NewParameters = std::tuple<int, std::vector<std::string>, py::sequence>;
   std::unique_ptr<Addition> prepare_addition(const std::vector<NewGroup>& groups,
                                              const std::vector<NewParameters>& parameters);
@@ -106,7 +106,7 @@ class Stepper {
   // `gradients` are a sequence where nothing else is expected; they are multiplied by `scale`.
   void step(py::handle gradients, py::handle scale);
   // The same, taken in parts by a caller who has gradients one after another.
-  class Parts;
+  class StagedStep;
 
   // Replaces hyperparameters and, where they are there, t, options, the number of skipped steps,
   // all state that was added with its parameters, and what is in the parameters: all of it, or
@@ -119,9 +119,9 @@ class Stepper {
     std::optional<std::int64_t> skipped;
     std::optional<std::vector<py::array>> parameters;
   };
-  class Replacement;
+  class PreparedUpdate;
   // Several at once, each of another stepper: all, or nothing where one of these has changed since.
-  static void commit(const std::vector<Replacement*>& replacements);
+  static void commit(const std::vector<PreparedUpdate*>& updates);
 
   // t, for each group what was given, its start and its products, copies of all state that was
   // added with its parameters, the layout, options, skipped steps, and, where averages are kept,
@@ -197,21 +197,21 @@ class Stepper {
   };
   Group& group_at(int group);  // to be called with `groups_mutex_` or in turn
   static Group make_group(const std::string& rule, std::int64_t start, std::int64_t t,
-                          const Told& told, py::object given);
-  void lay_out(const States& states, Filling& filling) const;
+                          const CoreArgs& core_args, py::object given);
+  void lay_out(const States& states, StagedCopies& copies_) const;
   Hyperparameters scheduled_values(int group);
   static Parameter make_parameter(int group, const std::string& name, py::handle w,
                                   const Rule& rule);
   void append(Parameter parameter);
   void append(Addition& addition);
   void drop_behind(std::size_t groups, std::size_t parameters);
-  void judge();
+  void validate();
   void require_same_arrays();
   void require_one_each(const char* what, std::size_t given) const;
   void take(py::handle gradients);
   void drop_gradients();
   bool look_up(PyObject* gradients, const py::tuple& keys);
-  void judge_product(Group& group);
+  void validate_mu_product(Group& group);
   void take_products();
   void call_schedules();
   void prepare(Group& group, DType dtype);
@@ -228,7 +228,7 @@ class Stepper {
     std::int64_t position;
     std::string what;
   };
-  NotFinite not_finite_at(const Sweep::Place& place, double scale) const;
+  NotFinite not_finite_at(const Sweep::TilePosition& place, double scale) const;
   std::string describe(const NotFinite& found) const;
   void note_norm(std::optional<double> norm);
   class Step;
@@ -244,7 +244,7 @@ class Stepper {
   Expected expected_;
   Containers containers_;
   py::object layout_ = py::none();
-  Turns turns_;
+  BusyState busy_;
   Options options_;  // read and written as groups are
   std::atomic<std::int64_t> skipped_{0};
   std::uint64_t version_ = 0;   // another one after each change; read and written in turn
@@ -256,7 +256,7 @@ class Stepper {
   bool followed_ = false;
 
   // As of the last judgement, if there was one since anything was added.
-  bool judged_ = false;
+  bool validated_ = false;
   WrittenMemory written_;
   std::vector<Slot> slots_;    // one for each parameter
   std::int64_t elements_ = 0;  // of all parameters
@@ -281,7 +281,7 @@ class Stepper::Step {
   // A pass over all gradients, where `measures()`.
   Sweep::Measured measure();
   // The first gradient that is not finite, which is there.
-  NotFinite not_finite_at(const Sweep::Place& place) const {
+  NotFinite not_finite_at(const Sweep::TilePosition& place) const {
     return stepper_.not_finite_at(place, scale_);
   }
   // Makes the constants; `norm` is that of all gradients, where it was measured, and clips.
@@ -300,18 +300,18 @@ class Stepper::Step {
   std::int64_t plan(py::handle gradients, py::handle scale, const char* reason);
 
   Stepper& stepper_;
-  const Turn turn_;
-  std::optional<Turn> averages_turn_;
+  const BusyGuard guard_;
+  std::optional<BusyGuard> averages_guard_;
   const LetGo let_go_;
   double scale_ = 1;
   Team team_;
-  std::optional<Limits> limits_;
+  std::optional<ClipSettings> clip_;
   std::optional<double> norm_;
 };
 
-class Stepper::Parts {
+class Stepper::StagedStep {
  public:
-  Parts(Stepper& stepper, py::handle gradients, py::handle scale);
+  StagedStep(Stepper& stepper, py::handle gradients, py::handle scale);
 
   // The gradients as arrays, in the order of the parameters.
   py::list gradients() const;
@@ -337,7 +337,7 @@ class Stepper::Parts {
   Stage stage_ = made;
 };
 
-class Stepper::Replacement {
+class Stepper::PreparedUpdate {
  public:
   void prepare(Stepper& stepper, const Replaced& replaced);  // once
   // To be called in turn, once. Allocates nothing, calls nothing of Python's, cannot fail.
@@ -353,7 +353,7 @@ class Stepper::Replacement {
   std::int64_t t_ = 0;
   std::int64_t skipped_ = 0;
   Options options_;
-  Filling filling_;
+  StagedCopies copies_;
 };
 
 class Stepper::Averaged {
@@ -381,9 +381,9 @@ struct Stepper::Averaged::Held {
       "the averages are in the parameters' place; leave the block of averaged() first";
   py::object keep_alive;
   std::vector<py::array> kept;
-  Turn turn, averages_turn;
+  BusyGuard guard, averages_guard;
   Pins pins;
-  Exchange exchange;
+  Swap swap;
   bool large = false;
 };
 

@@ -25,7 +25,7 @@ class Prepared(NamedTuple):
     """
 
     # Objects of the core, which refuses them where what they change has changed since.
-    core: Sequence[_core.Replacement] = ()
+    core: Sequence[_core.PreparedUpdate] = ()
     # Arrays to fill, each from another like it.
     fills: Sequence[tuple[Array, Array]] = ()
     # Attributes to set that are there: object, name, value. Setting one must neither fail nor run code.

@@ -340,7 +340,7 @@ class Sharded(Optimizer):
                 agreement.count = self._counted(count)
                 if agreement.count == 0:
                     grads = self._zeros()
-                whole = self._whole.optimizer._stepper.step_in_parts(grads, scale)
+                whole = self._whole.optimizer._stepper.staged_step(grads, scale)
                 stack.callback(whole.close)
                 gradients = [
                     Flat(array, order)
@@ -349,7 +349,7 @@ class Sharded(Optimizer):
                 measures = self._measures()
                 outs = None if self._reduce is None else self._outs(measures)
                 self._share.refresh()
-                parts = self._stepper.step_in_parts(
+                parts = self._stepper.staged_step(
                     self._local_tree(self._share.windows(gradients, outs)),
                     scale / ranks.size if self._reduce == "mean" else scale,
                 )
@@ -452,7 +452,7 @@ class Sharded(Optimizer):
         self._ranks.wait(pending.request)
         pending.finish()
 
-    def _measured(self, parts: _core.Parts, gradients: Sequence[Flat]) -> tuple[float, str | None]:
+    def _measured(self, parts: _core.StagedStep, gradients: Sequence[Flat]) -> tuple[float, str | None]:
         """Return the norm of the gradients of all ranks, and what to say of one that is not finite."""
         ranks, whole = self._ranks, self._whole
         norm, bad = parts.measure()
@@ -482,7 +482,7 @@ class Sharded(Optimizer):
 
     def _run_all(
         self,
-        parts: _core.Parts,
+        parts: _core.StagedStep,
         gradients: Sequence[Flat | Weighted],
         outs: Sequence[Array] | None,
     ) -> None:
@@ -507,7 +507,7 @@ class Sharded(Optimizer):
         for pending in gathering[-slots:]:
             self._finish(pending)
 
-    def _run(self, parts: _core.Parts, i: int, under_way: Sequence[Any]) -> None:
+    def _run(self, parts: _core.StagedStep, i: int, under_way: Sequence[Any]) -> None:
         """Step this rank's part of a bucket, while messages travel."""
         first, last = self._share.spans[i]
         if not under_way or self._share.buckets[i].counts[self._ranks.rank] < _WORTH_A_THREAD:

@@ -25,7 +25,7 @@ MUTANTS = [
         ),
         Mutant(
             "saving takes no turn",
-            "py::tuple Stepper::snapshot() {\n  const Turn turn(turns_);",
+            "py::tuple Stepper::snapshot() {\n  const BusyGuard guard(busy_);",
             "py::tuple Stepper::snapshot() {",
             "a checkpoint with the t of one step and the moments of another",
             "tests/process/test_two_threads.py",
@@ -33,7 +33,7 @@ MUTANTS = [
         Mutant("loading leaves t", "stepper_->t_ = t_;", "", "a resumed run corrects wrongly"),
         Mutant(
             "state is not loaded",
-            "  filling_.fill();",
+            "  copies_.fill();",
             "",
             "a resumed run begins with zero moments",
         ),
@@ -51,7 +51,7 @@ MUTANTS = [
         ),
         Mutant(
             "a change that was overtaken",
-            "if (!old.given.is(before)) stepper.turns_.refuse();",
+            "if (!old.given.is(before)) stepper.busy_.refuse();",
             "",
             "what another thread has set is lost",
             "tests/process/test_two_threads.py",
@@ -146,7 +146,7 @@ MUTANTS = [
         CHECKPOINT,
         Mutant(
             "a load of yesterday",
-            "if (replacement->version_ != stepper.version_) stepper.turns_.refuse();",
+            "if (update->version_ != stepper.version_) stepper.busy_.refuse();",
             "",
             "a step between looking and loading is half undone",
         ),

@@ -79,15 +79,15 @@ MUTANTS = [
         ),
         Mutant(
             "written arrays are judged once",
-            "  if (!s.written_.unchanged()) s.judge();\n",
+            "  if (!s.written_.unchanged()) s.validate();\n",
             "",
             "protected memory changes",
             ERRORS,
         ),
         Mutant(
             "a refused array is judged good",
-            "void Stepper::judge() {\n  judged_ = false;",
-            "void Stepper::judge() {",
+            "void Stepper::validate() {\n  validated_ = false;",
+            "void Stepper::validate() {",
             "steps over arrays that were refused",
             ERRORS,
         ),
@@ -233,7 +233,7 @@ MUTANTS = [
         ),
         Mutant(
             "clipped twice",
-            "make_constants(limits_ ? 1.0 : factor);",
+            "make_constants(clip_ ? 1.0 : factor);",
             "make_constants(factor);",
             "steps too short",
             ONE_STEP,
@@ -303,8 +303,8 @@ MUTANTS = [
         ),
         Mutant(
             "rebound: an accumulator does not look",
-            "  require_same_arrays();\n  judge();",
-            "  judge();",
+            "  require_same_arrays();\n  validate();",
+            "  validate();",
             "a batch is lost with the last gradient",
             REBINDING,
         ),

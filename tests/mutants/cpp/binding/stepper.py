@@ -28,8 +28,8 @@ MUTANTS = [
         ),
         Mutant(
             "errors wait for the first step",
-            "judge();\n  } catch",
-            "judged_ = false;\n  } catch",
+            "validate();\n  } catch",
+            "validated_ = false;\n  } catch",
             "overlap is found only in training",
             ERRORS,
         ),
@@ -41,8 +41,8 @@ MUTANTS = [
         ),
         Mutant(
             "a group that comes later counts all steps",
-            "make_group(rule, t(), t(), told, given)",
-            "make_group(rule, 0, t(), told, given)",
+            "make_group(rule, t(), t(), core_args, given)",
+            "make_group(rule, 0, t(), core_args, given)",
             "a group that joins later is corrected wrongly",
             GROUPS,
         ),
@@ -62,7 +62,7 @@ MUTANTS = [
         ),
         Mutant(
             "two additions at once",
-            "if (addition.first != groups_.size()) turns_.refuse();",
+            "if (addition.first != groups_.size()) busy_.refuse();",
             "",
             "parameters step by the hyperparameters of others",
             GROUPS,
