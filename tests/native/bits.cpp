@@ -41,10 +41,10 @@ Hyperparameters hyperparameters(Decay decay, int t) {
   h.lr_decay = 0.5;
   h.bias_correction = h.looks_ahead = h.rectified = true;
   Corrections corrections;
-  corrections.products[Corrections::of_mu].kept = true;
+  corrections.products[Corrections::of_mu].stored = true;
   for (int step = 1; step <= t; ++step) {
     corrections.prepare(h, step);
-    corrections.take();
+    corrections.commit();
   }
   return h;
 }

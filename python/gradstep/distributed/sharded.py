@@ -452,7 +452,9 @@ class Sharded(Optimizer):
         self._ranks.wait(pending.request)
         pending.finish()
 
-    def _measured(self, parts: _core.StagedStep, gradients: Sequence[Flat]) -> tuple[float, str | None]:
+    def _measured(
+        self, parts: _core.StagedStep, gradients: Sequence[Flat]
+    ) -> tuple[float, str | None]:
         """Return the norm of the gradients of all ranks, and what to say of one that is not finite."""
         ranks, whole = self._ranks, self._whole
         norm, bad = parts.measure()
