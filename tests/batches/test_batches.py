@@ -499,7 +499,7 @@ def test_the_core_copies_no_references(dtype: Any) -> None:
     X = np.zeros((3, 2), dtype)
     assert _core.bytes_in_one_piece(X) == 0
     with pytest.raises(
-        TypeError, match="must be plain bytes, got dtype .*; index the array with NumPy"
+        TypeError, match=r"must be plain bytes, got dtype .*; index the array with NumPy"
     ):
         _core.gather([X], np.zeros(1, np.int64), 0, 1)
     with pytest.raises(TypeError, match="must be plain bytes"):
