@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <tuple>
 
 namespace gradstep {
 namespace {
@@ -49,64 +48,6 @@ void require_plain(py::handle array, const Label& label) {
   if (has(array, "mask") && has(array, "fill_value")) {
     not_an_array(array, label, "its mask would be ignored: pass .filled(...) or .data");
   }
-}
-
-// Where an array's bytes lie modulo some number: in [begin, begin + width), wherever that wraps.
-struct Band {
-  std::uintptr_t begin, width;
-};
-
-// Axes that stride by multiples of `modulus` lead back to the same place; the others widen the
-// band.
-Band band_of(const View& view, std::uintptr_t modulus) {
-  const Geometry& g = view.geometry;
-  Band band{reinterpret_cast<std::uintptr_t>(g.data),
-            static_cast<std::uintptr_t>(itemsize_of[view.dtype])};
-  for (int i = 0; i < g.ndim; ++i) {
-    const auto stride = static_cast<std::uintptr_t>(std::abs(g.strides[i]));
-    if (stride % modulus == 0) continue;
-    const std::uintptr_t reach = stride * static_cast<std::uintptr_t>(g.shape[i] - 1);
-    band.width += reach;
-    if (g.strides[i] < 0) band.begin -= reach;
-  }
-  band.begin %= modulus;
-  return band;
-}
-
-// Whether two arrays, none of them empty, are sure to be interleaved: columns of one matrix,
-// windows of its columns, every second element and the others. False where another stride would
-// have to tell.
-bool interleaved(const View& a, const View& b) {
-  for (const Geometry& g : {a.geometry, b.geometry}) {
-    for (int i = 0; i < g.ndim; ++i) {
-      const auto modulus = static_cast<std::uintptr_t>(std::abs(g.strides[i]));
-      if (modulus == 0 || g.shape[i] < 2) continue;
-      const Band at = band_of(a, modulus), other = band_of(b, modulus);
-      const std::uintptr_t behind = (other.begin + (modulus - at.begin)) % modulus;
-      if (behind >= at.width && other.width <= modulus - behind) return true;
-    }
-  }
-  return false;
-}
-
-bool share_memory(const View& a, const View& b) {
-  // Arithmetic settles what is regular; what is not, NumPy solves, in a hundred times as long.
-  if (interleaved(a, b)) return false;
-  const py::module_ numpy = py::module_::import("numpy");
-  const py::object plain = numpy.attr("asarray");  // a subclass might answer in its own way
-  return numpy.attr("shares_memory")(plain(a.array), plain(b.array)).cast<bool>();
-}
-
-[[noreturn]] void overlap(const Label& a, const Label& b, bool same_bytes) {
-  // A copy of a parameter would be another parameter, and so untie what is tied.
-  const bool tied = a.role == Label::parameter && b.role == Label::parameter;
-  const char* advice =
-      !tied ? "; arrays of a step must not overlap: pass a copy of one of them"
-      : same_bytes
-          ? "; tied arrays are one parameter: give it once and add its gradients"
-          : "; parameters that overlap are one: give the whole array once, with the sum of "
-            "its gradients";
-  throw py::value_error(a.text() + " shares memory with " + b.text() + advice);
 }
 
 // What to do about an object that is not an array; advice that works.
@@ -240,51 +181,20 @@ bool is_same_memory(py::handle object, const py::array& array, const std::string
   }
 }
 
-namespace {
-
-// The first byte of an array's memory, and the one behind its last.
-std::pair<std::uintptr_t, std::uintptr_t> extent(const Geometry& g, std::int64_t size,
-                                                 std::ptrdiff_t itemsize) {
-  const auto data = reinterpret_cast<std::uintptr_t>(g.data);
-  if (size == 0) return {data, data};  // an empty array may have strides beyond any memory
-  std::ptrdiff_t below = 0, above = itemsize;
-  for (int i = 0; i < g.ndim; ++i) {
-    const std::ptrdiff_t reach = g.strides[i] * (g.shape[i] - 1);
-    (reach < 0 ? below : above) += reach;
-  }
-  return {data + static_cast<std::uintptr_t>(below), data + static_cast<std::uintptr_t>(above)};
-}
-
-}  // namespace
-
-std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array) {
-  const auto* proxy = py::detail::array_proxy(array.ptr());
-  return extent({proxy->data, proxy->nd, proxy->dimensions, proxy->strides}, array.size(),
-                array.itemsize());
-}
-
 View view_of(py::handle array, const Label& label) {
   const auto* proxy = py::detail::array_proxy(array.ptr());
   const auto* descriptor = py::detail::array_descriptor_proxy(proxy->descr);
-  View view;
-  view.array = array;
-  view.flags = proxy->flags;
   const char order = descriptor->byteorder;
   const bool native = order == '=' || order == '|' || order == (PY_BIG_ENDIAN ? '>' : '<');
-  if (native && descriptor->type_num == Api::NPY_FLOAT_) {
-    view.dtype = float32;
-  } else if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
-    view.dtype = float64;
-  } else {
+  DType dtype = float32;
+  if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
+    dtype = float64;
+  } else if (!native || descriptor->type_num != Api::NPY_FLOAT_) {
     throw py::type_error(label.text() + " has dtype " + dtype_text(array) +
                          ", expected native float32 or float64; convert it once with "
                          ".astype(np.float32) or .astype(np.float64)");
   }
-  view.geometry = {proxy->data, proxy->nd, proxy->dimensions, proxy->strides};
-  view.size = 1;
-  for (int i = 0; i < proxy->nd; ++i) view.size *= proxy->dimensions[i];
-  std::tie(view.low, view.high) = extent(view.geometry, view.size, itemsize_of[view.dtype]);
-  return view;
+  return {memory_of(array, itemsize_of[dtype]), dtype, proxy->flags};
 }
 
 View writable_view_of(py::handle array, const Label& label) {
@@ -365,138 +275,6 @@ char* usual_gradient(PyObject* array, PyObject* parameter, Orders orders) {
     if (g->dimensions[i] != w->dimensions[i]) return nullptr;
   }
   return g->data;
-}
-
-namespace {
-
-// Throws where two elements of one array share memory.
-void require_distinct_elements(const View& view, const Label& label) {
-  const Geometry& g = view.geometry;
-  if (view.size < 2 || view.has(Flag::NPY_ARRAY_C_CONTIGUOUS_)) return;
-  const std::ptrdiff_t itemsize = itemsize_of[view.dtype];
-  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> axes;  // stride, length
-  for (int i = 0; i < g.ndim; ++i) {
-    if (g.shape[i] > 1) axes.emplace_back(std::abs(g.strides[i]), g.shape[i]);
-  }
-  std::sort(axes.begin(), axes.end());
-  // Where each axis strides over all that the finer ones reach, no two elements can meet.
-  std::ptrdiff_t reach = itemsize;
-  bool nested = true;
-  for (const auto& [stride, length] : axes) {
-    nested = nested && stride >= reach;
-    reach += stride * (length - 1);
-  }
-  if (nested) return;
-  // Odd strides (from as_strided) are looked at element by element. There are no more elements than
-  // fit in the memory they span, or two of them must meet.
-  bool distinct = view.size * itemsize <= reach;
-  if (distinct) {
-    std::vector<std::ptrdiff_t> offsets{0};
-    offsets.reserve(static_cast<std::size_t>(view.size));
-    for (const auto& [stride, length] : axes) {
-      const std::size_t so_far = offsets.size();
-      for (std::ptrdiff_t i = 1; i < length; ++i) {
-        for (std::size_t j = 0; j < so_far; ++j) offsets.push_back(offsets[j] + i * stride);
-      }
-    }
-    std::sort(offsets.begin(), offsets.end());
-    for (std::size_t i = 1; i < offsets.size() && distinct; ++i) {
-      distinct = offsets[i] - offsets[i - 1] >= itemsize;
-    }
-  }
-  if (!distinct) {
-    throw py::value_error(label.text() +
-                          " repeats elements: several indices reach the same memory (a stride of 0 "
-                          "or overlapping windows), so it cannot be updated in place; pass a copy");
-  }
-}
-
-}  // namespace
-
-void WrittenMemory::clear() {
-  entries_.clear();
-  moving_.clear();
-  looks_.clear();
-}
-
-namespace {
-
-// Calls `word` with each word of how an array looks, until it says no. A dtype stands for itself:
-// an array keeps its own alive, and another one is another object.
-template <class Word>
-bool each_word(PyObject* array, Word word) {
-  const auto* proxy = py::detail::array_proxy(array);
-  const auto flags = static_cast<unsigned>(proxy->flags & ~Flag::NPY_ARRAY_OWNDATA_);
-  if (!word(reinterpret_cast<std::uintptr_t>(proxy->data)) || !word(flags) ||
-      !word(reinterpret_cast<std::uintptr_t>(proxy->descr)) ||
-      !word(static_cast<std::uintptr_t>(proxy->nd))) {
-    return false;
-  }
-  for (int i = 0; i < proxy->nd; ++i) {
-    if (!word(static_cast<std::uintptr_t>(proxy->dimensions[i])) ||
-        !word(static_cast<std::uintptr_t>(proxy->strides[i]))) {
-      return false;
-    }
-  }
-  return true;
-}
-
-}  // namespace
-
-void WrittenMemory::add(const View& view, const Label& label, bool moves) {
-  if (moves) {
-    moving_.push_back(view.array.ptr());
-    each_word(view.array.ptr(), [this](std::uintptr_t word) {
-      looks_.push_back(word);
-      return true;
-    });
-  }
-  if (view.size > 0) entries_.push_back({view.low, view.high, 0, view.array, label});
-}
-
-bool WrittenMemory::unchanged() const {
-  const std::uintptr_t* look = looks_.data();
-  return std::all_of(moving_.begin(), moving_.end(), [&](PyObject* array) {
-    return each_word(array, [&](std::uintptr_t word) { return word == *look++; });
-  });
-}
-
-void WrittenMemory::require_disjoint() {
-  std::sort(entries_.begin(), entries_.end(),
-            [](const Entry& a, const Entry& b) { return a.low < b.low; });
-  std::uintptr_t high = 0;
-  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    const View view = view_of(entry->array, entry->label);
-    require_distinct_elements(view, entry->label);
-    entry->high_so_far = high = std::max(high, entry->high);
-    for (auto next = entry + 1; next != entries_.end() && next->low < entry->high; ++next) {
-      if (!share_memory(view, view_of(next->array, next->label))) continue;
-      overlap(entry->label, next->label, entry->low == next->low && entry->high == next->high);
-    }
-  }
-}
-
-void WrittenMemory::require_apart(const View& view, const Label& label) const {
-  // Backwards from the last entry that begins below the array's end, while any reaches into it.
-  auto entry = std::lower_bound(entries_.begin(), entries_.end(), view.high,
-                                [](const Entry& e, std::uintptr_t at) { return e.low < at; });
-  while (entry != entries_.begin()) {
-    --entry;
-    if (entry->high_so_far <= view.low) return;
-    if (entry->high > view.low && share_memory(view, view_of(entry->array, entry->label))) {
-      overlap(label, entry->label, false);
-    }
-  }
-}
-
-bool WrittenMemory::clear_of(std::uintptr_t low, std::uintptr_t high, Gap& gap) const {
-  if (gap.low <= low && high <= gap.high) return true;
-  const auto above = std::lower_bound(entries_.begin(), entries_.end(), high,
-                                      [](const Entry& e, std::uintptr_t at) { return e.low < at; });
-  const std::uintptr_t below = above == entries_.begin() ? 0 : std::prev(above)->high_so_far;
-  if (below > low) return false;
-  gap = {below, above == entries_.end() ? UINTPTR_MAX : above->low};
-  return true;
 }
 
 }  // namespace gradstep

@@ -7,11 +7,10 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "binding/overlap.hpp"
 #include "engine/kernels.hpp"
-#include "engine/strided.hpp"
 
 namespace gradstep {
 
@@ -28,16 +27,12 @@ struct Label {
   bool is_only_read() const { return role == gradient || role == value; }
 };
 
-// An array as a step sees it, read afresh each time: data may move and flags may change in between.
-struct View {
-  py::handle array;
-  Geometry geometry;
+// An array as a step sees it.
+struct View : Memory {
   DType dtype = float32;
-  std::int64_t size = 0;
   int flags = 0;
 
   bool has(int wanted) const { return (flags & wanted) == wanted; }
-  std::uintptr_t low = 0, high = 0;  // every byte lies in [low, high)
 };
 
 bool is_exactly_ndarray(py::handle object);
@@ -48,9 +43,6 @@ py::array as_array(py::handle object, const Label& label);
 
 // Whether an object that may be anything shows the memory of `array` as that does.
 bool is_same_memory(py::handle object, const py::array& array, const std::string& name);
-
-// The first byte of an array of any dtype, and the one behind its last.
-std::pair<std::uintptr_t, std::uintptr_t> bounds_of(const py::array& array);
 
 // TypeError where the dtype is not served.
 View view_of(py::handle array, const Label& label);
@@ -92,42 +84,6 @@ class Pins {
   // Nor one that has weak references, which takes longer to say: for those that do not own their
   // memory because of somebody else's pins, and where there is no lock.
   std::vector<py::object> references_;
-};
-
-// Memory that no written array reaches into.
-struct Gap {
-  std::uintptr_t low = 1, high = 0;  // none
-};
-
-// The memory that a step writes. Nothing in it may overlap, and no gradient may reach into it.
-class WrittenMemory {
- public:
-  void clear();
-  // `moves`: the array is the caller's, who may reshape or resize it between two steps.
-  void add(const View& view, const Label& label, bool moves);
-  // ValueError where one of the arrays added repeats an element, or, naming both, where two share
-  // one.
-  void require_disjoint();
-
-  // Once disjoint: whether all that was added still is what it was, in place, shape, dtype and
-  // flags. Who owns the memory does not count: pins change that.
-  bool unchanged() const;
-  // The same as `require_disjoint` for an array that is only read, against all that are written.
-  void require_apart(const View& view, const Label& label) const;
-  // Whether [low, high) is clear of all that is written, as far as extents tell. `gap` is where
-  // that was so the last time.
-  bool clear_of(std::uintptr_t low, std::uintptr_t high, Gap& gap) const;
-
- private:
-  struct Entry {
-    std::uintptr_t low, high, high_so_far;
-    py::handle array;
-    Label label;
-  };
-  std::vector<Entry> entries_;  // sorted by `low` once disjoint
-  // What moves, and, in one run of words, how each looked when it was added.
-  std::vector<PyObject*> moving_;
-  std::vector<std::uintptr_t> looks_;
 };
 
 }  // namespace gradstep

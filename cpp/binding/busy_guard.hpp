@@ -1,5 +1,5 @@
-// Whose turn it is: what changes the same thing is done by one at a time, and who comes in between
-// is told so and finds nothing changed. Nobody waits.
+// One thread at a time uses an optimizer. A second one gets an error at once and finds nothing
+// changed; nobody waits.
 #pragma once
 
 #include <atomic>
@@ -10,12 +10,11 @@
 
 namespace gradstep {
 
-// What turns are taken of.
-struct Turns {
-  // The generation of the process (threads.hpp), 0 where it is nobody's turn, and the thread.
-  std::atomic<int> busy{0};
-  std::atomic<std::thread::id> holder{};
-  // Why a turn is refused, while it lasts; null for the usual reason.
+struct BusyState {
+  // The generation (threads.hpp) of the process that uses it, 0 where none does, and the thread.
+  std::atomic<int> user{0};
+  std::atomic<std::thread::id> thread{};
+  // Why others are refused meanwhile; null for the usual reason.
   std::atomic<const char*> reason{nullptr};
 
   [[noreturn]] void refuse() const {
@@ -28,31 +27,31 @@ struct Turns {
   }
 };
 
-class Turn {
+class BusyGuard {
  public:
-  explicit Turn(Turns& turns, const char* reason = nullptr) : turns_(turns) {
+  explicit BusyGuard(BusyState& state, const char* reason = nullptr) : state_(state) {
     const int here = process_generation();
-    int busy = 0;
-    bool taken = turns.busy.compare_exchange_strong(busy, here, std::memory_order_acquire);
-    // This process was forked while a thread had its turn that is not here to give it back. What
-    // that one has left in another state, for a reason that is told, stays refused.
-    const bool left = busy != here && turns.holder.load() != std::this_thread::get_id();
-    if (!taken && left && !turns.reason.load()) {
-      taken = turns.busy.compare_exchange_strong(busy, here, std::memory_order_acquire);
+    int user = 0;
+    bool acquired = state.user.compare_exchange_strong(user, here, std::memory_order_acquire);
+    // A fork may have copied the guard of a thread that does not exist in this process and would
+    // never release it. A guard with a reason stays: that thread has left another state behind.
+    const bool abandoned = user != here && state.thread.load() != std::this_thread::get_id();
+    if (!acquired && abandoned && !state.reason.load()) {
+      acquired = state.user.compare_exchange_strong(user, here, std::memory_order_acquire);
     }
-    if (!taken) turns.refuse();
-    turns.holder.store(std::this_thread::get_id(), std::memory_order_relaxed);
-    turns.reason.store(reason, std::memory_order_relaxed);
+    if (!acquired) state.refuse();
+    state.thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    state.reason.store(reason, std::memory_order_relaxed);
   }
-  ~Turn() {
-    turns_.reason.store(nullptr, std::memory_order_relaxed);
-    turns_.busy.store(0, std::memory_order_release);
+  ~BusyGuard() {
+    state_.reason.store(nullptr, std::memory_order_relaxed);
+    state_.user.store(0, std::memory_order_release);
   }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+  BusyGuard(const BusyGuard&) = delete;
+  BusyGuard& operator=(const BusyGuard&) = delete;
 
  private:
-  Turns& turns_;
+  BusyState& state_;
 };
 
 }  // namespace gradstep

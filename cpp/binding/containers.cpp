@@ -2,6 +2,8 @@
 #include "binding/containers.hpp"
 
 #include <cstddef>
+#include <string>
+#include <utility>
 
 namespace gradstep {
 namespace {
@@ -48,17 +50,41 @@ bool holds(PyObject* container, const py::object& key, const py::object& child) 
 
 }  // namespace
 
-Containers::Containers(const py::list& found) {
-  for (const py::handle each : found) {
+Containers::Containers(py::object walk) : walk_(std::move(walk)) {
+  if (!walk_.is_none()) note(py::tuple(walk_())[0]);
+}
+
+void Containers::note(const py::list& containers) {
+  std::vector<Entry> entries;
+  for (const py::handle each : containers) {
     const auto entry = py::reinterpret_borrow<py::tuple>(each);
-    entries_.push_back({entry[0], {}, {}});
+    entries.push_back({entry[0], {}, {}});
     for (const py::handle key : entry[1]) {
-      entries_.back().keys.push_back(py::reinterpret_borrow<py::object>(key));
+      entries.back().keys.push_back(py::reinterpret_borrow<py::object>(key));
     }
     for (const py::handle child : entry[2]) {
-      entries_.back().children.push_back(py::reinterpret_borrow<py::object>(child));
+      entries.back().children.push_back(py::reinterpret_borrow<py::object>(child));
     }
   }
+  entries_.swap(entries);
+}
+
+// Another object over the same memory is as good: `params["W"] = params["W"][...]`.
+void Containers::compare(const std::deque<Parameter>& parameters) {
+  const py::tuple found = walk_();
+  std::size_t i = 0;
+  for (const py::handle each : found[1]) {
+    const auto [where, leaf] = py::cast<std::pair<std::string, py::object>>(each);
+    const Parameter& parameter = parameters.at(i++);
+    if (leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)) continue;
+    std::string message = where;
+    message +=
+        " was replaced by another array, which this optimizer does not step; change the line ";
+    message.append("that replaced it so that it writes into the array (").append(where);
+    message += "[...] = value), or make another optimizer over params";
+    throw py::value_error(message);
+  }
+  note(found[0]);
 }
 
 bool Containers::unchanged() const {
@@ -73,6 +99,7 @@ bool Containers::unchanged() const {
 }
 
 int Containers::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(walk_.ptr());
   for (const Entry& entry : entries_) {
     Py_VISIT(entry.container.ptr());
     for (const py::object& key : entry.keys) Py_VISIT(key.ptr());

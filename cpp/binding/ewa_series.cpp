@@ -1,4 +1,4 @@
-// Averages of a series; see series.hpp.
+// Averages of a series; see ewa_series.hpp.
 #include "binding/ewa_series.hpp"
 
 #include <algorithm>
@@ -58,7 +58,7 @@ struct PagesAhead {
 void ewa_series(const py::array& values, const py::array& averages, py::handle beta,
                 bool bias_correction) {
   Hyperparameters h;
-  h.beta = checked_number(Range::share, "beta", beta);
+  h.beta = checked_number(Range::unit_interval, "beta", beta);
   const Pins pins({values, averages});
   const std::string name = "values";
   const Label read{Label::gradient, &name}, written{Label::parameter, &name};
@@ -86,13 +86,13 @@ void ewa_series(const py::array& values, const py::array& averages, py::handle b
   PagesAhead pages(shape.data, views[0].size * itemsize_of[views[0].dtype]);
   auto work = [&](int member) {
     if (member > 0) return pages.ask();
-    active_table().series[views[0].dtype](h, views[1].geometry.data, shape.data, rows,
-                                          views[0].size / rows, corrections.data(),
-                                          static_cast<std::int64_t>(corrections.size()));
+    active_table().ewa_series[views[0].dtype](h, views[1].geometry.data, shape.data, rows,
+                                              views[0].size / rows, corrections.data(),
+                                              static_cast<std::int64_t>(corrections.size()));
     pages.stop();
   };
   const Team team(views[0].size);
-  run_together(std::min(team.size(), 2), work, team.linger());
+  run_together(std::min(team.size(), 2), work, team.spin_time());
 }
 
 }  // namespace gradstep

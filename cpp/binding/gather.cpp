@@ -61,10 +61,12 @@ struct Examples {
 };
 
 Examples::Examples(const py::array& array) : data(static_cast<const char*>(array.data())) {
-  if (array.ndim() == 0) throw py::value_error("examples need an axis that counts them");
+  if (array.ndim() == 0) {
+    throw py::value_error("examples must have an axis that counts them, got a 0-dimensional array");
+  }
   if (const py::dtype dtype = array.dtype(); !is_plain(dtype)) {
-    throw py::type_error("values of dtype " + py::str(dtype).cast<std::string>() +
-                         " are no plain bytes; index the array with NumPy");
+    throw py::type_error("examples must be plain bytes, got dtype " +
+                         py::str(dtype).cast<std::string>() + "; index the array with NumPy");
   }
   count = array.shape(0);
   stride = array.strides(0);
@@ -177,7 +179,7 @@ void share_out(std::int64_t count, std::int64_t part, std::int64_t bytes, const 
       if (begin < count) work(begin, std::min(begin + part, count));
     }
   };
-  run_together(team.size(), take_parts, team.linger());
+  run_together(team.size(), take_parts, team.spin_time());
 }
 
 py::array new_rows(const py::array& like, std::int64_t count) {

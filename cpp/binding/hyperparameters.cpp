@@ -71,7 +71,7 @@ double number_of(Range range, const std::string& known_as, py::handle value) {
     PyErr_Clear();
     if (too_large) return HUGE_VAL;  // and so not finite: an integer beyond any double
   }
-  const char* schedule = range == Range::factor ? "" : " or a schedule";
+  const char* schedule = range == Range::finite ? "" : " or a schedule";
   throw py::type_error(known_as + " must be a number" + schedule + ", got " + shown(value));
 }
 
@@ -83,16 +83,16 @@ double checked_number(Range range, const std::string& known_as, py::handle value
     if (!valid) throw py::value_error(known_as + " must be " + expected + ", got " + shown(value));
   };
   switch (range) {
-    case Range::amount:
+    case Range::nonnegative:
       require(std::isfinite(number) && number >= 0, "finite and >= 0");
       break;
-    case Range::share:
+    case Range::unit_interval:
       require(number >= 0 && number < 1, ">= 0 and < 1");
       break;
-    case Range::bound:
+    case Range::nonnegative_or_inf:
       require(number >= 0, ">= 0");
       break;
-    case Range::factor:
+    case Range::finite:
       require(std::isfinite(number), "finite");
       break;
   }

@@ -5,9 +5,13 @@
 
 #include <stdexcept>
 
+#include "binding/averaged_block.hpp"
 #include "binding/ewa_series.hpp"
 #include "binding/gather.hpp"
 #include "binding/hyperparameters.hpp"
+#include "binding/overlap.hpp"
+#include "binding/prepared_update.hpp"
+#include "binding/staged_step.hpp"
 #include "binding/stepper.hpp"
 #include "engine/dispatch.hpp"
 #include "engine/floating_point.hpp"
@@ -48,7 +52,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       "share_begin",
       [](std::int64_t total, int shares, int share) {
         if (total < 0 || share < 0 || share > shares || shares < 1) {
-          throw py::value_error("a share is one of `shares` >= 1, of a total >= 0");
+          throw py::value_error("share must be from 0 to shares, with shares >= 1 and total >= 0");
         }
         return share_begin(total, shares, share);
       },
@@ -57,7 +61,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def(
       "one_minus_power",
       [](double beta, std::int64_t t) {
-        if (t < 0) throw py::value_error("t must be >= 0");
+        require_count("t", t);
         const DefaultFloatingPointMode mode;
         return one_minus_power(beta, t);
       },
@@ -76,13 +80,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         return as_array(object, {Label::plain, &name});
       },
       py::arg("object"), py::arg("name"));
-  // A tuple made here: where there is no memory for it, pybind11 would say TypeError.
+  m.def("overlapping", &overlapping, py::arg("arrays"));
   m.def(
-      "bounds_of",
-      [](const py::array& array) {
-        const auto [begin, end] = bounds_of(array);
-        return py::make_tuple(begin, end);
-      },
+      "repeats_elements",
+      [](const py::array& array) { return repeats_elements(memory_of(array, array.itemsize())); },
       py::arg("array").noconvert());
   m.def("state_names", &state_names, py::arg("rule"));
   m.def("is_number", &is_number, py::arg("value"));
@@ -105,46 +106,46 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     };
     type->tp_clear = [](PyObject* self) -> int {
       if (py::detail::is_holder_constructed(self)) {
-        py::cast<Stepper&>(py::handle(self)).let_go();
+        py::cast<Stepper&>(py::handle(self)).clear_references();
       }
       return 0;
     };
   };
-  [[maybe_unused]] const py::class_<Stepper::Replacement> replacement(
-      m, "Replacement", py::custom_type_setup(looked_at));
-  py::class_<Stepper::Averaged>(m, "Averaged", py::custom_type_setup(looked_at))
-      .def("put_in", &Stepper::Averaged::put_in)
-      .def("put_back", &Stepper::Averaged::put_back);
-  py::class_<Stepper::Parts>(m, "Parts", py::custom_type_setup(looked_at))
-      .def_property_readonly("gradients", &Stepper::Parts::gradients)
-      .def_property_readonly("hyperparameters", &Stepper::Parts::hyperparameters)
-      .def("measure", &Stepper::Parts::measure)
-      .def("begin", &Stepper::Parts::begin, py::arg("norm"), py::arg("not_finite"))
-      .def("run", &Stepper::Parts::run, py::arg("first"), py::arg("last"))
-      .def("finish", &Stepper::Parts::finish)
-      .def("close", &Stepper::Parts::close);
-  m.def("commit", &Stepper::commit, py::arg("replacements"));
-  py::class_<Stepper::Addition>(m, "Addition", py::custom_type_setup(looked_at))
-      .def_readonly("states", &Stepper::Addition::states);
+  [[maybe_unused]] const py::class_<PreparedUpdate> update(m, "PreparedUpdate",
+                                                           py::custom_type_setup(looked_at));
+  py::class_<AveragedBlock>(m, "AveragedBlock", py::custom_type_setup(looked_at))
+      .def("put_in", &AveragedBlock::put_in)
+      .def("put_back", &AveragedBlock::put_back);
+  py::class_<StagedStep>(m, "StagedStep", py::custom_type_setup(looked_at))
+      .def_property_readonly("gradients", &StagedStep::gradients)
+      .def_property_readonly("hyperparameters", &StagedStep::hyperparameters)
+      .def("measure", &StagedStep::measure)
+      .def("begin", &StagedStep::begin, py::arg("norm"), py::arg("not_finite"))
+      .def("run", &StagedStep::run, py::arg("first"), py::arg("last"))
+      .def("finish", &StagedStep::finish)
+      .def("close", &StagedStep::close);
+  m.def("commit", &PreparedUpdate::commit_all, py::arg("updates"));
+  py::class_<Addition>(m, "Addition", py::custom_type_setup(looked_at))
+      .def_readonly("states", &Addition::states);
   py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
-      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("told"),
+      .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("core_args"),
            py::arg("given") = py::none(), py::arg("start") = py::none(),
            py::arg("mu_product") = py::none())
       .def("add_parameter", &Stepper::add_parameter, py::arg("group"), py::arg("name"),
            py::arg("w"), py::arg("states"))
       .def(
           "prepare_addition",
-          [](Stepper& stepper, const std::vector<Stepper::NewGroup>& groups,
-             const std::vector<Stepper::NewParameters>& parameters) {
+          [](Stepper& stepper, const std::vector<NewGroup>& groups,
+             const std::vector<NewParameters>& parameters) {
             return stepper.prepare_addition(groups, parameters).release();
           },
           py::return_value_policy::take_ownership, py::arg("groups"), py::arg("parameters"))
       .def(
           "add",
-          [](Stepper& stepper, Stepper::Addition& addition, py::object flatten,
-             const std::vector<py::tuple>& keys, bool listed, py::object layout,
-             Stepper::Addition* averages, py::object averages_layout, py::object walk) {
-            stepper.add(addition, {std::move(flatten), keys, listed, std::move(walk)},
+          [](Stepper& stepper, Addition& addition, py::object flatten,
+             const std::vector<py::tuple>& keys, bool listed, py::object layout, Addition* averages,
+             py::object averages_layout, py::object walk) {
+            stepper.add(addition, {std::move(flatten), keys, listed}, std::move(walk),
                         std::move(layout), averages, std::move(averages_layout));
           },
           py::arg("addition"), py::arg("flatten"), py::arg("keys"), py::arg("listed"),
@@ -158,32 +159,32 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("require_bound", &Stepper::require_bound)
       .def("step", &Stepper::step, py::arg("gradients"), py::arg("scale") = 1.0)
       .def(
-          "step_in_parts",
+          "staged_step",
           [](Stepper& stepper, py::handle gradients, py::handle scale) {
-            return new Stepper::Parts(stepper, gradients, scale);
+            return new StagedStep(stepper, gradients, scale);
           },
           py::return_value_policy::take_ownership, py::keep_alive<0, 1>(), py::arg("gradients"),
           py::arg("scale") = 1.0)
       .def(
           "prepare_change",
-          [](Stepper& stepper, std::vector<Stepper::Change> changes, std::optional<std::int64_t> t,
-             std::optional<Stepper::States> states, std::optional<py::dict> options,
+          [](Stepper& stepper, std::vector<Change> changes, std::optional<std::int64_t> t,
+             std::optional<States> states, std::optional<py::dict> options,
              std::optional<std::int64_t> skipped,
              std::optional<std::vector<py::array>> parameters) {
             // Empty, so that nothing is lost with it where there is no memory to note it.
-            const py::object replacement =
-                py::cast(new Stepper::Replacement, py::return_value_policy::take_ownership);
-            py::cast<Stepper::Replacement&>(replacement)
-                .prepare(stepper, {std::move(changes), t, std::move(states), std::move(options),
-                                   skipped, std::move(parameters)});
-            return replacement;
+            const py::object update =
+                py::cast(new PreparedUpdate, py::return_value_policy::take_ownership);
+            py::cast<PreparedUpdate&>(update).prepare(
+                stepper, {std::move(changes), t, std::move(states), std::move(options), skipped,
+                          std::move(parameters)});
+            return update;
           },
           py::arg("changes"), py::arg("t") = py::none(), py::arg("states") = py::none(),
           py::arg("options") = py::none(), py::arg("skipped") = py::none(),
           py::arg("parameters") = py::none())
       .def("snapshot", &Stepper::snapshot)
       .def(
-          "averaged", [](Stepper& stepper) { return new Stepper::Averaged(stepper); },
+          "averaged", [](Stepper& stepper) { return new AveragedBlock(stepper); },
           py::return_value_policy::take_ownership, py::keep_alive<0, 1>())
       .def("require_own", &Stepper::require_own)
       .def("get", &Stepper::get, py::arg("group"), py::arg("name"))

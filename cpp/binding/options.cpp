@@ -7,9 +7,9 @@ namespace {
 Options::Bound bound_of(const char* name, const py::object& value, std::int64_t t) {
   if (value.is_none()) return {};
   if (!PyCallable_Check(value.ptr())) {
-    return {py::none(), checked_number(Range::bound, name, value)};
+    return {py::none(), checked_number(Range::nonnegative_or_inf, name, value)};
   }
-  return {value, scheduled_number(Range::bound, name, value, t)};
+  return {value, scheduled_number(Range::nonnegative_or_inf, name, value, t)};
 }
 
 Options::Nonfinite nonfinite_of(const py::object& value) {

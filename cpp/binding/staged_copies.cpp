@@ -1,4 +1,4 @@
-// Filling arrays; see filling.hpp.
+// Copying, prepared; see staged_copies.hpp.
 #include "binding/staged_copies.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace gradstep {
 
-void Filling::add(const py::array& target, const py::array& source, const Label& label) {
+void StagedCopies::add(const py::array& target, const py::array& source, const Label& label) {
   // Pinned before they are looked at: that may run code of the user's.
   for (const py::array& array : {target, source}) {
     kept_.push_back(array);
@@ -20,7 +20,7 @@ void Filling::add(const py::array& target, const py::array& source, const Label&
   copies_.push_back({StridedRun({to.geometry, from.geometry}, itemsize), to.size, itemsize});
 }
 
-void Filling::fill() const noexcept {
+void StagedCopies::fill() const noexcept {
   constexpr int widest = 8;
   alignas(64) char buffer[tile * widest];
   for (const Copy& copy : copies_) {

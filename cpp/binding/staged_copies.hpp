@@ -9,7 +9,7 @@
 
 namespace gradstep {
 
-class Filling {
+class StagedCopies {
  public:
   // ValueError or TypeError where `target` cannot be written to or `source` is not like it.
   void add(const py::array& target, const py::array& source, const Label& label);

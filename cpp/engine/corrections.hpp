@@ -1,5 +1,5 @@
 // What a step's constants need besides hyperparameters: the bias corrections 1 − βᵗ, or 1 − ∏β
-// where β follows a schedule; NAdam's factors; RAdam's rectification. The products are kept from
+// where β follows a schedule; NAdam's factors; RAdam's rectification. The products are stored from
 // step to step, the only state of a group that is not in arrays. Formulas are in rules.hpp, powers
 // in powers.hpp.
 #pragma once
@@ -14,13 +14,13 @@ namespace gradstep {
 
 class Corrections {
  public:
-  // Of what a product may be kept: of each β, and of NAdam's factors of momentum. And the sum of
-  // Momentum's weights.
+  // A product may be stored of each β and of NAdam's factors of momentum; and the sum of Momentum's
+  // weights.
   enum Kind { of_beta, of_beta1, of_beta2, of_mu, of_weights, kinds };
   static constexpr const char* names[kinds] = {"beta", "beta1", "beta2", "mu", "weights"};
-  // Over the steps taken, where it is kept.
+  // Over the steps taken, where it is stored.
   struct Product {
-    bool kept = false;
+    bool stored = false;
     DoubleDouble value{1.0, 0.0};
   };
   using Products = std::array<Product, kinds>;
@@ -33,8 +33,8 @@ class Corrections {
   void prepare(Hyperparameters& h, std::int64_t t) {
     h.t = static_cast<double>(t);
     prepared_ = false;
-    // What is kept goes on also where nothing is corrected, which may change.
-    if (!h.bias_correction && !keeps()) return;
+    // A stored product goes on also where nothing is corrected, since that may change.
+    if (!h.bias_correction && !stores_any()) return;
     const DoubleDouble power0 = power(of_beta, h.beta, t);
     const DoubleDouble power1 = power(of_beta1, h.beta1, t), power2 = power(of_beta2, h.beta2, t);
     const double weights = h.beta * products[of_weights].value.high + (1 - h.dampening);
@@ -42,7 +42,7 @@ class Corrections {
     prepared_ = true;
     if (!h.bias_correction) return;
     h.correction = complement(power0).high;
-    h.weights = products[of_weights].kept ? weights : momentum_weights(h);
+    h.weights = products[of_weights].stored ? weights : momentum_weights(h);
     if (!h.uncorrected_m) h.correction1 = complement(power1).high;
     if (!h.uncorrected_v) h.correction2 = complement(power2).high;
     if (h.looks_ahead) look_ahead(h, power1, t);
@@ -50,30 +50,30 @@ class Corrections {
   }
 
   // The step that was prepared for has been taken.
-  void take() noexcept {
+  void commit() noexcept {
     if (!prepared_) return;
     for (int kind = 0; kind < kinds; ++kind) products[kind].value = next_[kind];
     prepared_ = false;
   }
 
  private:
-  bool keeps() const {
+  bool stores_any() const {
     for (const Product& product : products) {
-      if (product.kept) return true;
+      if (product.stored) return true;
     }
     return false;
   }
 
   // β to the power of t, or the product of what β was in t steps.
   DoubleDouble power(Kind kind, double beta, std::int64_t t) {
-    if (!products[kind].kept) return powers_[kind].power(beta, t);
+    if (!products[kind].stored) return powers_[kind].power(beta, t);
     return next_[kind] = multiply(products[kind].value, {beta, 0.0});
   }
 
-  // μ is β₁ in every step where no product of it is kept.
+  // μ is β₁ in every step where no product of it is stored.
   void look_ahead(Hyperparameters& h, DoubleDouble product, std::int64_t t) {
     h.mu = h.mu_next = h.beta1;
-    if (products[of_mu].kept) {
+    if (products[of_mu].stored) {
       h.mu = nadam_factor(h.beta1, power_of_0_96(h.momentum_decay * static_cast<double>(t)));
       h.mu_next =
           nadam_factor(h.beta1, power_of_0_96(h.momentum_decay * static_cast<double>(t + 1)));

@@ -77,8 +77,8 @@ struct Loop {
 
 // The average is a recurrence down the rows; within a row the columns are independent.
 template <class T>
-void series(const Hyperparameters& h, const void* values, void* averages, int64_t rows,
-            int64_t columns, const double* corrections, int64_t corrected) {
+void ewa_series(const Hyperparameters& h, const void* values, void* averages, int64_t rows,
+                int64_t columns, const double* corrections, int64_t corrected) {
   const EWA<T> rule(h);
   const T* GRADSTEP_RESTRICT x = static_cast<const T*>(values);
   T* average = static_cast<T*>(averages);
@@ -136,10 +136,10 @@ double sum_of_squares(const void* gradient, int64_t count, double scale, double 
 }
 
 template <class T>
-void limit(const void* gradient, void* limited, int64_t count, double first, double second,
-           double bound) {
+void clip(const void* gradient, void* clipped, int64_t count, double first, double second,
+          double bound) {
   const T* g = static_cast<const T*>(gradient);
-  T* out = static_cast<T*>(limited);
+  T* out = static_cast<T*>(clipped);
   const T a = T(first), b = T(second), most = T(bound);
   GRADSTEP_SIMD
   for (int64_t i = 0; i < count; ++i) {
@@ -164,8 +164,8 @@ constexpr KernelTable table = {
     GRADSTEP_ISA,
     rules,
     sizeof(rules) / sizeof(rules[0]),
-    {&series<float>, &series<double>},
-    {{&sum_of_squares<float>, &limit<float>}, {&sum_of_squares<double>, &limit<double>}}};
+    {&ewa_series<float>, &ewa_series<double>},
+    {{&sum_of_squares<float>, &clip<float>}, {&sum_of_squares<double>, &clip<double>}}};
 
 }  // namespace GRADSTEP_LEVEL
 }  // namespace gradstep

@@ -40,24 +40,24 @@ struct Rule {
 
 // Averages of a whole series: averages[i] is the average of values[0..i]. Both have `rows` rows of
 // `columns` values; the first `corrected` rows are divided by their corrections.
-using Series = void (*)(const Hyperparameters&, const void* values, void* averages, int64_t rows,
-                        int64_t columns, const double* corrections, int64_t corrected);
+using EwaSeries = void (*)(const Hyperparameters&, const void* values, void* averages, int64_t rows,
+                           int64_t columns, const double* corrections, int64_t corrected);
 
 // What is done to gradients of one element type before the update.
 struct GradientKernel {
   // Σ (unit · (scale · g))²: the product with `scale` in the element type, as the update has it,
   // the rest in double, in an order that depends on `count` alone.
   double (*sum_of_squares)(const void* gradient, int64_t count, double scale, double unit);
-  // (g · first) · second, brought within ±bound; NaN passes. `limited` may be the gradient itself.
-  void (*limit)(const void* gradient, void* limited, int64_t count, double first, double second,
-                double bound);
+  // (g · first) · second, brought within ±bound; NaN passes. `clipped` may be the gradient itself.
+  void (*clip)(const void* gradient, void* clipped, int64_t count, double first, double second,
+               double bound);
 };
 
 struct KernelTable {
   const char* isa;
   const Rule* rules;
   int rule_count;
-  Series series[dtype_count];
+  EwaSeries ewa_series[dtype_count];
   GradientKernel gradients[dtype_count];
 };
 

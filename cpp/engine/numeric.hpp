@@ -68,8 +68,8 @@ struct Floor<double> {
 
 // A second moment that overflowed stays the largest number: were it infinite, 0 · ∞ would make the
 // next one NaN where β is 0. NaN passes. `largest` is Floor<T>::largest, but has to come as one of
-// the rule's constants: a number that the compiler knows lets it weave this and `settle` into one
-// tangle of masks, where one instruction would do.
+// the rule's constants: a number that the compiler knows lets it weave this and `flush_below` into
+// one tangle of masks, where one instruction would do.
 template <class T>
 GRADSTEP_INLINE T bounded(T x, T largest) {
   return x > largest ? largest : x;
@@ -91,7 +91,7 @@ GRADSTEP_INLINE T outer_eps(double eps, double eps_root) {
 
 // NaN is not below the floor and passes.
 template <class T>
-GRADSTEP_INLINE T settle(T x, T floor) {
+GRADSTEP_INLINE T flush_below(T x, T floor) {
   return magnitude(x) < floor ? T(0) : x;
 }
 

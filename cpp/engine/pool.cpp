@@ -70,11 +70,11 @@ class SignalsBlocked {
 // Where a thread runs. A helper may wake on its caller's core while another one is idle: in virtual
 // machines Linux takes an idle core that the host has put to sleep for a busy one. It would take
 // turns with the caller there for milliseconds, so it moves.
-class Place {
+class CpuPlacement {
 #if defined(__linux__)
  public:
-  Place() : core_(sched_getcpu()), thread_(pthread_self()) {}
-  void move_away_from(const Place& caller) const {
+  CpuPlacement() : core_(sched_getcpu()), thread_(pthread_self()) {}
+  void move_away_from(const CpuPlacement& caller) const {
     cpu_set_t allowed;
     if (core_ != caller.core_ || core_ < 0 || core_ >= CPU_SETSIZE) return;
     if (pthread_getaffinity_np(caller.thread_, sizeof allowed, &allowed) != 0) return;
@@ -87,7 +87,7 @@ class Place {
   pthread_t thread_;
 #else
  public:
-  void move_away_from(const Place&) const {}
+  void move_away_from(const CpuPlacement&) const {}
 #endif
 };
 
@@ -100,12 +100,13 @@ struct alignas(64) Helper {
 
 class Pool {
  public:
-  int gather(int members);
-  void run(int members, void (*work)(void*, int), void* context, std::chrono::nanoseconds linger);
+  int start_workers(int members);
+  void run(int members, void (*work)(void*, int), void* context,
+           std::chrono::nanoseconds spin_time);
 
  private:
   [[noreturn]] void help(Helper& helper, int member);
-  void wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanoseconds linger);
+  void wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanoseconds spin_time);
   void call(int member, std::uint64_t job);
   void call_children(int member);
   void wait_for_all();
@@ -114,7 +115,7 @@ class Pool {
   static constexpr std::uint64_t inside = (1u << 20) - 1, open = 1u << 20;
   static constexpr int number_shift = 21;
 
-  std::mutex turn_;             // one job at a time
+  std::mutex job_mutex_;        // one job at a time
   std::deque<Helper> helpers_;  // grows only; a deque never moves what it holds
   std::atomic<int> helper_count_{0};
 
@@ -122,16 +123,16 @@ class Pool {
   void (*work_)(void*, int) = nullptr;
   void* context_ = nullptr;
   int members_ = 1;
-  std::chrono::nanoseconds linger_{};
-  Place place_;  // of the caller
+  std::chrono::nanoseconds spin_time_{};
+  CpuPlacement placement_;  // of the caller
   std::uint64_t job_ = 0;
   std::atomic<int> arrived_{0};  // counted in tests only
   std::atomic<std::uint64_t> gate_{0};
 };
 
-int Pool::gather(int members) {
+int Pool::start_workers(int members) {
   if (helper_count_.load(std::memory_order_acquire) >= members - 1) return members;
-  const std::lock_guard<std::mutex> lock(turn_);
+  const std::lock_guard<std::mutex> lock(job_mutex_);
   const SignalsBlocked blocked;
   int count = helper_count_.load(std::memory_order_relaxed);
   try {
@@ -148,17 +149,17 @@ int Pool::gather(int members) {
 }
 
 void Pool::run(int members, void (*work)(void*, int), void* context,
-               std::chrono::nanoseconds linger) {
-  const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-  if (!turn.owns_lock()) {
+               std::chrono::nanoseconds spin_time) {
+  const std::unique_lock<std::mutex> job(job_mutex_, std::try_to_lock);
+  if (!job.owns_lock()) {
     work(context, 0);
     return;
   }
   work_ = work;
   context_ = context;
   members_ = members;
-  linger_ = linger;
-  place_ = Place();
+  spin_time_ = spin_time;
+  placement_ = CpuPlacement();
   arrived_.store(0, std::memory_order_relaxed);
   ++job_;
   gate_.store(job_ << number_shift | open, std::memory_order_release);
@@ -195,10 +196,10 @@ void Pool::call(int member, std::uint64_t job) {
   }
 }
 
-void Pool::wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanoseconds linger) {
+void Pool::wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanoseconds spin_time) {
   const auto called = [&] { return helper.call.load(std::memory_order_seq_cst) != last; };
-  if (linger.count() > 0) {
-    for (const auto end = Clock::now() + linger; Clock::now() < end;) {
+  if (spin_time.count() > 0) {
+    for (const auto end = Clock::now() + spin_time; Clock::now() < end;) {
       if (called()) return;
       spin();
     }
@@ -211,21 +212,21 @@ void Pool::wait_for_call(Helper& helper, std::uint64_t last, std::chrono::nanose
 
 void Pool::help(Helper& helper, int member) {
   helping = true;
-  std::chrono::nanoseconds linger{};
+  std::chrono::nanoseconds spin_time{};
   for (std::uint64_t job = 0;;) {
-    wait_for_call(helper, job, linger);
+    wait_for_call(helper, job, spin_time);
     job = helper.call.load(std::memory_order_acquire);
-    linger = {};
+    spin_time = {};
     std::uint64_t gate = gate_.load(std::memory_order_acquire);
     do {
       if (gate >> number_shift != job || !(gate & open)) break;
     } while (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel));
     if (gate >> number_shift != job || !(gate & open)) continue;  // too late for this one
     call_children(member);
-    Place().move_away_from(place_);
+    CpuPlacement().move_away_from(placement_);
     wait_for_all();
     work_(context_, member);
-    linger = linger_;
+    spin_time = spin_time_;
     gate_.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -242,14 +243,14 @@ void set_rendezvous(bool on) { rendezvous.store(on); }
 
 bool on_helper() { return helping; }
 
-int gather_members(int members) { return members <= 1 ? 1 : pool().gather(members); }
+int start_workers(int members) { return members <= 1 ? 1 : pool().start_workers(members); }
 
 void run_together(int members, void (*work)(void* context, int member), void* context,
-                  std::chrono::nanoseconds linger) {
+                  std::chrono::nanoseconds spin_time) {
   if (members <= 1) {
     work(context, 0);
   } else {
-    pool().run(members, work, context, linger);
+    pool().run(members, work, context, spin_time);
   }
 }
 

@@ -10,28 +10,28 @@ namespace gradstep {
 
 // What a number that a step is told may be.
 enum class Range {
-  amount,  // finite, at least 0
-  share,   // at least 0 and below 1: how much is kept of what was
-  bound,   // at least 0, infinity included
-  factor,  // finite
+  nonnegative,         // finite, at least 0
+  unit_interval,       // at least 0 and below 1: the weight of what was before
+  nonnegative_or_inf,  // at least 0, infinity included
+  finite,
 };
 
 // What a step is told, in the names of the papers: numbers with their ranges, and truth values. A
 // rule reads the ones it knows.
-#define GRADSTEP_NUMBERS(ROW)                                                        \
-  ROW(lr, amount)                                                                    \
-  ROW(beta, share)                                                                   \
-  ROW(beta1, share)                                                                  \
-  ROW(beta2, share)                                                                  \
-  ROW(dampening, share)                                                              \
-  ROW(momentum, share)                                                               \
-  ROW(eps, amount)      /* outside of the root: √(v + eps_root) + eps */             \
-  ROW(eps_root, amount) /* inside */                                                 \
-  ROW(weight_decay, amount)                                                          \
-  ROW(lr_decay, amount)       /* of Adagrad: α / (1 + lr_decay (t − 1)) */           \
-  ROW(momentum_decay, amount) /* of NAdam's factors */                               \
-  ROW(threshold, amount)      /* of RAdam: how long an average its variance needs */ \
-  ROW(initial_v, amount)      /* what v is filled with before the first step */
+#define GRADSTEP_NUMBERS(ROW)                                                             \
+  ROW(lr, nonnegative)                                                                    \
+  ROW(beta, unit_interval)                                                                \
+  ROW(beta1, unit_interval)                                                               \
+  ROW(beta2, unit_interval)                                                               \
+  ROW(dampening, unit_interval)                                                           \
+  ROW(momentum, unit_interval)                                                            \
+  ROW(eps, nonnegative)      /* outside of the root: √(v + eps_root) + eps */             \
+  ROW(eps_root, nonnegative) /* inside */                                                 \
+  ROW(weight_decay, nonnegative)                                                          \
+  ROW(lr_decay, nonnegative)       /* of Adagrad: α / (1 + lr_decay (t − 1)) */           \
+  ROW(momentum_decay, nonnegative) /* of NAdam's factors */                               \
+  ROW(threshold, nonnegative)      /* of RAdam: how long an average its variance needs */ \
+  ROW(initial_v, nonnegative)      /* what v is filled with before the first step */
 
 #define GRADSTEP_FLAGS(ROW)                                                             \
   ROW(bias_correction)                                                                  \
@@ -80,7 +80,7 @@ struct EWA {
   T beta, rest;
   GRADSTEP_INLINE explicit EWA(const Hyperparameters& h) : beta(T(h.beta)), rest(T(1 - h.beta)) {}
   GRADSTEP_INLINE void update(T& v, T x) const {
-    v = settle(beta * v + rest * x, Floor<T>::normal);
+    v = flush_below(beta * v + rest * x, Floor<T>::normal);
   }
 };
 
@@ -103,7 +103,7 @@ struct MomentumConstants {
     rate = T(h.rate_in_buffer ? 1.0 : h.lr / correction);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
-    return settle(beta * m + rest * g, Floor<T>::scaled);
+    return flush_below(beta * m + rest * g, Floor<T>::scaled);
   }
 };
 
@@ -148,11 +148,13 @@ struct RMSpropConstants {
 
   // v := β v + (1−β) g². Multiplied from the left, so that a square larger than the type can hold
   // still counts where its weighted part can.
-  // What is stored is settled; a root need not wait for that.
+  // The stored value is flushed below its floor; a root need not wait for that.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
     return bounded(beta * v + (rest * g) * g, largest);
   }
-  GRADSTEP_INLINE T mean(T m, T g) const { return settle(beta * m + rest * g, Floor<T>::squared); }
+  GRADSTEP_INLINE T mean(T m, T g) const {
+    return flush_below(beta * m + rest * g, Floor<T>::squared);
+  }
   GRADSTEP_INLINE T variance(T v, T m) const {
     const T difference = v - m * m * inverse;
     return difference < T(0) ? T(0) : difference;
@@ -160,7 +162,9 @@ struct RMSpropConstants {
   GRADSTEP_INLINE T normalised(T g, T v) const {
     return scale * g / (square_root(v + eps_root) + eps);
   }
-  GRADSTEP_INLINE T buffer(T b, T u) const { return settle(momentum * b + u, Floor<T>::scaled); }
+  GRADSTEP_INLINE T buffer(T b, T u) const {
+    return flush_below(momentum * b + u, Floor<T>::scaled);
+  }
 };
 
 // w := w − α g / (√(v + eps_root) + eps)
@@ -169,7 +173,7 @@ struct RMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v) const {
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     w -= this->lr * this->normalised(g, moment);
   }
 };
@@ -180,7 +184,7 @@ struct RMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& b) const {
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     b = this->buffer(b, this->normalised(g, moment));
     w -= this->lr * b;
   }
@@ -192,7 +196,7 @@ struct RMSpropNesterov : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& b) const {
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     const T u = this->normalised(g, moment);
     b = this->buffer(b, u);
     w -= this->lr * (this->momentum * b + u);
@@ -204,7 +208,7 @@ template <class T>
 struct CenteredRMSprop : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m) const {
-    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    v = flush_below(this->second_moment(v, g), Floor<T>::decaying);
     m = this->mean(m, g);
     w -= this->lr * this->normalised(g, this->variance(v, m));
   }
@@ -214,7 +218,7 @@ template <class T>
 struct CenteredRMSpropMomentum : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m, T& b) const {
-    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    v = flush_below(this->second_moment(v, g), Floor<T>::decaying);
     m = this->mean(m, g);
     b = this->buffer(b, this->normalised(g, this->variance(v, m)));
     w -= this->lr * b;
@@ -225,7 +229,7 @@ template <class T>
 struct CenteredRMSpropNesterov : RMSpropConstants<T> {
   using RMSpropConstants<T>::RMSpropConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& m, T& b) const {
-    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    v = flush_below(this->second_moment(v, g), Floor<T>::decaying);
     m = this->mean(m, g);
     const T u = this->normalised(g, this->variance(v, m));
     b = this->buffer(b, u);
@@ -250,9 +254,9 @@ struct AdamConstants {
     eps_root = positive<T>(h.eps_root * h.correction2);
   }
   GRADSTEP_INLINE T first_moment(T m, T g) const {
-    return settle(beta1 * m + rest1 * g, Floor<T>::scaled);
+    return flush_below(beta1 * m + rest1 * g, Floor<T>::scaled);
   }
-  // What is stored is settled; a root need not wait for that.
+  // The stored value is flushed below its floor; a root need not wait for that.
   GRADSTEP_INLINE T second_moment(T v, T g) const {
     return bounded(beta2 * v + (rest2 * g) * g, largest);
   }
@@ -266,7 +270,7 @@ struct Adam : AdamConstants<T> {
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     w -= this->change(m, moment);
   }
 };
@@ -277,7 +281,7 @@ struct AMSGrad : AdamConstants<T> {
   using AdamConstants<T>::AdamConstants;
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
     m = this->first_moment(m, g);
-    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    v = flush_below(this->second_moment(v, g), Floor<T>::decaying);
     v_max = v_max >= v ? v_max : v;  // a NaN in v passes
     w -= this->change(m, v_max);
   }
@@ -295,7 +299,7 @@ struct AMSGradOfCorrected : AdamConstants<T> {
   }
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v, T& v_max) const {
     m = this->first_moment(m, g);
-    v = settle(this->second_moment(v, g), Floor<T>::decaying);
+    v = flush_below(this->second_moment(v, g), Floor<T>::decaying);
     const T corrected = bounded(v * inverse, this->largest);
     v_max = v_max >= corrected ? v_max : corrected;
     w -= this->change(m, v_max);
@@ -319,7 +323,7 @@ struct NAdam : AdamConstants<T> {
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     w -= (this->rate * m + rate_now * g) / this->root(moment);
   }
 };
@@ -346,7 +350,7 @@ struct RAdam : RectifiedConstants<T> {
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     w -= this->rate * m / this->root(moment);
   }
 };
@@ -362,7 +366,7 @@ struct RAdamNesterov : RectifiedConstants<T> {
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& v) const {
     m = this->first_moment(m, g);
     const T moment = this->second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     w -= (this->rate * m + rate_now * g) / this->root(moment);
   }
 };
@@ -380,9 +384,9 @@ struct Adamax {
         eps(outer_eps<T>(h.eps, h.eps_root)),
         eps_root(positive<T>(h.eps_root)) {}
   GRADSTEP_INLINE void update(T& w, T g, T& m, T& u) const {
-    m = settle(beta1 * m + rest1 * g, Floor<T>::scaled);
+    m = flush_below(beta1 * m + rest1 * g, Floor<T>::scaled);
     const T kept = beta2 * u, new_one = magnitude(g) + eps_root;
-    u = settle(kept >= new_one ? kept : new_one, Floor<T>::decaying);  // a NaN in g passes
+    u = flush_below(kept >= new_one ? kept : new_one, Floor<T>::decaying);  // a NaN in g passes
     w -= rate * m / (u + eps);
   }
 };
@@ -397,7 +401,7 @@ struct Adagrad {
         eps(outer_eps<T>(h.eps, h.eps_root)),
         eps_root(positive<T>(h.eps_root)) {}
   GRADSTEP_INLINE void update(T& w, T g, T& v) const {
-    v = settle(bounded(v + g * g, largest), Floor<T>::normal);
+    v = flush_below(bounded(v + g * g, largest), Floor<T>::normal);
     w -= rate * (g / (square_root(v + eps_root) + eps));
   }
 };
@@ -418,9 +422,9 @@ struct Adadelta {
   }
   GRADSTEP_INLINE void update(T& w, T g, T& v, T& d) const {
     const T moment = second_moment(v, g);
-    v = settle(moment, Floor<T>::decaying);
+    v = flush_below(moment, Floor<T>::decaying);
     const T u = square_root(d + eps_root) / (square_root(moment + eps_root) + eps) * g;
-    d = settle(second_moment(d, u), Floor<T>::decaying);
+    d = flush_below(second_moment(d, u), Floor<T>::decaying);
     w -= lr * u;
   }
 };
@@ -438,7 +442,7 @@ struct Lion {
   GRADSTEP_INLINE void update(T& w, T g, T& m) const {
     const T direction = beta1 * m + rest1 * g;
     w -= lr * (direction > T(0) ? T(1) : direction < T(0) ? T(-1) : direction);  // NaN passes
-    m = settle(beta2 * m + rest2 * g, Floor<T>::scaled);
+    m = flush_below(beta2 * m + rest2 * g, Floor<T>::scaled);
   }
 };
 

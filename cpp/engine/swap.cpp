@@ -1,4 +1,4 @@
-// Changing places; see exchange.hpp.
+// Changing places; see swap.hpp.
 #include "engine/swap.hpp"
 
 #include <algorithm>
@@ -59,8 +59,8 @@ void each_code(std::uint8_t* codes, std::int64_t begin, std::int64_t count, Visi
 
 struct PutIn {
   template <class T>
-  static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
-                       std::int64_t count) {
+  static void swap(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
+                   std::int64_t count) {
     each_code(codes, begin, count, [&](std::int64_t i, unsigned) {
       const auto units = static_cast<unsigned>(difference(average[i], correction) & 3U);
       const T parameter = w[i];
@@ -73,8 +73,8 @@ struct PutIn {
 
 struct TakeOut {
   template <class T>
-  static void exchange(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
-                       std::int64_t count) {
+  static void swap(T* w, T* average, T correction, std::uint8_t* codes, std::int64_t begin,
+                   std::int64_t count) {
     using Unsigned = typename Bits<T>::Type;
     each_code(codes, begin, count, [&](std::int64_t i, unsigned code) {
       const Unsigned units = code == 3U ? static_cast<Unsigned>(-1) : code;
@@ -90,8 +90,8 @@ constexpr int widest = 8;
 
 }  // namespace
 
-void Exchange::add(const Geometry& parameter, const Geometry& average, DType dtype,
-                   std::int64_t count, double correction) {
+void Swap::add(const Geometry& parameter, const Geometry& average, DType dtype, std::int64_t count,
+               double correction) {
   const double rounded = dtype == float32 ? static_cast<float>(correction) : correction;
   const std::int64_t coded = rounded == 1.0 ? 0 : (count + 3) / 4;
   pairs_.push_back({StridedRun({parameter, average}, itemsize_of[dtype]), dtype, count, correction,
@@ -100,7 +100,7 @@ void Exchange::add(const Geometry& parameter, const Geometry& average, DType dty
 
 // Calls `visit` with the elements of each tile, in place or in buffers.
 template <class Visit>
-void Exchange::each_tile(const Pair& pair, bool writes, Visit visit) {
+void Swap::each_tile(const Pair& pair, bool writes, Visit visit) {
   const DefaultFloatingPointMode mode;
   alignas(64) char buffers[2][tile * widest];
   for (std::int64_t begin = 0; begin < pair.count; begin += tile) {
@@ -121,7 +121,7 @@ void Exchange::each_tile(const Pair& pair, bool writes, Visit visit) {
   }
 }
 
-int Exchange::overflowing() const {
+int Swap::overflowing() const {
   for (const Pair& pair : pairs_) {
     bool found = false;
     const auto look = [&](auto* averages, std::int64_t count) {
@@ -141,25 +141,25 @@ int Exchange::overflowing() const {
 }
 
 template <class Way>
-void Exchange::go() noexcept {
+void Swap::go() noexcept {
   for (Pair& pair : pairs_) {
     std::uint8_t* codes = pair.codes.data();
     each_tile(pair, true, [&](char* w, char* average, std::int64_t begin, std::int64_t count) {
-      const auto exchange = [&](auto zero) {
+      const auto swap = [&](auto zero) {
         using T = decltype(zero);
-        Way::exchange(reinterpret_cast<T*>(w), reinterpret_cast<T*>(average),
-                      static_cast<T>(pair.correction), codes, begin, count);
+        Way::swap(reinterpret_cast<T*>(w), reinterpret_cast<T*>(average),
+                  static_cast<T>(pair.correction), codes, begin, count);
       };
       if (pair.codes.empty()) {
         std::swap_ranges(w, w + count * itemsize_of[pair.dtype], average);
       } else {
-        pair.dtype == float32 ? exchange(0.0F) : exchange(0.0);
+        pair.dtype == float32 ? swap(0.0F) : swap(0.0);
       }
     });
   }
 }
 
-void Exchange::put_in() noexcept { go<PutIn>(); }
-void Exchange::take_out() noexcept { go<TakeOut>(); }
+void Swap::put_in() noexcept { go<PutIn>(); }
+void Swap::take_out() noexcept { go<TakeOut>(); }
 
 }  // namespace gradstep

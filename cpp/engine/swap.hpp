@@ -10,7 +10,7 @@
 
 namespace gradstep {
 
-class Exchange {
+class Swap {
  public:
   // What takes a parameter's place is its average divided by `correction`, from 0 to 1.
   void add(const Geometry& parameter, const Geometry& average, DType dtype, std::int64_t count,

@@ -49,35 +49,35 @@ Sweep::Measured Sweep::measure(const Team& team, const GradientKernel* kernels, 
   scale_ = scale;
   // The update follows at once, and finds helpers awake.
   constexpr std::chrono::microseconds until_the_update{50};
-  pass(&Sweep::sum_tiles, std::max<std::chrono::nanoseconds>(team.linger(), until_the_update), 0,
+  pass(&Sweep::sum_tiles, std::max<std::chrono::nanoseconds>(team.spin_time(), until_the_update), 0,
        total_);
 
   const auto bad = std::find_if(squares_.begin(), squares_.end(),
                                 [](const Squares& squares) { return !squares.finite(); });
-  std::optional<Place> not_finite;
+  std::optional<TilePosition> not_finite;
   if (bad != squares_.end()) {
     const std::int64_t at = bad - squares_.begin();
     const auto after = std::upper_bound(items_.begin(), items_.end(), at,
                                         [](auto x, const Item& i) { return x < i.tiles; });
     const auto item = std::prev(after);
-    not_finite = Place{static_cast<int>(item - items_.begin()), at - item->tiles};
+    not_finite = TilePosition{static_cast<int>(item - items_.begin()), at - item->tiles};
   }
   const DefaultFloatingPointMode mode;
   return {norm_of(squares_), not_finite};
 }
 
-void Sweep::run(const Team& team, const GradientKernel* kernels, const Limits* limits, int first,
-                int last) {
+void Sweep::run(const Team& team, const GradientKernel* kernels, const ClipSettings* clip,
+                int first, int last) {
   kernels_ = kernels;
-  limits_ = limits;
-  pass(&Sweep::update, team.linger(), offset_of(first), offset_of(last));
+  clip_ = clip;
+  pass(&Sweep::update, team.spin_time(), offset_of(first), offset_of(last));
 }
 
 std::int64_t Sweep::offset_of(int item) const {
   return item < size() ? items_[static_cast<std::size_t>(item)].offset : total_;
 }
 
-void Sweep::pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begin,
+void Sweep::pass(Visit visit, std::chrono::nanoseconds spin_time, std::int64_t begin,
                  std::int64_t end) {
   // Large enough that taking one costs nothing, and small enough that nobody waits long for the
   // last.
@@ -97,7 +97,7 @@ void Sweep::pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begi
     share.begun.store(false, std::memory_order_relaxed);
   }
   auto work = [this, visit](int member) { take_parts(member, visit); };
-  run_together(members_, work, linger);
+  run_together(members_, work, spin_time);
 }
 
 void Sweep::take_parts(int member, Visit visit) {
@@ -154,7 +154,7 @@ void Sweep::sum_tiles(const Item& item, std::int64_t begin, std::int64_t end) {
 }
 
 void Sweep::update(const Item& item, std::int64_t begin, std::int64_t end) {
-  const bool as_it_is = !item.strided && !item.averaged && !limits_;
+  const bool as_it_is = !item.strided && !item.averaged && !clip_;
   as_it_is ? update_dense(item, begin, end) : update_tiles(item, begin, end);
 }
 
@@ -177,9 +177,9 @@ void Sweep::update_tiles(const Item& item, std::int64_t begin, std::int64_t end)
     for (int s = 0; s < stream_count; ++s) {
       streams[s] = last = dense_tile(item, s, begin, count, buffers[s]);
     }
-    if (limits_) {
-      kernels_[item.dtype].limit(streams[gradient], buffers[gradient], count, limits_->first,
-                                 limits_->second, limits_->bound);
+    if (clip_) {
+      kernels_[item.dtype].clip(streams[gradient], buffers[gradient], count, clip_->first,
+                                clip_->second, clip_->bound);
       streams[gradient] = buffers[gradient];
     }
     item.kernel->run(item.constants, streams, count);

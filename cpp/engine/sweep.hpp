@@ -36,7 +36,7 @@ struct Item {
 };
 
 // What is done to gradients that the kernels cannot do by their one factor; see GradientKernel.
-struct Limits {
+struct ClipSettings {
   double first = 1, second = 1, bound = 0;
 };
 
@@ -71,19 +71,19 @@ class Sweep {
   void prepare(int members, bool measures);
   // A pass over the gradients, multiplied by `scale`: their norm, and the first tile in which one
   // is not finite, if there is any.
-  struct Place {
+  struct TilePosition {
     int item;
     std::int64_t tile;  // of the item
   };
   struct Measured {
     double norm;
-    std::optional<Place> not_finite;
+    std::optional<TilePosition> not_finite;
   };
   bool is_strided(int item) const { return items_[static_cast<std::size_t>(item)].strided; }
   Measured measure(const Team& team, const GradientKernel* kernels, double scale);
-  // The pass that updates, of the items from `first` on and before `last`. With `limits`, gradients
+  // The pass that updates, of the items from `first` on and before `last`. With `clip`, gradients
   // go through them first.
-  void run(const Team& team, const GradientKernel* kernels, const Limits* limits, int first,
+  void run(const Team& team, const GradientKernel* kernels, const ClipSettings* clip, int first,
            int last);
   int size() const { return static_cast<int>(items_.size()); }
 
@@ -97,7 +97,7 @@ class Sweep {
 
   // What a pass does with the elements from `begin` to `end` of an item.
   using Visit = void (Sweep::*)(const Item& item, std::int64_t begin, std::int64_t end);
-  void pass(Visit visit, std::chrono::nanoseconds linger, std::int64_t begin, std::int64_t end);
+  void pass(Visit visit, std::chrono::nanoseconds spin_time, std::int64_t begin, std::int64_t end);
   void take_parts(int member, Visit visit);
   std::int64_t offset_of(int item) const;  // of the end, where there is no such item
   std::int64_t cut(std::int64_t at) const;
@@ -115,7 +115,7 @@ class Sweep {
   // Of the pass under way.
   const GradientKernel* kernels_ = nullptr;  // by dtype
   double scale_ = 1;
-  const Limits* limits_ = nullptr;
+  const ClipSettings* clip_ = nullptr;
   // Every other step takes the parts from the last to the first: it begins with what the step
   // before has left in the caches, where walking in the same order always would find nothing of it.
   bool backwards_ = true;

@@ -25,9 +25,9 @@ std::atomic<int> bound{1};
 std::atomic<std::int64_t> asleep_work{240'000}, awake_work{24'000};
 std::atomic<int> generation{1};
 
-// Threads that do what a fork must not cut in two, and threads that are about to fork.
-std::atomic<int> whole{0}, forking{0};
-thread_local int whole_here = 0;
+// Guards that a fork must wait for, and threads that are about to fork.
+std::atomic<int> guards{0}, forking{0};
+thread_local int guards_here = 0;  // of this thread
 
 // Steps that follow each other as closely as this find the helpers awake. A training loop, which
 // computes gradients in between, finds them asleep, and its own threads find the cores free.
@@ -84,8 +84,8 @@ Team::Team(std::int64_t work) {
   const std::int64_t pays = work / (awake ? least : asleep_work.load());
   if (pays <= 1) return;
   const int wanted = static_cast<int>(std::min<std::int64_t>(most, pays));
-  size_ = gather_members(std::min(wanted, runtime_limit()));
-  if (awake) linger_ = close_by;
+  size_ = start_workers(std::min(wanted, runtime_limit()));
+  if (awake) spin_time_ = close_by;
 }
 
 Team::~Team() {
@@ -99,14 +99,14 @@ void watch_forks() {
 #if defined(__unix__) || defined(__APPLE__)
   const auto before = [] {
     forking.fetch_add(1);
-    // A signal's or a fault's handler may fork in the midst of a step: that one cannot be waited
-    // for.
-    while (whole.load() > whole_here && !on_helper()) std::this_thread::yield();
+    // A handler of a signal or a fault may fork in the midst of a step of its own thread, which
+    // cannot wait for that step.
+    while (guards.load() > guards_here && !on_helper()) std::this_thread::yield();
   };
   const auto in_parent = [] { forking.fetch_sub(1); };
   const auto in_child = [] {
     forking.store(0);
-    whole.store(whole_here);
+    guards.store(guards_here);
     generation.fetch_add(1);
   };
   pthread_atfork(before, in_parent, in_child);
@@ -115,18 +115,18 @@ void watch_forks() {
 
 int process_generation() { return generation.load(std::memory_order_relaxed); }
 
-WholeForForks::WholeForForks() {
+ForkGuard::ForkGuard() {
   // Sequentially consistent, as in `before`: either the fork is seen here or this thread there.
-  for (whole.fetch_add(1); forking.load() > 0; whole.fetch_add(1)) {
-    whole.fetch_sub(1);
+  for (guards.fetch_add(1); forking.load() > 0; guards.fetch_add(1)) {
+    guards.fetch_sub(1);
     while (forking.load() > 0) std::this_thread::yield();
   }
-  ++whole_here;
+  ++guards_here;
 }
 
-WholeForForks::~WholeForForks() {
-  --whole_here;
-  whole.fetch_sub(1, std::memory_order_release);
+ForkGuard::~ForkGuard() {
+  --guards_here;
+  guards.fetch_sub(1, std::memory_order_release);
 }
 
 }  // namespace gradstep

@@ -33,12 +33,12 @@ class Team {
 
   int size() const { return size_; }
   // How long helpers are to spin for the next job.
-  std::chrono::nanoseconds linger() const { return linger_; }
+  std::chrono::nanoseconds spin_time() const { return spin_time_; }
 
  private:
   int size_ = 1;
   bool timed_ = false;
-  std::chrono::nanoseconds linger_{0};
+  std::chrono::nanoseconds spin_time_{0};
 };
 
 // Once, at import: a forked child runs serially from then on, because the helpers are not in it.
@@ -47,14 +47,14 @@ void watch_forks();
 // Counts the forks that led to this process from the one that imported the package: 1 in that one.
 int process_generation();
 
-// What is done while one lives, a fork finds done or not begun: it waits for the end. Nothing in
-// between may wait for a lock that the forking thread can hold, the interpreter's above all.
-class WholeForForks {
+// A fork waits while one lives, so the child finds the guarded work done or not begun. That work
+// may not wait for a lock that the forking thread can hold, the interpreter's above all.
+class ForkGuard {
  public:
-  WholeForForks();
-  ~WholeForForks();
-  WholeForForks(const WholeForForks&) = delete;
-  WholeForForks& operator=(const WholeForForks&) = delete;
+  ForkGuard();
+  ~ForkGuard();
+  ForkGuard(const ForkGuard&) = delete;
+  ForkGuard& operator=(const ForkGuard&) = delete;
 };
 
 }  // namespace gradstep

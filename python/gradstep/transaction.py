@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
-
-import numpy as np
 
 import gradstep._core as _core
 from gradstep._typing import Array
@@ -25,7 +23,7 @@ class Prepared(NamedTuple):
     """
 
     # Objects of the core, which refuses them where what they change has changed since.
-    core: Sequence[_core.Replacement] = ()
+    core: Sequence[_core.PreparedUpdate] = ()
     # Arrays to fill, each from another like it.
     fills: Sequence[tuple[Array, Array]] = ()
     # Attributes to set that are there: object, name, value. Setting one must neither fail nor run code.
@@ -41,42 +39,6 @@ class Prepared(NamedTuple):
     follows: Sequence[object] = ()
     # What the user is to be warned of.
     warnings: Sequence[str] = ()
-
-
-def repeats(array: Array) -> bool:
-    """Whether elements of an array share memory, as in windows or where a stride is zero."""
-    axes = sorted((abs(s), n, k) for k, (n, s) in enumerate(_axes(array)) if n > 1)
-    reach = array.itemsize
-    for stride, n, _ in axes if array.size else ():
-        if stride < reach:
-            break
-        reach += stride * (n - 1)
-    else:
-        return False
-    # Or they lie between each other. As all of its pieces are alike, the first is compared.
-    pieces = np.moveaxis(array, axes[-1][2], 0)
-    first = pieces[0, ...]
-    return repeats(first) or any(
-        np.shares_memory(first, pieces[i, ...]) for i in range(1, len(pieces))
-    )
-
-
-def overlapping(arrays: Sequence[Array]) -> dict[int, int]:
-    """Return which of these arrays share memory with an earlier one, and with which."""
-    found: dict[int, int] = {}
-    reaching: list[tuple[int, int]] = []  # the end and number of those that are not over yet
-    for begin, end, i in sorted((*_core.bounds_of(a), i) for i, a in enumerate(arrays) if a.size):
-        reaching = [other for other in reaching if other[0] > begin]
-        for _, j in reaching:
-            first, last = min(i, j), max(i, j)
-            if found.get(last, last) > first and np.shares_memory(arrays[i], arrays[j]):
-                found[last] = first
-        reaching.append((end, i))
-    return found
-
-
-def _axes(array: Array) -> Iterator[tuple[int, int]]:
-    return zip(array.shape, array.strides, strict=True)
 
 
 def take_over(prepared: Prepared) -> None:

@@ -498,9 +498,11 @@ def test_the_core_reads_nothing_out_of_bounds(
 def test_the_core_copies_no_references(dtype: Any) -> None:
     X = np.zeros((3, 2), dtype)
     assert _core.bytes_in_one_piece(X) == 0
-    with pytest.raises(TypeError, match="are no plain bytes; index the array with NumPy"):
+    with pytest.raises(
+        TypeError, match=r"must be plain bytes, got dtype .*; index the array with NumPy"
+    ):
         _core.gather([X], np.zeros(1, np.int64), 0, 1)
-    with pytest.raises(TypeError, match="are no plain bytes"):
+    with pytest.raises(TypeError, match="must be plain bytes"):
         _core.copy_in_rows(X)
 
 

@@ -726,15 +726,15 @@ def test_what_is_an_array_that_overlaps_itself(strides: tuple[int, int]) -> None
     for shape in itertools.product(range(4), repeat=2):
         array = as_strided(np.zeros(99, "u1")[50:], shape, strides)
         places = [i * strides[0] + j * strides[1] for i in range(shape[0]) for j in range(shape[1])]
-        assert loading.repeats(array) == (len({*places}) < len(places))
+        assert _core.repeats_elements(array) == (len({*places}) < len(places))
 
 
 def test_many_targets_are_compared_quickly(path: Path) -> None:
     base = np.zeros((20_000, 2), np.float32)
     rows = [*base]
     begin = time.perf_counter()
-    assert loading.overlapping(rows) == {}
-    assert loading.overlapping([*rows, base[7]]) == {20_000: 7}
+    assert _core.overlapping(rows) == {}
+    assert _core.overlapping([*rows, base[7]]) == {20_000: 7}
     assert time.perf_counter() - begin < 5
 
 

@@ -237,7 +237,7 @@ def test_every_function_is_tried() -> None:
     assert package - {gs.Optimizer, gs.distributed.Sharded} == set(OPTIMIZERS)
     rules = (ROOT / "cpp/engine/rules.hpp").read_text()
     assert sorted(re.findall(r'ROW\("(\w+)"', rules)) == RULES
-    assert re.findall(r"ROW\((\w+), (?:amount|share)\)", rules) == CORE_NUMBERS
+    assert re.findall(r"ROW\((\w+), (?:nonnegative|unit_interval)\)", rules) == CORE_NUMBERS
     assert re.findall(r"ROW\((\w+)\)", rules) == CORE_FLAGS
     assert sorted(SCHEDULES) == sorted(
         name for name in gs.schedules.__all__

@@ -41,10 +41,10 @@ Hyperparameters hyperparameters(Decay decay, int t) {
   h.lr_decay = 0.5;
   h.bias_correction = h.looks_ahead = h.rectified = true;
   Corrections corrections;
-  corrections.products[Corrections::of_mu].kept = true;
+  corrections.products[Corrections::of_mu].stored = true;
   for (int step = 1; step <= t; ++step) {
     corrections.prepare(h, step);
-    corrections.take();
+    corrections.commit();
   }
   return h;
 }
@@ -290,34 +290,34 @@ class Table {
   bool write_;
 };
 
-// What is done to gradients before the update: sums of squares and limits, at every level, size and
-// alignment the bits of the baseline. A line of the table sums over what was found.
+// What is done to gradients before the update: sums of squares and clipping, at every level, size
+// and alignment the bits of the baseline. A line of the table sums over what was found.
 template <class T>
 void compare_gradients(DType dtype, const Levels& levels, Table& table, Effort effort) {
-  struct Told {
+  struct Scaling {
     const char* name;
     double scale, unit, second, bound;
   };
   // In units of their own: numbers whose squares leave the range of double.
-  const Told all_told[] = {
+  const Scaling scalings[] = {
       {"plain", 1.0, 1.0, 1.0, 0.5},
       {"scaled", -0.3, 1.0, 0.7, 1e-3},
       {"large", 1.0, 0x1p-600, 1.0, Floor<double>::largest},
       {"small", 0.7, 0x1p600, 0x1p-64, 0.0},
   };
-  const GradientKernel& judge = baseline::table.gradients[dtype];
+  const GradientKernel& reference = baseline::table.gradients[dtype];
   auto* gradients = static_cast<T*>(allocate((usual + 1) * sizeof(T)));
   for (int i = 0; i < usual; ++i) gradients[i] = input<T>(1, i);
   const Buffer buffer(usual * sizeof(T)), limited(usual * sizeof(T));
   auto* expected = static_cast<T*>(allocate(usual * sizeof(T)));
   auto* sums = static_cast<double*>(allocate(usual * sizeof(double)));
-  for (const Told& told : all_told) {
+  for (const Scaling& scaling : scalings) {
     for (int size = 1; size <= usual; ++size) {
-      sums[size - 1] = judge.sum_of_squares(gradients, size, told.scale, told.unit);
+      sums[size - 1] = reference.sum_of_squares(gradients, size, scaling.scale, scaling.unit);
     }
-    judge.limit(gradients, expected, usual, told.scale, told.second, told.bound);
+    reference.clip(gradients, expected, usual, scaling.scale, scaling.second, scaling.bound);
     char text[256];
-    snprintf(text, sizeof text, "gradients %s %s %d sums=%08x limited=%08x\n", told.name,
+    snprintf(text, sizeof text, "gradients %s %s %d sums=%08x clipped=%08x\n", scaling.name,
              dtype_names[dtype], usual, static_cast<unsigned>(crc32(sums, usual * sizeof(double))),
              static_cast<unsigned>(crc32(expected, usual * sizeof(T))));
     table.compare(text);
@@ -329,18 +329,18 @@ void compare_gradients(DType dtype, const Levels& levels, Table& table, Effort e
           if (!is_tried(size, effort)) continue;
           const size_t bytes = size * sizeof(T);
           unsigned char* g = buffer.place(shift * sizeof(T), gradients, bytes);
-          const double sum = kernel.sum_of_squares(g, size, told.scale, told.unit);
+          const double sum = kernel.sum_of_squares(g, size, scaling.scale, scaling.unit);
           CHECK(memcmp(&sum, &sums[size - 1], sizeof sum) == 0,
-                "sum of squares, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                "sum of squares, %s, %s: differs at level %s, %d elements, shift %d", scaling.name,
                 dtype_names[dtype], isa, size, shift);
           unsigned char* out = limited.place((shift * 3 % 8) * sizeof(T), gradients, bytes);
-          kernel.limit(g, out, size, told.scale, told.second, told.bound);
+          kernel.clip(g, out, size, scaling.scale, scaling.second, scaling.bound);
           CHECK(memcmp(out, expected, bytes) == 0 && memcmp(g, gradients, bytes) == 0,
-                "limit, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                "clip, %s, %s: differs at level %s, %d elements, shift %d", scaling.name,
                 dtype_names[dtype], isa, size, shift);
-          kernel.limit(g, g, size, told.scale, told.second, told.bound);  // in place
+          kernel.clip(g, g, size, scaling.scale, scaling.second, scaling.bound);  // in place
           CHECK(memcmp(g, expected, bytes) == 0 && untouched(g, bytes) && untouched(out, bytes),
-                "limit in place, %s, %s: differs at level %s, %d elements, shift %d", told.name,
+                "clip in place, %s, %s: differs at level %s, %d elements, shift %d", scaling.name,
                 dtype_names[dtype], isa, size, shift);
         }
       }
@@ -377,8 +377,10 @@ void compare_kernel(int rule, DType dtype, Decay decay, const Levels& levels, Ta
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto told = [&](int i, const char* word) { return argc > i && strcmp(argv[i], word) == 0; };
-  const bool write = told(1, "--write"), levels_only = told(1, "--levels");
+  const auto given = [&](int i, const char* word) {
+    return argc > i && strcmp(argv[i], word) == 0;
+  };
+  const bool write = given(1, "--write"), levels_only = given(1, "--levels");
   if (argc < 2 || argc > 3 || (write && argc != 3)) {
     printf("usage: bits TABLE [--brief | --full] | bits --write TABLE | bits --levels\n");
     return 2;
@@ -389,7 +391,7 @@ int main(int argc, char** argv) {
   printf("\n");
   if (levels_only) return 0;
 
-  const Effort effort = told(2, "--brief") ? brief : told(2, "--full") ? full : daily;
+  const Effort effort = given(2, "--brief") ? brief : given(2, "--full") ? full : daily;
   Table table(argv[write ? 2 : 1], write);
   for (int rule = 0; rule < baseline::table.rule_count; ++rule) {
     for (const Decay decay : {no_decay, coupled_decay, decoupled_decay}) {

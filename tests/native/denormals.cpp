@@ -134,7 +134,7 @@ void sink(const KernelTable& table, const Rule& rule, DType dtype, Decay decay,
   h.momentum_decay = 0.004;
   h.looks_ahead = h.rectified = options.bias_correction;
   Corrections corrections;
-  corrections.products[Corrections::of_mu].kept = true;
+  corrections.products[Corrections::of_mu].stored = true;
   const Kernel& kernel = rule.kernels[dtype][decay];
   int64_t slow = 0, first = 0;
   for (int64_t t = 1; t <= swing + steps; ++t) {
@@ -145,7 +145,7 @@ void sink(const KernelTable& table, const Rule& rule, DType dtype, Decay decay,
     }
     if (t == swing + 1 && !from_swing) memory.lower(rule);
     corrections.prepare(h, t);
-    corrections.take();
+    corrections.commit();
     Constants constants;
     kernel.prepare(h, 1.0, &constants);
     const int before = memory.ending(rule);

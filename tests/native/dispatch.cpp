@@ -71,9 +71,9 @@ struct Processor {
       if (!(word[leaf1_ecx] >> 27 & 1)) died = true;
       return word[xcr0];
     };
-    const auto told =
+    const auto answers =
         gradstep::ask_processor([this](uint32_t leaf) { return cpuid(leaf); }, xgetbv);
-    const bool v3 = runs_v3(told), v4 = runs_v4(told);
+    const bool v3 = runs_v3(answers), v4 = runs_v4(answers);
     CHECK(v3 || !v4, "v4 without v3");
     CHECK(!died, "xgetbv was executed where it is an illegal instruction");
     return v4 ? 4 : v3 ? 3 : 1;

@@ -20,8 +20,8 @@ inline long failures = 0;
 __attribute__((format(printf, 3, 4)))
 #endif
 inline void fail(const char* file, int line, const char* format, ...) {
-  constexpr long told = 20;
-  if (failures++ >= told) return;
+  constexpr long most = 20;
+  if (failures++ >= most) return;
   printf("%s:%d: ", file, line);
   va_list values;
   va_start(values, format);

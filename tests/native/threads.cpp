@@ -48,11 +48,11 @@ struct Mixed {
 void run_jobs(int caller, int jobs, std::atomic<long>* wrong) {
   Mixed mixed{static_cast<unsigned>(caller)};
   for (int n = 0; n < jobs; ++n) {
-    const int members = gather_members(1 + mixed.below(6));
+    const int members = start_workers(1 + mixed.below(6));
     Job job(1 + mixed.below(400));
-    const std::chrono::microseconds lingers[] = {
+    const std::chrono::microseconds spin_times[] = {
         std::chrono::microseconds(0), std::chrono::microseconds(5), std::chrono::microseconds(60)};
-    run_together(members, job, lingers[mixed.below(3)]);
+    run_together(members, job, spin_times[mixed.below(3)]);
     for (const int count : job.counts) *wrong += count != 1;
   }
 }

@@ -340,7 +340,7 @@ def test_functions_refuse_a_schedule_whose_product_they_cannot_know(betas: Any) 
 
 
 def test_what_v_starts_from_follows_no_schedule() -> None:
-    message = "initial_accumulator must be a number, as v starts from it, got a callable"
+    message = "initial_accumulator must be a number, got a callable; v starts from it"
     with pytest.raises(TypeError, match=message):
         gs.Adagrad(np.ones(1), initial_accumulator=BETAS)  # type: ignore[arg-type]
     opt = gs.Adagrad(np.ones(1))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+import gradstep._core as _core
 import gradstep.checkpoints.values as tree
 import gradstep.transaction as transaction
 from gradstep._typing import Array
@@ -117,7 +118,7 @@ class LoadPlan:
 
     def compare(self) -> None:
         """Note what does not fit between the parts, once there are all."""
-        shared = transaction.overlapping([target for _, target, _ in self._fills])
+        shared = _core.overlapping([target for _, target, _ in self._fills])
         for late, early in sorted(shared.items()):
             problem = _tied_problem(self._fills[late], self._fills[early])
             if problem:
@@ -203,7 +204,7 @@ def _problem(target: Array, saved: Array | None) -> str | None:
         return f"{_shown(saved)} in the file, {_shown(target)} here"
     if not target.flags.writeable:
         return "read-only here"
-    if transaction.repeats(target):
+    if _core.repeats_elements(target):
         return "elements of it share memory here, so it cannot hold what is in the file"
     return None
 

@@ -37,7 +37,7 @@ _SLOTS = 2  # buckets under way at a time, each way
 class _Step(NamedTuple):
     """A step that all ranks have agreed on."""
 
-    parts: _core.Parts
+    parts: _core.StagedStep
     gradients: list[RaveledArray]  # of this rank, for the whole model
     weighted: Sequence[RaveledArray | WeightedArray]
     outputs: list[Array] | None  # of each bucket, this rank's part; None without a reduction
@@ -128,7 +128,7 @@ class StepLoop:
             agreement.count = self._checked_count(count)
             if agreement.count == 0:
                 grads = self.model.zeros()
-            whole = self.model.stepper.step_in_parts(grads, scale)
+            whole = self.model.stepper.staged_step(grads, scale)
             stack.callback(whole.close)
             gradients = [
                 RaveledArray(array, order)
@@ -137,7 +137,7 @@ class StepLoop:
             measures = self._measures()
             outputs = None if self.reduce is None else self.outputs(measures)
             self._shard.refresh()
-            parts = self._local._stepper.step_in_parts(
+            parts = self._local._stepper.staged_step(
                 self.local_tree(self._shard.gradients(gradients, outputs)),
                 scale / comm.size if self.reduce == "mean" else scale,
             )
@@ -172,7 +172,7 @@ class StepLoop:
             )
         return checks.count("count", count)
 
-    def _hyperparameters(self, parts: _core.Parts) -> Checksum:
+    def _hyperparameters(self, parts: _core.StagedStep) -> Checksum:
         """Return a checksum of the values that a step uses, and these by name."""
         values = parts.hyperparameters
         if values != self._compared:
@@ -226,7 +226,7 @@ class StepLoop:
             collectives.finish(transfer)
 
     def _measure(
-        self, parts: _core.Parts, gradients: Sequence[RaveledArray]
+        self, parts: _core.StagedStep, gradients: Sequence[RaveledArray]
     ) -> tuple[float, str | None]:
         """Return the norm over all ranks, and a text about a gradient that is not finite."""
         comm, model = self._comm, self.model
@@ -255,7 +255,7 @@ class StepLoop:
 
     def run(
         self,
-        parts: _core.Parts,
+        parts: _core.StagedStep,
         gradients: Sequence[RaveledArray | WeightedArray],
         outputs: Sequence[Array] | None,
     ) -> None:
@@ -281,7 +281,7 @@ class StepLoop:
         for transfer in gathering[-slots:]:
             collectives.finish(transfer)
 
-    def _run_bucket(self, parts: _core.Parts, i: int, under_way: Sequence[Any]) -> None:
+    def _run_bucket(self, parts: _core.StagedStep, i: int, under_way: Sequence[Any]) -> None:
         """Step this rank's part of a bucket, while messages travel."""
         first, last = self._shard.spans[i]
         if not under_way or self._shard.buckets[i].counts[self._comm.rank] < _THREAD_THRESHOLD:

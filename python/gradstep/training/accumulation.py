@@ -203,7 +203,7 @@ class Accumulator(FixedAttributes):
 
     def _replacement(
         self, count: int, done: int | None, sums: list[Any] | None
-    ) -> _core.Replacement:
+    ) -> _core.PreparedUpdate:
         given = self._adder.given(0)
         change: _core.Change = (0, "sgd", _ADDING, given, done, 0, {})
         return self._adder.prepare_change([change], count, None, None, None, sums)

@@ -7,6 +7,13 @@ MUTANTS = [
         "cpp/binding/containers.cpp",
         REBINDING,
         Mutant(
+            "rebound: same memory is not enough",
+            "leaf.is(parameter.w) || is_same_memory(leaf, parameter.w, parameter.name)",
+            "leaf.is(parameter.w)",
+            "params['W'] = params['W'][...] is refused",
+            REBINDING,
+        ),
+        Mutant(
             "rebound: dicts of as many entries",
             "nullptr, &value) || child.ptr() != value)",
             "nullptr, &value))",

@@ -26,8 +26,8 @@ MUTANTS = [
         ),
         Mutant(
             "bounds of another step",
-            "scheduled_number(Range::bound, name, value, t)",
-            "scheduled_number(Range::bound, name, value, t + 1)",
+            "scheduled_number(Range::nonnegative_or_inf, name, value, t)",
+            "scheduled_number(Range::nonnegative_or_inf, name, value, t + 1)",
             "a schedule runs ahead",
         ),
     ),

@@ -47,7 +47,7 @@ MUTANTS = [
         ),
         Mutant(
             "a scheduled beta counts as constant",
-            "if (!products[kind].kept) return",
+            "if (!products[kind].stored) return",
             "if (kind != of_mu) return",
             "corrections of a beta that never was",
             GROUPS,

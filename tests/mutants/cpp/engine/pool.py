@@ -14,7 +14,7 @@ MUTANTS = [
         ),
         Mutant(
             "two jobs at once",
-            "if (!turn.owns_lock()) {",
+            "if (!job.owns_lock()) {",
             "if (false) {",
             "elements of two optimizers miss steps",
             "tests/process/test_two_threads.py",

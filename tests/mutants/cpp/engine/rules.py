@@ -27,7 +27,7 @@ MUTANTS = [
         ),
         Mutant(
             "EWA: denormals stay",
-            "v = settle(beta * v + rest * x, Floor<T>::normal);",
+            "v = flush_below(beta * v + rest * x, Floor<T>::normal);",
             "v = beta * v + rest * x;",
             "an average of zeros gets slow",
             NUMBERS,
@@ -64,8 +64,8 @@ MUTANTS = [
         ),
         Mutant(
             "Momentum: floor of second moments",
-            "return settle(beta * m + rest * g, Floor<T>::scaled)",
-            "return settle(beta * m + rest * g, Floor<T>::normal)",
+            "return flush_below(beta * m + rest * g, Floor<T>::scaled)",
+            "return flush_below(beta * m + rest * g, Floor<T>::normal)",
             "slow steps under zero gradients",
             NUMBERS,
         ),
@@ -89,8 +89,8 @@ MUTANTS = [
         ),
         Mutant(
             "range of momentum",
-            "ROW(momentum, share)",
-            "ROW(momentum, amount)",
+            "ROW(momentum, unit_interval)",
+            "ROW(momentum, nonnegative)",
             "steps grow without end",
             ERRORS,
         ),
@@ -160,8 +160,8 @@ MUTANTS = [
         ),
         Mutant(
             "RMSprop: averaged buffer",
-            "settle(momentum * b + u,",
-            "settle(momentum * b + (T(1) - momentum) * u,",
+            "flush_below(momentum * b + u,",
+            "flush_below(momentum * b + (T(1) - momentum) * u,",
             "momentum shortens the steps",
         ),
         Mutant(
@@ -179,7 +179,7 @@ MUTANTS = [
         ),
         Mutant(
             "RMSprop: v may be denormal",
-            "v = settle(moment, Floor<T>::decaying);\n    w -= this->lr",
+            "v = flush_below(moment, Floor<T>::decaying);\n    w -= this->lr",
             "v = moment;\n    w -= this->lr",
             "slow steps under zero gradients",
             NUMBERS,
@@ -255,8 +255,8 @@ MUTANTS = [
         ),
         Mutant(
             "Adam: floor of second moments for m",
-            "return settle(beta1 * m + rest1 * g, Floor<T>::scaled)",
-            "return settle(beta1 * m + rest1 * g, Floor<T>::normal)",
+            "return flush_below(beta1 * m + rest1 * g, Floor<T>::scaled)",
+            "return flush_below(beta1 * m + rest1 * g, Floor<T>::normal)",
             "slow steps under zero gradients",
             NUMBERS,
         ),
@@ -300,15 +300,15 @@ MUTANTS = [
         ),
         Mutant(
             "range of what v starts from",
-            "ROW(initial_v, amount)",
-            "ROW(initial_v, share)",
+            "ROW(initial_v, nonnegative)",
+            "ROW(initial_v, unit_interval)",
             "Adagrad cannot start from 2",
             GROUPS,
         ),
         Mutant(
             "range of lr_decay",
-            "ROW(lr_decay, amount)",
-            "ROW(lr_decay, share)",
+            "ROW(lr_decay, nonnegative)",
+            "ROW(lr_decay, unit_interval)",
             "a decay of 1 is refused",
             GROUPS,
         ),
@@ -485,8 +485,8 @@ MUTANTS = [
         ),
         Mutant(
             "Adamax: sum",
-            "settle(kept >= new_one ? kept : new_one, Floor<T>::decaying)",
-            "settle(kept + new_one, Floor<T>::decaying)",
+            "flush_below(kept >= new_one ? kept : new_one, Floor<T>::decaying)",
+            "flush_below(kept + new_one, Floor<T>::decaying)",
             "steps get too short",
         ),
         Mutant(
@@ -498,7 +498,7 @@ MUTANTS = [
         ),
         Mutant(
             "Adamax: u may be denormal",
-            "settle(kept >= new_one ? kept : new_one, Floor<T>::decaying)",
+            "flush_below(kept >= new_one ? kept : new_one, Floor<T>::decaying)",
             "(kept >= new_one ? kept : new_one)",
             "slow steps under zero gradients",
             NUMBERS,
@@ -536,7 +536,7 @@ MUTANTS = [
         ),
         Mutant(
             "Adagrad: sums may be denormal",
-            "settle(bounded(v + g * g, largest), Floor<T>::normal)",
+            "flush_below(bounded(v + g * g, largest), Floor<T>::normal)",
             "bounded(v + g * g, largest)",
             "slow steps under tiny gradients",
             NUMBERS,
@@ -562,13 +562,13 @@ MUTANTS = [
         ),
         Mutant(
             "Adadelta: d of gradients",
-            "d = settle(second_moment(d, u), Floor<T>::decaying);",
-            "d = settle(second_moment(d, g), Floor<T>::decaying);",
+            "d = flush_below(second_moment(d, u), Floor<T>::decaying);",
+            "d = flush_below(second_moment(d, g), Floor<T>::decaying);",
             "steps have the size of gradients",
         ),
         Mutant(
             "Adadelta: d may be denormal",
-            "d = settle(second_moment(d, u), Floor<T>::decaying);",
+            "d = flush_below(second_moment(d, u), Floor<T>::decaying);",
             "d = second_moment(d, u);",
             "slow steps under zero gradients",
             NUMBERS,
@@ -626,8 +626,8 @@ MUTANTS = [
         ),
         Mutant(
             "Lion: floor of second moments",
-            "m = settle(beta2 * m + rest2 * g, Floor<T>::scaled);",
-            "m = settle(beta2 * m + rest2 * g, Floor<T>::normal);",
+            "m = flush_below(beta2 * m + rest2 * g, Floor<T>::scaled);",
+            "m = flush_below(beta2 * m + rest2 * g, Floor<T>::normal);",
             "slow steps under zero gradients",
             NUMBERS,
         ),

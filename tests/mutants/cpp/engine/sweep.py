@@ -152,14 +152,14 @@ MUTANTS = [
         ),
         Mutant(
             "dense parameters are not averaged",
-            "!item.strided && !item.averaged && !limits_",
-            "!item.strided && !limits_",
+            "!item.strided && !item.averaged && !clip_",
+            "!item.strided && !clip_",
             "averages of zeros",
             AVERAGED,
         ),
         Mutant(
             "dense gradients are not limited",
-            "!item.strided && !item.averaged && !limits_",
+            "!item.strided && !item.averaged && !clip_",
             "!item.strided && !item.averaged",
             "clip_value does nothing",
             ONE_STEP,

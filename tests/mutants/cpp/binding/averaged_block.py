@@ -1,22 +1,15 @@
-"""Ways to break cpp/binding/averaged.cpp."""
+"""Ways to break cpp/binding/averaged_block.cpp."""
 
-from listing import AVERAGED, AVERAGING, ERRORS, OPTIMIZER, REBINDING, Mutant, in_file
+from listing import AVERAGED, ERRORS, OPTIMIZER, REBINDING, Mutant, in_file
 
 MUTANTS = [
     *in_file(
-        "cpp/binding/averaged.cpp",
+        "cpp/binding/averaged_block.cpp",
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
-            "averages corrected by the next step",
-            "0.0 : correction(group, steps));",
-            "0.0 : correction(group, steps + 1));",
-            "averages too low at first",
-            AVERAGING,
-        ),
-        Mutant(
             "put in: corrections of the first group",
-            "const std::int64_t steps = averages.t() - group.start;",
-            "const std::int64_t steps = averages.t();",
+            "const std::int64_t steps = stepper.averages_->t() - group.start;",
+            "const std::int64_t steps = stepper.averages_->t();",
             "averages of later groups are too low",
             AVERAGED,
         ),
@@ -29,7 +22,7 @@ MUTANTS = [
         ),
         Mutant(
             "rebound: averaged does not look",
-            "stepper.require_same_arrays();",
+            "stepper.containers_.require_same_arrays(stepper.model_.parameters);",
             "",
             "a model is judged that is not the average",
             REBINDING,

@@ -1,0 +1,24 @@
+"""Ways to break cpp/binding/outcome.cpp."""
+
+from listing import ERRORS, ONE_STEP, OPTIMIZER, Mutant, in_file
+
+MUTANTS = [
+    *in_file(
+        "cpp/binding/outcome.cpp",
+        f"{OPTIMIZER} {ERRORS}",
+        Mutant(
+            "skipped steps are not counted",
+            "set_skipped(skipped() + 1);",
+            "",
+            "skipped stays 0",
+            ONE_STEP,
+        ),
+        Mutant(
+            "a skipped step notes no norm",
+            "  note_norm(norm);\n  {",
+            "  {",
+            "grad_norm is of another step",
+            ONE_STEP,
+        ),
+    ),
+]
