@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 import gradstep as gs
+import gradstep._core as _core
 import gradstep.checkpoints.archive as archive
 import gradstep.checkpoints.atomic_file as files
 import gradstep.checkpoints.background as background
