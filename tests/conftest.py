@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,15 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 # For the core's tests on an emulated processor, which is tens of times slower.
 settings.register_profile("few", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def others_frozen() -> Iterator[None]:
+    """Have a collection look at what the test makes, not at all that was left by others."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(params=_core.isas())

@@ -102,7 +102,8 @@ def storm(seconds: float) -> None:
             do_twin()
         longest = (time.perf_counter() - begin) / 20
         begin, strikes = time.perf_counter(), 0
-        while time.perf_counter() < begin + seconds / len(ACTS):
+        # On a busy machine an alarm may come late, each time.
+        while time.perf_counter() < begin + seconds / len(ACTS) or not strikes:
             try:
                 armed = True
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, longest))
@@ -115,13 +116,12 @@ def storm(seconds: float) -> None:
             if read() != read_twin():
                 do_twin()
                 assert read() == read_twin(), f"{name}: interrupted, it happened in part"
-        assert strikes > 0
         print(name, strikes)
 
 
 @endurance
 def test_a_storm_of_signals() -> None:
-    code = f"from process.test_interruption import *; storm({effort(2, 20)})"
+    code = f"from process.test_interruption import *; storm({effort(1, 20)})"
     print(output(code, 120))
 
 

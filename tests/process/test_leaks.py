@@ -324,6 +324,7 @@ def native_threads() -> int:
 
 
 @endurance
+@pytest.mark.usefixtures("others_frozen")
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="needs /proc: run `pytest` on Linux"
 )

@@ -32,17 +32,14 @@ SIZES = [3, 20_000]
 
 
 @pytest.fixture(autouse=True)
-def often() -> Iterator[None]:
+def often(others_frozen: None) -> Iterator[None]:
     """Let the interpreter change threads as often as it can, and end the run where they wait for ever."""
-    gc.collect()
-    gc.freeze()  # a collection looks at what the test makes, not at all that was left by others
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     faulthandler.dump_traceback_later(effort(300, 3000), exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
     sys.setswitchinterval(before)
-    gc.unfreeze()
 
 
 def at_once(*acts: Callable[[], object], meanwhile: Sequence[Callable[[], object]] = ()) -> None:

@@ -23,6 +23,7 @@ MUTANTS = [
             "if correction == 0.0:",
             "if False:",
             "a model of zeros before the first step",
+            AVERAGED,
         ),
         Mutant(
             "loaded averages stay the caller's",
