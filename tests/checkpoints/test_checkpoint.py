@@ -561,7 +561,7 @@ UNSAVED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"x": [gs.Adam(ramp(1))]}, TypeError, r"x\.0 is of type Adam.*keep its state_dict\(\)"),
     ({"x": np.ones(2, object)}, TypeError, r"x\.0 has dtype object"),
     ({"x": np.ma.masked_array([1.0])}, TypeError, r"^x\.0 must .*mask"),
-    ({"x": {"1": ramp(1), 1: ramp(1)}}, ValueError, r"x: the name '1' stands for 2 arrays"),
+    ({"x": {"1": ramp(1), 1: ramp(1)}}, ValueError, r"x: names must differ, got '1' for 2 arrays"),
     ({"x": holds_itself()}, ValueError, r"x\.0\.0\.0 holds itself, or is nested more than 64 deep"),
     ({"x": [ramp(1), holds_itself()]}, ValueError, r"x: .* nested too deeply, or holds itself"),
     ({"x": [ramp(1), 1, holds_itself()]}, ValueError, r"x\.2\.0\.0 holds itself"),
@@ -831,7 +831,7 @@ def test_every_truncation_and_some_flipped_bits_change_nothing(path: Path) -> No
 
 
 DAMAGE: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
-    ("average", lambda state: state.pop("t"), r"average: not the state of an average: it has no 't'"),
+    ("average", lambda state: state.pop("t"), r"average: the state must have the keys .*, got none called 't'"),
     ("average", lambda state: state.update(t=-1), r"average: t must be an integer >= 0, got -1"),
     ("batches", lambda state: state.update(position=99), r"batches: .* position=99.*damaged"),
     ("batches", lambda state: state["random"].pop("state"), r"batches: random is not a state of PCG64"),

@@ -32,7 +32,7 @@ from gradstep.distributed.state_dict import LocalTarget, empty
 from gradstep.optimizers.base import Optimizer, expected
 from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.state_dict import Loader, plain_state
-from gradstep.values import plain
+from gradstep.values import plain_values
 
 _NO_EXAMPLES = "count must be at least 1 on some rank, got 0 on all; leave out the step"
 _NO_CLASS = "optimizer must be a class of gradstep's, got {}"
@@ -729,10 +729,10 @@ def _by_name(groups: Sequence[Mapping[str, Any]], behind: Callable[[int], str]) 
     """Return the values of groups as texts by name; of callables of the user's, only that they are."""
     found: dict[str, str] = {}
     for i, group in enumerate(groups):
-        values = plain(group)
-        own = dict.fromkeys(values.pop("own"), "a callable")
-        texts = {name: repr(value) for name, value in values.items()}
-        found |= {f"{name}{behind(i)}": text for name, text in (own | texts).items()}
+        values, callables = plain_values(group)
+        texts = dict.fromkeys(callables, "a callable")
+        texts |= {name: repr(value) for name, value in values.items()}
+        found |= {f"{name}{behind(i)}": text for name, text in texts.items()}
     return found
 
 

@@ -12,7 +12,7 @@ import gradstep.checks as checks
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.options import DEFAULTS, core_options
 from gradstep.pytree import Structure
-from gradstep.values import own
+from gradstep.values import frozen
 
 
 def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None:
@@ -27,7 +27,7 @@ def apply(cls: type[Optimizer], arguments: dict[str, Any], *states: str) -> None
     t, mu_product = values.pop("t", None), values.pop("mu_product", None)
     scale = values.pop("scale", 1.0)
     options = {name: values.pop(name, default) for name, default in DEFAULTS.items()}
-    values = {name: own(value) for name, value in values.items()}
+    values = {name: frozen(value) for name, value in values.items()}
     rule = cls._rule(values)
     needed = _core.state_names(rule)
     _require_states(state, needed, {key: values[key] for key in values if key in cls._shapes})

@@ -31,8 +31,8 @@ from gradstep.optimizers.options import (
 )
 from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.state_dict import Loader, plain_state
-from gradstep.pytree import Container, Structure, held, require_distinct
-from gradstep.values import own
+from gradstep.pytree import Container, Structure, containers_and_leaves, require_distinct
+from gradstep.values import frozen
 
 
 class _Plan(NamedTuple):
@@ -69,7 +69,7 @@ class _Layout(NamedTuple):
 
     def held(self) -> tuple[list[Container], list[tuple[str, Any]]]:
         """Return what holds the parameters now, and each with the expression for it."""
-        return held(self.structures, self.listed, self.params)
+        return containers_and_leaves(self.structures, self.listed, self.params)
 
     def trees(self) -> list[Any]:
         """Return the parameters by themselves, in their structures."""
@@ -163,7 +163,7 @@ class Optimizer(FixedAttributes):
         if self._average is None:
             self._take(params)
             return
-        self._average._own()  # not another optimizer's
+        self._average._unshared_stepper()  # not another optimizer's
         self._averages = _core.new_stepper()
         self._stepper.follow(self._averages)
         self._take(params)
@@ -363,13 +363,13 @@ class Optimizer(FixedAttributes):
         layout: _Layout,
         groups: int,
         runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
-    ) -> tuple[_core.Addition | None, averaging.Kept | None]:
+    ) -> tuple[_core.Addition | None, averaging.AverageState | None]:
         """Prepare averages of what is added, where averages are kept."""
         if self._average is None or self._averages is None:
             return None, None
         trees = layout.trees()
         tree = trees if layout.listed else trees[0]
-        return averaging.grown(self._average, self._averages, tree, groups, runs)
+        return averaging.prepare_averages(self._average, self._averages, tree, groups, runs)
 
     @classmethod
     def _rule(cls, values: Mapping[str, Any]) -> str:
@@ -487,7 +487,7 @@ class Optimizer(FixedAttributes):
 
     def _set_option(self, name: str, value: Any) -> None:
         before = self._options
-        options = {**before, name: own(value)}
+        options = {**before, name: frozen(value)}
         # Without a keyword, on whose way pybind11 does not look whether there is memory.
         prepared = self._stepper.prepare_change([], None, None, options)
         warn_of_dropped_schedules(before, options)
@@ -616,8 +616,9 @@ class Optimizer(FixedAttributes):
         Options are under ``"options"``, skipped steps under ``"skipped"``, and the averages of the
         parameters, uncorrected, under ``"average"``.
 
-        A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
-        kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.
+        A schedule of `gradstep.schedules` is saved by name and arguments. Another callable is not
+        saved: the hyperparameter's name is listed under ``"callables"``, and the optimizer that
+        loads the state keeps its own callable.
 
         Examples
         --------

@@ -145,7 +145,7 @@ MUTANTS = [
         ),
         Mutant(
             "an average of two optimizers",
-            "self._average._own()  # not another optimizer's",
+            "self._average._unshared_stepper()  # not another optimizer's",
             "",
             "two optimizers in one average",
             AVERAGED,
