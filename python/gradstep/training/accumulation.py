@@ -225,8 +225,8 @@ class Accumulator(FixedAttributes):
         self._finish()
         if self.count and self._optimizer._spread_over is not None:
             raise ValueError(
-                f"count must be 0 when an accumulator over ranks is saved, got {self.count} of "
-                f"{self._every}; save after the step"
+                f"count must be 0 to save over ranks, got {self.count} of {self._every}: "
+                "micro-batches are added up, others on each rank; save after the step"
             )
         return {
             "every": self._every,
