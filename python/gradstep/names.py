@@ -1,6 +1,6 @@
-"""Names that users write: keyword arguments and attributes, and what other packages call ours.
+"""Names that users write: keyword arguments and attributes, and the names of other packages for ours.
 
-A name that does not exist is an error that lists those that do, and says what to write instead.
+A name that does not exist is an error that lists the existing names and says what to write instead.
 Values are checked elsewhere (checks.py, and the core).
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# What other packages and courses call an argument, and our names for it, each with how it is
-# written. The first one counts that exists where the name was given; "" exists everywhere.
+# The names of other packages and courses for an argument, and our names for it, each as it is written.
+# The first one that exists for the function counts; "" exists for every function.
 _PAIR = "betas=(β₁, β₂)"
 _SCHEDULE = "a schedule as the learning rate, such as gradstep.schedules.InverseTimeDecay(...)"
 _MOMENTUM = "gradstep.Momentum(params, lr, beta=..., dampening=0.0)"
@@ -47,7 +47,7 @@ _SPELLINGS = {"beta_1": "beta1", "beta_2": "beta2", "b1": "beta1", "b2": "beta2"
 
 
 def name_here(name: object, known: Collection[str]) -> tuple[str, str] | None:
-    """Return what a name of other packages is here, and how it is written, if it is one."""
+    """Return our name for a name of other packages, and how it is written; None if it is not one."""
     names = _ELSEWHERE.get(_SPELLINGS.get(name, name), ()) if isinstance(name, str) else ()
     for ours, written in names:
         if not ours or ours in known:
@@ -57,7 +57,7 @@ def name_here(name: object, known: Collection[str]) -> tuple[str, str] | None:
 
 
 def called_here(name: object, known: Collection[str]) -> str:
-    """Return what to write for a name of other packages, or one that is misspelt; "" if unknown."""
+    """Return what to write for a name of other packages or a misspelt one; "" if it is unknown."""
     found = name_here(name, known)
     if found is not None:
         return f"; here it is {found[1]}"
@@ -68,7 +68,7 @@ def called_here(name: object, known: Collection[str]) -> str:
 
 
 def require_known(owner: str, function: Callable[..., Any], given: Collection[str]) -> None:
-    """Raise TypeError where a keyword is not an argument of the function."""
+    """Raise TypeError if a keyword is not an argument of the function."""
     if not given:
         return
     parameters = inspect.signature(function).parameters.values()
@@ -84,7 +84,7 @@ def require_known(owner: str, function: Callable[..., Any], given: Collection[st
 
 
 def explains_keywords(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a function say which keywords it has where it is given one that it has not."""
+    """Let a function list its keywords if it is given one that does not exist."""
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -98,16 +98,16 @@ def explains_keywords(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def given(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
-    """Return the arguments of a method as its ``locals()`` has them, but for ``self`` and `without`.
+    """Return the arguments in the ``locals()`` of a method, but for ``self`` and `without`.
 
-    A signature is then written once: nothing of it can be forgotten where it is passed on.
+    A signature is then written once, and no argument can be forgotten when all are passed on.
     """
     left_out = {"self", "__class__", *without}
     return {name: value for name, value in arguments.items() if name not in left_out}
 
 
 def level_of_caller() -> int:
-    """Return the `stacklevel` by which a warning names the line of the user's that led to it."""
+    """Return the `stacklevel` with which a warning names the line of the user that led to it."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("gradstep."):
         level, frame = level + 1, frame.f_back
@@ -117,11 +117,11 @@ def level_of_caller() -> int:
 class FixedAttributes:
     """An object that refuses keywords and attributes which would have no effect.
 
-    A user's subclass may have attributes of its own, but none that is called like an argument of
+    A subclass of the user may have attributes of its own, but none with the name of an argument of
     ours.
     """
 
-    if not TYPE_CHECKING:  # a checker would take any keyword and any attribute for granted
+    if not TYPE_CHECKING:  # with these, a type checker would accept any keyword and attribute
 
         def __new__(cls, *_: Any, **arguments: Any) -> Any:
             """Refuse keywords that do not exist, and say which do."""
@@ -147,7 +147,7 @@ class FixedAttributes:
             object.__setattr__(self, name, value)
 
     def _is_argument(self, name: str) -> bool:
-        """Whether one of the package's own classes takes an argument of that name."""
+        """Whether a class of this package, among those of the object, takes such an argument."""
         return any(
             name in inspect.signature(vars(kind)["__init__"]).parameters
             for kind in type(self).__mro__

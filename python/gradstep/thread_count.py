@@ -1,6 +1,6 @@
-"""How many threads a step may use, and what the core found out about this processor.
+"""The number of threads that a step may use, and the facts that the core knows of this processor.
 
-Whether a step of a given size uses them all is the core's decision (cpp/engine/threads.cpp).
+Whether a step of a given size uses them all is decided in cpp/engine/threads.cpp.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import gradstep.checks as checks
 
 
 class _Block:
-    """A `with` block of `threads` that is open."""
+    """An open `with` block of `threads`."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
-        self.replaced = 0  # the number that stood before, known when it is entered
+        self.replaced = 0  # the number before the block; known when it is entered
 
 
 _open: list[_Block] = []  # in the order in which they were entered
@@ -41,13 +41,13 @@ def _close(blocks: list[_Block]) -> None:
 def _leave(block: _Block) -> None:
     with _lock:
         if block in _open:  # not interrupted on the way in
-            # Of one thread, blocks that were entered later have ended, or were interrupted there.
+            # Later blocks of the same thread have ended, or were interrupted on the way in.
             entered = _open[_open.index(block) :]
             _close([each for each in entered if each.thread == block.thread])
 
 
 def _forget() -> None:
-    """Begin anew in a forked child, which has no other threads, and maybe nobody who lets go."""
+    """Begin anew in a forked child, which has neither the other threads nor the lock's holder."""
     global _lock
     _lock = threading.RLock()
     _close([block for block in _open if block.thread != threading.get_ident()])
@@ -63,8 +63,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1; may exceed the number of cores. Small steps use fewer. Where blocks of `threads`
-        are open, it holds until the one that was entered last ends.
+        At least 1; may exceed the number of cores. Small steps use fewer. If blocks of `threads` are
+        open, it holds until the one that was entered last ends.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def threads(n: int) -> Iterator[None]:
     Notes
     -----
     Blocks of several threads may overlap. The number of the block that was entered last holds until
-    that block ends, and the last one to end leaves the number that stood before the first.
+    that block ends, and the last one to end restores the number from before the first.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 def cpu_info() -> dict[str, Any]:
-    """Return what the core runs on.
+    """Return the processor's levels, the number of threads, and whether the build found OpenMP.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def default_num_threads() -> int:
         if not ours.strip().isdecimal() or not 1 <= int(ours) < 2**31:
             raise ImportError(f"GRADSTEP_NUM_THREADS must be an integer >= 1, got {ours!r}")
         return int(ours)
-    # A list gives the numbers of nested regions; ours is the outermost.
+    # A list has the numbers of nested regions, of which ours is the outermost.
     outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if outermost.isdecimal() and 1 <= int(outermost) < 2**31:
         return int(outermost)
@@ -182,7 +182,7 @@ def default_num_threads() -> int:
 
 
 def container_quota(root: str = "/") -> float | None:
-    """Return how many cores' worth of time the control group grants, None where it sets no limit.
+    """Return how many cores' worth of time the control group grants; None if it sets no limit.
 
     Parameters
     ----------
@@ -195,8 +195,8 @@ def container_quota(root: str = "/") -> float | None:
         unified = controllers == ""
         if not unified and "cpu" not in controllers.split(","):
             continue
-        # A limit on any group above holds too. Inside a container the path may be the host's, and
-        # then only the mount point itself is there to be read.
+        # A limit on any group above holds, too. Inside a container the path may be the host's, and
+        # then only the mount point itself can be read.
         names = [name for name in path.split("/") if name]
         for mount in ("", "unified") if unified else ("cpu", controllers):
             for depth in range(len(names) + 1):
@@ -215,7 +215,7 @@ def _quota_of(group: str, unified: bool) -> list[float]:
 
 
 def _text_of(folder: str, name: str) -> str:
-    """Return what a file holds, nothing where it cannot be read."""
+    """Return the content of a file, nothing if it cannot be read."""
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             return file.read()

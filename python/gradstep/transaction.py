@@ -1,6 +1,6 @@
-"""What a load will do, once all of it is checked, and doing it at once.
+"""Loading as a transaction: every object prepares first, then all changes are committed at once.
 
-Each class checks its own states; whole checkpoints are in checkpoint.py.
+Each class checks its own states. Whole checkpoints are in checkpoints/plan.py.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from gradstep._typing import Array
 
 
 class Prepared(NamedTuple):
-    """What a load will set, checked and allocated; nothing has changed yet.
+    """The changes of a load, checked and allocated; nothing has changed yet.
 
-    A class offers ``_prepare_load(state, strict)``, which returns this or raises TypeError or
-    ValueError where the state does not fit. The ``state_dict`` of such a class returns copies.
+    A class has ``_prepare_load(state, strict)``, which returns this, or raises TypeError or
+    ValueError if the state does not fit. The ``state_dict`` of such a class returns copies.
     """
 
-    # Objects of the core, which refuses them where what they change has changed since.
+    # Changes of the core's objects. The core refuses one if its object has changed since.
     core: Sequence[_core.PreparedUpdate] = ()
     # Arrays to fill, each from another like it.
     fills: Sequence[tuple[Array, Array]] = ()
-    # Attributes to set that are there: object, name, value. Setting one must neither fail nor run code.
+    # Existing attributes to set: object, name, value. Setting one must neither fail nor run code.
     swaps: Sequence[tuple[object, str, Any]] = ()
-    # Bit generators of NumPy's, and the states to set, which may fail for want of memory.
+    # NumPy's bit generators, and the states to set, which may fail without memory.
     random: Sequence[tuple[Any, Any]] = ()
-    # Where not strict: what was asked for and is not in the state or does not fit, and what is in
-    # the state alone. Each begins with a name within the part.
+    # If not strict: what was asked for and is not in the state or does not fit, and what is only in
+    # the state. Each text begins with a name within the part.
     missing: Sequence[str] = ()
     unexpected: Sequence[str] = ()
-    # What is restored besides, and what another part has to restore: an optimizer and its average.
+    # An optimizer restores its average, and an average that is kept follows its optimizer.
     restores: Sequence[object] = ()
     follows: Sequence[object] = ()
-    # What the user is to be warned of.
+    # Warnings for the user.
     warnings: Sequence[str] = ()
 
 
 def take_over(prepared: Prepared) -> None:
-    """Do what the `load_state_dict` of one object has prepared."""
+    """Commit the changes that the `load_state_dict` of one object has prepared."""
     for warning in prepared.warnings:
         warnings.warn(warning, stacklevel=3)
-    commit([prepared], [False])  # last, as whatever fails after it would come too late
+    commit([prepared], [False])  # last, as an error after it would come too late
 
 
 def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
-    """Do all that is prepared, and note in `done` that it is.
+    """Make all prepared changes, and note in `done` that they are made.
 
-    One call of C code, in which no signal's handler runs. What may fail comes first: random states
-    for want of memory, and the core, which looks before it does anything. Who calls this puts the
-    random states back.
+    This is one call of C code, in which no signal handler runs. The changes that may fail come
+    first: random states, without memory, and those of the core, which checks before it changes
+    anything. After an error the caller restores the random states.
     """
     drawn = [draw for one in prepared for draw in one.random]
     fills = [fill for one in prepared for fill in one.fills]
@@ -64,9 +64,9 @@ def commit(prepared: Sequence[Prepared], done: list[bool]) -> None:
     objects, names, values = zip(*swaps, strict=True) if swaps else ((), (), ())
     steps = [
         map(setattr, bits, repeat("state"), states),
-        map(_core.commit, [core] if core else []),  # a call may fail where there is no memory
+        map(_core.commit, [core] if core else []),  # even an empty call needs memory
         map(operator.setitem, targets, repeat(...), sources),
-        # Not setattr: a class may have a __setattr__ of Python's.
+        # Not setattr: a class may have a __setattr__ in Python.
         map(object.__setattr__, objects, names, values),
         map(operator.setitem, [done], [0], [True]),
     ]

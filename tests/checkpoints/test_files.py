@@ -197,7 +197,8 @@ def test_a_link_in_the_place_of_the_temporary_file(path: Path) -> None:
     other.write_bytes(OLD)
     (path.parent / ".run.ckpt.gradstep-tmp").symlink_to(other)
     with pytest.raises(
-        OSError, match=r"run\.ckpt\.gradstep-tmp', is a link.*; remove it: .*/run\.ckpt'"
+        OSError,
+        match=r"run\.ckpt\.gradstep-tmp', must be a regular file with one name, got .*; remove it: .*/run\.ckpt'",
     ):
         files.write_whole(path, in_pieces)
     assert path.read_bytes() == other.read_bytes() == OLD

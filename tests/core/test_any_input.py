@@ -303,9 +303,7 @@ def test_schedules(kind: str, data: st.DataObject, value: Given, count: Given) -
     both = value[1] and count[1]
     # An exponential that grows without bound says so.
     for n in (0, 3, 7, 10**9, count[0]):
-        refused(
-            functools.partial(schedule, n), (n, both), "count|must return a number|range|too large"
-        )
+        refused(functools.partial(schedule, n), (n, both), "count|must return a number")
 
 
 @many(30, 20_000)
@@ -313,10 +311,10 @@ def test_schedules(kind: str, data: st.DataObject, value: Given, count: Given) -
 def test_configurations(data: st.DataObject, kind: str, value: Given, more: Given) -> None:
     config = {"schedule": kind, **SCHEDULES[kind]}
     key = data.draw(st.sampled_from(sorted(config)))
-    named = "config|schedule|takes the arguments"
+    named = "config|schedule"
     refused(lambda: gs.schedules.from_config({**config, key: value[0]}), value, named)
     refused(lambda: gs.schedules.from_config(more[0]), more, named)
-    refused(lambda: gs.schedules.to_config(more[0]), more, "cannot be stored")
+    refused(lambda: gs.schedules.to_config(more[0]), more, "only these are stored")
 
 
 # --- structures -------------------------------------------------------------------------------
@@ -542,7 +540,9 @@ def test_deep_and_cyclic_options_and_configurations() -> None:
     itself: dict[str, Any] = {"schedule": "Constant"}
     itself["lr"] = itself
     for config in ({"schedule": "Constant", "lr": value} for value in (deep, cycle, itself)):
-        with pytest.raises(ValueError, match="config is nested too deeply, or holds itself"):
+        with pytest.raises(
+            ValueError, match="config must be a finite structure, got one that is nested too deeply"
+        ):
             gs.schedules.from_config(config)
 
 

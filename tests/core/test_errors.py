@@ -198,9 +198,9 @@ def test_advice_on_a_shape_works_when_it_is_followed(
 
 STRUCTURES: list[tuple[Any, Any, type[Exception], str]] = [
     ({"a": 1, "b": 1}, {"a": 1}, ValueError, r"missing: 'b'.*leading 'd'"),
-    ({"a": 1, "b": 1}, {"a": 1, "b": 1, "c": 1}, ValueError, r"^grads has keys of no parameter: 'c'; leave them out: {key: grads\[key\] for key in \['a', 'b'\]}$"),
+    ({"a": 1, "b": 1}, {"a": 1, "b": 1, "c": 1}, ValueError, r"^grads must only have the keys 'a', 'b', got 'c', too; leave them out: {key: grads\[key\] for key in \['a', 'b'\]}$"),
     ({"a": 1, "b": 1}, {"da": 1, "b": 1}, ValueError, r"keys 'a', 'b'; missing: 'a'; unexpected: 'da'"),
-    ({"a": 1, "b": 1}, {"da": 1, "db": 1, "dz": 1}, ValueError, r"^grads has keys of no parameter: 'dz'; .* for key in \['da', 'db'\]}$"),
+    ({"a": 1, "b": 1}, {"da": 1, "db": 1, "dz": 1}, ValueError, r"^grads must only have the keys 'da', 'db', got 'dz', too; .* for key in \['da', 'db'\]}$"),
     ({"a": 1}, {"b": 1}, ValueError, r"missing: 'a'; unexpected: 'b'"),
     ({"a": 1, "b": 1}, [1, 1], TypeError, r"grads must be a dict with the keys 'a', 'b', got list"),
     ({"o": {"a": 1}}, {"do": {"a": 1}}, ValueError, r"grads must have the keys 'o'"),
@@ -301,9 +301,11 @@ def test_no_parameters(params: Any) -> None:
 
 
 def test_names_that_stand_twice() -> None:
-    with pytest.raises(ValueError, match=r"the name 'a\.b' stands for 2 arrays; rename a key"):
+    with pytest.raises(
+        ValueError, match=r"names must differ, got 'a\.b' for 2 arrays; rename a key"
+    ):
         gs.SGD({"a": {"b": f32(1)}, "a.b": f32(1)})
-    with pytest.raises(ValueError, match=r"the name 'w' stands for 2 arrays"):
+    with pytest.raises(ValueError, match=r"names must differ, got 'w' for 2 arrays"):
         gs.SGD([{"params": {"w": f32(1)}}, {"params": {"w": f32(1)}}])
 
 
@@ -341,7 +343,7 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.functional.sgd(w, w.copy(), lr=gs.schedules.Constant(0.1)), TypeError, r"lr must be a number here, got a callable.*lr=schedule\(n\)"),
     (lambda: gs.functional.sgd([], [], lr=0.1), ValueError, r"w holds no arrays"),
     (lambda: gs.functional.sgd({}, {}, lr=0.1), ValueError, r"w holds no arrays"),
-    (lambda: gs.functional.sgd({"W": w}, {"dW": f32(3), "dz": 1}, lr=0.1), ValueError, r"^g has keys of no parameter: 'dz'; .* \['dW'\]}$"),
+    (lambda: gs.functional.sgd({"W": w}, {"dW": f32(3), "dz": 1}, lr=0.1), ValueError, r"^g must only have the keys 'dW', got 'dz', too; .* \['dW'\]}$"),
     (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, {"V": m}, lr=0.1), ValueError, r"^m must have the keys 'W'; missing: 'W'; unexpected: 'V'"),
     (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, m, lr=0.1), TypeError, r"^m must be a dict with the keys 'W', got ndarray"),
     (lambda: gs.functional.momentum({"W": w}, {"dW": f32(3)}, {"dW": f32(4)}, lr=0.1), ValueError, r"state 'm' of 'W' has shape \(4,\)"),
@@ -351,10 +353,10 @@ FUNCTIONS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: gs.EWA("x"), TypeError, r"beta must be a number"),  # type: ignore[arg-type]
     (lambda: gs.EWA(bias_correction=1), TypeError, r"bias_correction must be True or False"),  # type: ignore[arg-type]
     (lambda: gs.EWA().update("x"), TypeError, r"^x must be a NumPy array .* got str"),
-    (lambda: gs.EWA().update(np.ones(2, complex)), TypeError, r"has dtype complex128"),
-    (lambda: gs.EWA().update([]), ValueError, r"nothing to average"),
+    (lambda: gs.EWA().update(np.ones(2, complex)), TypeError, r"must be of .*, got complex128"),
+    (lambda: gs.EWA().update([]), ValueError, r"x must hold at least one array"),
     (lambda: gs.ewa(1.0), ValueError, r"at least one axis"),
-    (lambda: gs.ewa(["x"]), TypeError, r"has dtype <U1"),
+    (lambda: gs.ewa(["x"]), TypeError, r"values must be of .*, got <U1"),
     (lambda: gs.ewa([1.0], beta=2), ValueError, r"beta must be >= 0 and < 1, got 2"),
     (lambda: gs.set_num_threads(0), ValueError, r"number of threads must be an integer >= 1, got 0"),
     (lambda: gs.set_num_threads(2.0), TypeError, r"number of threads must be an integer >= 1, got 2\.0"),  # type: ignore[arg-type]

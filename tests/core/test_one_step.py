@@ -329,15 +329,15 @@ def test_options_are_saved() -> None:
         "max_norm": None,
         "clip_value": None,
         "nonfinite": "propagate",
-        "own": [],
+        "callables": [],
     }
     assert saved_options() == usual
     given_ = {"max_norm": INF, "clip_value": 2, "nonfinite": "raise"}
     assert saved_options(**given_) == {**usual, **given_}
     linear = gs.schedules.Linear(1.0, 0.5, steps=4)
     assert saved_options(max_norm=linear)["max_norm"] == gs.schedules.to_config(linear)
-    own = saved_options(max_norm=lambda n: 1.0)
-    assert own == {"clip_value": None, "nonfinite": "propagate", "own": ["max_norm"]}
+    found = saved_options(max_norm=lambda n: 1.0)
+    assert found == {"clip_value": None, "nonfinite": "propagate", "callables": ["max_norm"]}
 
 
 def test_options_and_the_count_are_loaded() -> None:
@@ -458,11 +458,11 @@ def test_scales_at_the_ends_of_float32() -> None:
 
 STATES: list[tuple[str, Any, type[Exception], str]] = [
     ("options", 3, TypeError, r"^options of the state must be a mapping, got int$"),
-    ("options", {"max_norm": 1.0}, ValueError, r"^options of the state must be max_norm, clip_value, n"),
-    ("options", {**saved_options(), "more": 1}, ValueError, r"^options of the state must be"),
-    ("options", {**saved_options(), "own": ["max_norm"]}, ValueError, r"^options of the state must"),
-    ("options", {**saved_options(), "own": "max_norm"}, ValueError, r"^options of the state must"),
-    ("options", {**saved_options(), "own": [[]]}, ValueError, r"^options of the state must be"),
+    ("options", {"max_norm": 1.0}, ValueError, r"^options of the state must have the values max_norm, clip"),
+    ("options", {**saved_options(), "more": 1}, ValueError, r"^options of the state must have"),
+    ("options", {**saved_options(), "callables": ["max_norm"]}, ValueError, r"^options of the state must have"),
+    ("options", {**saved_options(), "callables": "max_norm"}, ValueError, r"^'callables' of options of the"),
+    ("options", {**saved_options(), "callables": [[]]}, ValueError, r"^'callables' of options of the state"),
     ("options", {**saved_options(), "max_norm": {"schedule": "x"}}, ValueError, r"schedule"),
     ("skipped", -1, ValueError, r"^skipped must be an integer >= 0, got -1$"),
     ("skipped", "1", TypeError, r"^skipped must be an integer >= 0, got '1'$"),

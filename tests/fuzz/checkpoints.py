@@ -27,7 +27,7 @@ import gradstep as gs
 import gradstep.checkpoints.archive as archive
 from support.forged import PARTS, members, packed, parsed, signed, written
 
-REFUSAL = re.compile(r"the file (is damaged: |is no checkpoint of|was written by a newer)")
+REFUSAL = re.compile(r"the file (is damaged: |is not a checkpoint of|was written by a newer)")
 # What numbers, names and marks of a file are replaced by.
 NUMBERS = [0, 1, -1, 2, 7, 63, 64, 127, 255, 2**15, 2**16 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 TOKENS = [
@@ -77,7 +77,7 @@ class Fuzzer:
         self.read = self.loaded = 0
 
     def apart(self, file: bytes) -> list[tuple[str, bytes]]:
-        places = archive._places(memoryview(file))
+        places = archive._spans(memoryview(file))
         return [(name.decode(), file[begin:end]) for name, (begin, end) in places.items()]
 
     def changed(self) -> bytes:
@@ -160,7 +160,9 @@ class Fuzzer:
             require(bool(REFUSAL.match(str(error))), f"another message: {error}")
             return
         self.read += 1
-        sizes = sum(array.nbytes for part in contents.parts.values() for array in arrays(part.tree))
+        sizes = sum(
+            array.nbytes for part in contents.parts.values() for array in arrays(part.value)
+        )
         require(sizes <= len(data), "arrays larger than the file")
         # What was read is saved again and read again: it was something that `save` could have made.
         again = parsed(written(packed(contents.parts)))

@@ -579,8 +579,8 @@ def used(x: Any) -> gs.EWA:
 UNFIT: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: used(np.ones(2)), TypeError, r"the average must be a dict with the keys 'w', got ndarray"),
     (lambda: used({"v": np.ones(3)}), ValueError, r"the average must have the keys 'w'"),
-    (lambda: used({"w": np.ones(2)}), ValueError, r"the average of 'w' is float64\(2,\), and the parameter is float64\(3,\)"),
-    (lambda: used({"w": np.ones(3, np.float32)}), ValueError, r"the average of 'w' is float32"),
+    (lambda: used({"w": np.ones(2)}), ValueError, r"the average of 'w' must be float64\(3,\), like the parameter, got float64\(2,\); pass"),
+    (lambda: used({"w": np.ones(3, np.float32)}), ValueError, r"the average of 'w' must be .*, got float32"),
     (lambda: 0.9, TypeError, r"^average must be a gradstep.EWA, got float$"),
     (lambda: gs.EWA, TypeError, r"^average must be a gradstep.EWA, got type$"),
 ]  # fmt: skip
@@ -607,7 +607,9 @@ def test_an_average_of_several_does_not_fit_one() -> None:
             TypeError, match=rf"^the average of '0' must be an array, .* got {kind};"
         ):
             gs.SGD(np.ones(3), average=used(tree))
-    with pytest.raises(ValueError, match=r"^the average of '0' is float64\(\), and the parameter"):
+    with pytest.raises(
+        ValueError, match=r"^the average of '0' must be float64\(3,\), .* got float64\(\)"
+    ):
         gs.SGD(np.ones(3), average=used(1.0))
 
 
@@ -660,7 +662,7 @@ def test_an_average_of_groups_that_came_later_is_saved_by_its_optimizer() -> Non
     assert len(average.value) == 2
     acts: tuple[Callable[[gs.EWA], Any], ...] = (gs.EWA.state_dict, pickle.dumps, copy.copy)
     for act in acts:
-        with pytest.raises(RuntimeError, match=r"came at different times.*state_dict\(\) of the"):
+        with pytest.raises(RuntimeError, match=r"added at different times.*state_dict\(\) of the"):
             act(average)
 
 
@@ -784,7 +786,7 @@ def test_what_is_wrong_elsewhere_leaves_the_averages() -> None:
         {"groups": [{**STATE["groups"][0], "lr": -1.0}]},
     ]
     for wrong in wrong_ones:
-        with pytest.raises(ValueError, match="must be"):
+        with pytest.raises(ValueError, match=r"must (be|have)"):
             opt.load_state_dict({**STATE, **wrong})
         np.testing.assert_equal(opt.state_dict(), before)
     opt.step({"w": np.ones(3)})

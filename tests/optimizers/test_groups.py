@@ -395,7 +395,7 @@ W = np.zeros(4)
     ("group", "error", "message"),
     [
         ({"params": W[1:3]}, ValueError, "parameter '0' shares memory with parameter '1'"),
-        ({"params": {"0": np.zeros(1)}}, ValueError, "the name '0' stands for 2 arrays"),
+        ({"params": {"0": np.zeros(1)}}, ValueError, "names must differ, got '0' for 2 arrays"),
         ({"params": np.zeros(1), "rate": 1.0}, ValueError, "no hyperparameter 'rate'"),
         ({"params": np.zeros(1), "lr": -1.0}, ValueError, "group 1: lr must be finite"),
         ({"params": np.zeros(1), "lr": "1"}, TypeError, "group 1: lr must be a number"),

@@ -216,7 +216,9 @@ def test_a_flush_that_fails_leaves_the_sums() -> None:
     assert w[0] == -1.5
     steps.step(np.array([1.0]))
     opt.add_group({"params": {"b": np.zeros(2)}})
-    with pytest.raises(ValueError, match="other groups; make a new Accumulator"):
+    with pytest.raises(
+        ValueError, match="must have its groups from before, got others; make a new Acc"
+    ):
         steps.flush()
 
 
@@ -317,7 +319,9 @@ def test_what_keeps_the_optimizer_from_stepping_comes_before_adding() -> None:
     steps.step(np.array([3.0]))
     assert (w[0], steps.count) == (-2.0, 0)
     opt.add_group({"params": {"b": np.zeros(2)}})
-    with pytest.raises(ValueError, match="other groups; make a new Accumulator"):
+    with pytest.raises(
+        ValueError, match="must have its groups from before, got others; make a new Acc"
+    ):
         steps.step(np.ones(1))
 
 
@@ -339,10 +343,10 @@ def test_bad_gradients_are_not_added() -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"every": 4}, "the state is of every=4, here it is 2"),
+        ({"every": 4}, "every of the state must be 2, as here, got 4; make"),
         ({"count": 2}, "count must be an integer below 2"),
-        ({"sums": {}}, "sums of the state must be of W, b, s, got"),
-        ({"more": 1}, "the state of an accumulator has"),
+        ({"sums": {}}, r"sums of the state must have the keys W, b, s, got \[\]"),
+        ({"more": 1}, "the state must have the keys every, count, sums, got .*; load what Acc"),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(

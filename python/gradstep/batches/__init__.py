@@ -1,4 +1,4 @@
-"""Mini-batches: the order of an epoch, and the way its examples are copied."""
+"""Mini-batches: the order of the examples in an epoch, and how they are copied into a batch."""
 
 from gradstep.batches.minibatches import MiniBatches
 

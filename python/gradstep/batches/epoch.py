@@ -1,4 +1,7 @@
-"""How far an epoch has come, and the iterator that hands out its batches."""
+"""How far an epoch has come, and the iterator that hands out its batches.
+
+Which examples a batch has, and what of the position is saved, is in minibatches.py.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Any, NamedTuple
 
 
 class Progress:
-    """How far an epoch has come. Its iterator writes it, and MiniBatches reads it.
+    """How far an epoch has come. Its iterator writes this, and MiniBatches reads it.
 
-    The iterator of an earlier epoch goes on writing its own, which nobody reads any more.
+    The iterator of an earlier epoch goes on writing its own `Progress`, which is not read any more.
     """
 
     __slots__ = ("iterator", "position")
@@ -19,30 +22,29 @@ class Progress:
     def __init__(self, position: int) -> None:
         # Batches handed out.
         self.position = position
-        # Tells whether anybody still holds the iterator. None before there is one, and once it is
-        # closed.
+        # Tells whether the iterator is still held. None before there is one, and after it is closed.
         self.iterator: weakref.ref[EpochIterator] | None = None
 
 
 class EpochPosition(NamedTuple):
-    """Where a run stands. Replaced as a whole: an interruption finds one place or the next."""
+    """Where a run is. Replaced as a whole: an interruption finds one position or the next."""
 
     # Epochs that were over when this one began.
     epoch: int = 0
-    # Batches handed out of the epoch, and the random state its order was drawn from: that is enough
-    # to draw the order again. Between epochs: 0 and None.
+    # Batches of the epoch that were handed out, and the random state that its order was drawn from,
+    # which is enough to draw the order again. Between epochs: 0 and None.
     position: int = 0
     order_from: Mapping[str, Any] | None = None
-    # Where an iterator began the epoch: how far it has come by now. None between epochs, and where
-    # load_state_dict brought an epoch that waits for iter() to finish it.
+    # How far the iterator of the epoch has come. None between epochs, and after load_state_dict
+    # brought an epoch that the next iter() finishes.
     progress: Progress | None = None
 
     def now(self, batches: int) -> EpochPosition:
-        """Return the place without `progress`, which is looked at: what a state says."""
+        """Return the position at this moment, without `progress`: as a state has it."""
         if self.progress is None:
             return self
-        # Held before the position is read: an iterator that hands out its last batch and is dropped
-        # in between, in another thread, must not look broken off.
+        # The iterator is held before the position is read. Otherwise one that hands out its last
+        # batch in another thread and is dropped in between would look broken off.
         reference = self.progress.iterator
         iterator = None if reference is None else reference()
         position = self.progress.position
@@ -58,7 +60,7 @@ class EpochIterator(map):  # type: ignore[type-arg]  # not at runtime, before Py
 
     Its ``next()`` is that of map, in C. The frame of a `__next__` in Python would hold this object,
     and a traceback holds its frames: while an interruption is handled, the epoch that it broke off
-    would look as if it were under way.
+    would look as if it went on.
     """
 
     _progress: Progress

@@ -1,4 +1,7 @@
-"""`MiniBatches`: shuffles the examples once an epoch and cuts them in batches."""
+"""`MiniBatches`: shuffles the examples once an epoch, cuts the order in batches, and saves its place.
+
+The arrays are in sources.py, the random generator in randomness.py, the iterator in epoch.py.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradstep._core as _core
+import gradstep.checks as checks
 import gradstep.transaction as transaction
 from gradstep._typing import Array
 from gradstep.batches.epoch import EpochIterator, EpochPosition, Progress
-from gradstep.batches.plain import _flag, _integer
-from gradstep.batches.randomness import make_generator, require_integers
-from gradstep.batches.sources import Source, as_array, named, number_of_examples
-from gradstep.checks import shown
+from gradstep.batches.randomness import checked_state, generator_at, make_generator
+from gradstep.batches.sources import Source, as_array, number_of_examples
 from gradstep.names import FixedAttributes
 from gradstep.transaction import Prepared
 
 
 class _AxisNotGiven(int):
-    """The default of `axis`: 0, and told apart from a 0 that the caller wrote."""
+    """The type of the default of `axis`: a 0 that differs from one that the caller wrote."""
 
 
 _AXIS = _AxisNotGiven(0)
@@ -40,47 +42,48 @@ class MiniBatches(FixedAttributes):
     ----------
     *arrays : array, each with m examples along `axis`
         NumPy arrays (memory maps too), or objects that export their memory as one (``__array__``
-        and its kin, the buffer protocol, DLPack on the CPU). Example i of one array belongs to
+        and the like, the buffer protocol, DLPack on the CPU). Example i of one array belongs to
         example i of the others. Subclasses of ndarray are read as the plain array they hold.
     batch_size : int, default 64
-        Examples a batch, at least 1; usual are 64 to 512. More than m gives one batch of all m.
+        Examples a batch, at least 1; 64 to 512 are usual. More than m gives one batch of all m.
     shuffle : bool, default True
         Draw a new order at the beginning of every epoch. False keeps the order of the arrays.
     drop_last : bool, default False
-        Leave out the last batch of an epoch where it would be smaller than the others.
+        Leave out the last batch of an epoch if it would be smaller than the others.
     axis : int, default 0
-        The axis that counts the examples: 1 where they stand in columns. May be negative.
+        The axis that counts the examples: 1 if they stand in columns. May be negative.
     seed : None, int or several, SeedSequence or Generator, default None
-        Goes to `numpy.random.default_rng`. A Generator is used as it is: every shuffled epoch
+        Passed to `numpy.random.default_rng`. A Generator is used as it is: every shuffled epoch
         advances it, and `load_state_dict` sets it. None gives other orders in every run.
     shard : (rank, size), default None
         Hand out only part `rank` of `size` of every batch: a run of its examples, equally long on
         all ranks or one shorter, empty where a batch has fewer than `size`. Side by side the parts
         are the batch of one process, given the same arrays and `seed` on every rank.
     prepare : bool, default True
-        Where a shuffled epoch would gather examples that are scattered over the memory of an array,
-        as those in columns are, gather them from a copy in which each lies in one piece (see
-        Notes). False copies nothing and is several times slower there.
+        Copy an array of which the examples are scattered over the memory, as those in columns are,
+        and let shuffled epochs gather from the copy, in which each example lies in one piece (see
+        Notes). False copies nothing and is several times slower with such an array.
 
     Attributes
     ----------
     epoch : int
         Epochs whose last batch was handed out. One that was broken off does not count.
     batch_size, shuffle, drop_last, axis
-        The arguments. Like the others they are fixed: make a new object to change one.
+        The arguments. All arguments are fixed: make a new object to change one.
 
     Yields
     ------
-    tuple of ndarray, or ndarray where one array was given
+    tuple of ndarray, or ndarray if one array was given
         Copies of the same dtype: changing a batch changes neither the arrays nor other batches.
 
     Raises
     ------
     TypeError
-        No array was given, or something that is not an array: a list, say, or a masked array.
+        No array was given, or an object that is not an array (such as a list or a masked array), or
+        another argument has a wrong type.
     ValueError
-        The arrays differ in m, have no examples or no such axis; another argument cannot be; or
-        `drop_last` would leave no batch at all.
+        The arrays differ in m, have no examples or no such axis; another argument has a wrong value;
+        or `drop_last` would leave no batch at all.
 
     Warns
     -----
@@ -99,25 +102,27 @@ class MiniBatches(FixedAttributes):
             for xb, yb in batches:
                 ...
 
-    An epoch is under way from ``iter()`` until its last batch is handed out, or until it is broken
-    off: the loop ends early, and nobody holds its iterator any more, or the iterator is closed
+    An epoch begins with ``iter()``. It ends when its last batch is handed out, or it is broken off:
+    the loop ends early and its iterator is not held any more, or the iterator is closed
     (``iterator.close()``). A run that breaks an epoch off goes on with the next one, and so does a
     run that resumes from a state taken after that. Take the state in the body of the loop, before
     ``break``, to resume in the middle of the epoch.
 
     An iterator of an earlier epoch goes on handing out its own batches but no longer moves this
-    object's `epoch` and state. An exception in ``next()``, an interruption say, does not end an
+    object's `epoch` and state. An exception in ``next()``, such as an interruption, does not end an
     iterator that is still held. Threads may share one: each batch is handed out once.
 
-    A batch is copied row by row, by all threads of `gradstep.set_num_threads` where that pays. That
-    needs examples that lie together, as in a C-ordered array with ``axis=0``. In a C-ordered array
-    with ``axis=1`` every number of an example lies in another place, and fetching them takes
+    A batch is copied row by row, by all threads of `gradstep.set_num_threads` if that is faster.
+    This needs examples that lie together, as in a C-ordered array with ``axis=0``. In a C-ordered
+    array with ``axis=1`` every number of an example lies in another place, and fetching them takes
     several times as long. Such an array is prepared: the first shuffled epoch makes a copy with the
-    examples in rows, which pays within an epoch or two. It needs as many bytes again as the array,
+    examples in rows, which pays within an epoch or two. The copy needs as many bytes as the array,
     for as long as this object lives, and later changes to a prepared array do not show in later
-    batches. With ``prepare=False``, in epochs that are not shuffled, and for other arrays they do:
-    what has its examples in rows, is small, memory-mapped or of Python objects is neither copied
-    nor loaded as a whole. (An object whose ``__array__`` makes a copy is an exception.)
+    batches.
+
+    Changes show with ``prepare=False``, in epochs that are not shuffled, and for other arrays: those
+    with their examples in rows, and small, memory-mapped and object arrays, are neither copied nor
+    loaded as a whole. (An object whose ``__array__`` makes a copy is an exception.)
 
     A shuffled epoch needs 8 m bytes for its order; a batch needs its own bytes.
 
@@ -160,26 +165,26 @@ class MiniBatches(FixedAttributes):
         prepare: bool = True,
     ) -> None:
         if not arrays:
-            raise TypeError("MiniBatches needs at least one array: MiniBatches(X, y, ...)")
-        self._axis = _integer("axis", axis)
+            raise TypeError("arrays must be at least one, got none; write MiniBatches(X, y, ...)")
+        self._axis = checks.integer("axis", axis)
         plain = [as_array(i, array) for i, array in enumerate(arrays)]
         self._m = number_of_examples(plain, self._axis)
         self._sources = [Source(array, self._axis) for array in plain]
-        self._batch_size = _integer("batch_size", batch_size, least=1)
-        self._shuffle = _flag("shuffle", shuffle)
-        self._drop_last = _flag("drop_last", drop_last)
+        self._batch_size = checks.integer("batch_size", batch_size, least=1)
+        self._shuffle = checks.flag("shuffle", shuffle)
+        self._drop_last = checks.flag("drop_last", drop_last)
         if len(self) == 0:
             raise ValueError(
-                f"drop_last=True with batch_size={self._batch_size} leaves no batch of "
-                f"{self._m} examples; take batch_size <= {self._m} or drop_last=False"
+                f"batch_size must be <= {self._m}, the number of examples, with drop_last=True, got "
+                f"{self._batch_size}; take fewer, or drop_last=False"
             )
-        self._prepare = _flag("prepare", prepare)
+        self._prepare = checks.flag("prepare", prepare)
         self._generator = make_generator(seed)
         self._rank, self._ranks = _rank_and_ranks(shard)
         if self._ranks > 1 and self._shuffle and seed is None:
             raise ValueError(
-                f"shard={shown(shard)} with shuffle=True needs a seed, the same on every rank: without "
-                "one each rank draws an order of its own"
+                f"seed must be the same on every rank with shard={checks.shown(shard)}, got None, "
+                "from which each rank draws an order of its own; pass a seed, or shuffle=False"
             )
         self._place = EpochPosition()
         if axis is _AXIS and _looks_transposed(plain, self._batch_size):
@@ -196,7 +201,7 @@ class MiniBatches(FixedAttributes):
         return super()._instead_of_setting(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy and pickle the place as a state has it: the iterator stays where it is."""
+        """Return what is copied and pickled: the place as a state has it, without the iterator."""
         return {**self.__dict__, "_place": self._place.now(len(self))}
 
     @property
@@ -231,34 +236,34 @@ class MiniBatches(FixedAttributes):
 
     def __repr__(self) -> str:
         """Show the settings and the epoch, not the data."""
-        shown = {**self._settings(), "axis": self._axis, "epoch": self.epoch}
+        settings = {**self._settings(), "axis": self._axis, "epoch": self.epoch}
         if self._ranks > 1:
-            shown["shard"] = (self._rank, self._ranks)
-        shown["prepare"] = self._prepare
+            settings["shard"] = (self._rank, self._ranks)
+        settings["prepare"] = self._prepare
         count = f"{len(self._sources)} array{'s' if len(self._sources) > 1 else ''}"
-        return f"MiniBatches({count}, {', '.join(f'{k}={v}' for k, v in shown.items())})"
+        return f"MiniBatches({count}, {', '.join(f'{k}={v}' for k, v in settings.items())})"
 
     def __iter__(self) -> Iterator[Any]:
         """Begin an epoch, or finish the one that `load_state_dict` brought."""
-        # Not itself a generator function: one would begin the epoch only at the first next().
+        # Not a generator function, which would begin the epoch only at the first next().
         if self._shuffle and self._prepare:
             for source in self._sources:
                 source.prepare()
         before = self._place
         here = before.now(len(self))
-        order: NDArray[np.int64] | None = None  # that of the arrays
+        order: NDArray[np.int64] | None = None  # None: the order of the arrays
         if before.progress is None and here.order_from is not None:
-            # The object's own generator already stands where the saved run had left it.
+            # This object's generator already stands where the saved run had left its own.
             if self._shuffle:
-                order = self._generator_at(here.order_from).permutation(self._m)
+                order = generator_at(self._generator, here.order_from).permutation(self._m)
             progress = Progress(here.position)
             self._place = here._replace(progress=progress)
         else:
             progress = Progress(0)
             place = EpochPosition(here.epoch, 0, self._generator.bit_generator.state, progress)
             if self._shuffle:
-                # Drawn and noted in one call of C code, in which no signal's handler runs and
-                # nothing is allocated between the two.
+                # One call of C code draws and notes: no signal handler runs between the two, and
+                # nothing is allocated.
                 drawn = map(self._generator.permutation, (self._m,))
                 noted = map(object.__setattr__, (self,), ("_place",), (place,))
                 order, _ = next(zip(drawn, noted, strict=False))
@@ -266,20 +271,20 @@ class MiniBatches(FixedAttributes):
                 self._place = place
         if order is not None:
             order = order.astype(np.int64, copy=False)
-        # Held by no name, so that an interruption here drops it.
-        return EpochIterator(self._taking(order), progress)
+        # Without a name for it, so that an interruption here drops it.
+        return EpochIterator(self._taker(order), progress)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot of the position in the epoch under way and of the random state.
+        """Return a snapshot of the position in the present epoch and of the random state.
 
-        Taken in the body of the loop, it counts the batch in hand as consumed; taken in the body of
-        the last batch, or after the epoch was broken off, it stands between two epochs.
+        In the body of the loop, the batch in hand counts as consumed. In the body of the last
+        batch, or after the epoch was broken off, the position is between two epochs.
 
         Returns
         -------
         dict
-            Plain values only, and the arrays in the state of some bit generators. The order of the
-            epoch is not stored: it is drawn again from ``"order_from"``.
+            Plain values, and the arrays in the state of some bit generators. The order of the epoch
+            is not stored: it is drawn again from ``"order_from"``.
         """
         place = self._place.now(len(self))
         return {
@@ -287,76 +292,50 @@ class MiniBatches(FixedAttributes):
             "epoch": place.epoch,
             "position": place.position,
             "order_from": copy.deepcopy(place.order_from),
-            # Kept beside order_from because whoever shares the generator may have drawn since.
+            # Beside order_from, because others that share the generator may have drawn since.
             "random": self._generator.bit_generator.state,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state of `state_dict`; the next ``iter()`` finishes the saved epoch.
 
-        Over the same arrays that gives exactly the batches that were left, then the same epochs as
-        the run that never stopped, whatever the shard of either. (NumPy may change what its
-        generators draw between versions.) Loop ``while batches.epoch < epochs:``, as in the notes
-        on the class: `epoch` is the saved one, and the epoch that is finished counts.
+        Over the same arrays, that gives exactly the batches that were left, then the same epochs as
+        the run that never stopped. The shard of either may differ. (Generators of another version
+        of NumPy may draw other numbers.) Loop ``while batches.epoch < epochs:``, as in the notes on
+        the class: `epoch` is the saved one, and the epoch that is finished counts.
 
         Parameters
         ----------
-        state : dict
-            What `state_dict` returned, from an object with the same m, batch_size, shuffle,
-            drop_last and kind of bit generator.
+        state : mapping
+            From `state_dict` of an object with the same m, batch_size, shuffle, drop_last and kind
+            of bit generator.
 
         Raises
         ------
         TypeError
-            `state` is not a dict.
+            `state` is not a mapping, or a number in it is not an integer.
         ValueError
             It does not fit this object or is damaged. Nothing has changed then.
         """
         transaction.take_over(self._prepare_load(state, True))
 
-    def _prepare_load(self, state: dict[str, Any], strict: bool) -> Prepared:
+    def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
-        if not isinstance(state, dict):
-            raise TypeError(
-                f"the state is {named(state)}, expected the dict that state_dict() returned"
-            )
-        state = dict(state)  # read once: another look at a subclass might find something else
-        expected = self.state_dict().keys()
-        if state.keys() != expected:
+        saved = checks.record(
+            "the state", state, self.state_dict(), "load what MiniBatches.state_dict() returned"
+        )
+        self._require_settings(saved)
+        epoch = checks.integer("epoch of the state", saved["epoch"], least=0)
+        position = checks.integer("position of the state", saved["position"], 0, len(self))
+        order_from = saved["order_from"]
+        if position > 0 and order_from is None:
             raise ValueError(
-                f"the state has the keys {shown(list(state))}, expected {list(expected)}; "
-                "load what MiniBatches.state_dict() returned"
+                f"order_from of the state must be a random state at position {position}, got None; "
+                "the state is damaged"
             )
-        own = self._settings()
-        # The type first: what stands in a damaged state may not compare.
-        differing = [
-            name
-            for name in own
-            if type(state[name]) is not type(own[name]) or state[name] != own[name]
-        ]
-        if differing:
-            theirs = ", ".join(f"{name}={shown(state[name])}" for name in differing)
-            here = ", ".join(f"{name}={own[name]!r}" for name in differing)
-            raise ValueError(
-                f"the state was saved with {theirs}, this object has {here}; build it with the "
-                "arrays and arguments of the saved one"
-            )
-        epoch = _integer("epoch of the state", state["epoch"])
-        position = _integer("position of the state", state["position"])
-        if not (epoch >= 0 and 0 <= position < len(self)):
-            raise ValueError(
-                f"the state was saved at epoch={shown(epoch)}, position={shown(position)}, expected epoch >= 0 "
-                f"and 0 <= position < {len(self)}, the batches per epoch; the state is damaged"
-            )
-        if position > 0 and state["order_from"] is None:
-            raise ValueError(
-                f"the state was saved at position={position} with order_from=None, expected a "
-                "random state in the middle of an epoch; the state is damaged"
-            )
-        random = self._checked("random", state["random"])
-        order_from = state["order_from"]
+        random = checked_state("random of the state", saved["random"], self._generator)
         if order_from is not None:
-            order_from = self._checked("order_from", order_from)
+            order_from = checked_state("order_from of the state", order_from, self._generator)
 
         place = EpochPosition(epoch, position, order_from)
         return Prepared(
@@ -364,7 +343,7 @@ class MiniBatches(FixedAttributes):
         )
 
     def _settings(self) -> dict[str, Any]:
-        """Return what a saved state must agree on."""
+        """Return the settings that a saved state must have, too."""
         return {
             "m": self._m,
             "batch_size": self._batch_size,
@@ -372,7 +351,24 @@ class MiniBatches(FixedAttributes):
             "drop_last": self._drop_last,
         }
 
-    def _taking(
+    def _require_settings(self, saved: Mapping[str, Any]) -> None:
+        """Raise ValueError if a state was saved with other settings."""
+        here = self._settings()
+        # The type first: the values of a damaged state may not compare.
+        differing = [
+            name
+            for name in here
+            if type(saved[name]) is not type(here[name]) or saved[name] != here[name]
+        ]
+        if differing:
+            expected = ", ".join(f"{name}={here[name]!r}" for name in differing)
+            given = ", ".join(f"{name}={checks.shown(saved[name])}" for name in differing)
+            raise ValueError(
+                f"the state must be of {expected}, got {given}; make this object with the arrays "
+                "and arguments of the saved one"
+            )
+
+    def _taker(
         self, order: NDArray[np.int64] | None
     ) -> Callable[[Progress], Array | tuple[Array, ...]]:
         """Return the function that takes an epoch's next batch."""
@@ -380,7 +376,7 @@ class MiniBatches(FixedAttributes):
         in_pieces = [source.rows for source in sources if source.in_pieces]
         simple = len(in_pieces) == len(sources) and not any(source.turned for source in sources)
         batches = len(self)
-        # Reentrant, as an interruption may leave it held by the thread that then goes on.
+        # Reentrant, as a thread that is interrupted may go on while it holds this.
         one_at_a_time = threading.RLock()
 
         def take(progress: Progress) -> Array | tuple[Array, ...]:
@@ -393,7 +389,7 @@ class MiniBatches(FixedAttributes):
                 if order is None:
                     batch = tuple(source.copied(slice(start, stop)) for source in sources)
                 else:
-                    # All at once, so that threads are called only once.
+                    # All sources at once, so that threads are woken only once.
                     gathered = _core.gather(in_pieces, order, start, stop)
                     if simple:
                         batch = tuple(gathered)
@@ -405,46 +401,23 @@ class MiniBatches(FixedAttributes):
                             else source.indexed(chosen)
                             for source in sources
                         )
-                # Last: whatever fails before it leaves the batch to be taken again. And before the
-                # batch is out, so that a state saved in the loop's body counts it.
+                # Last, as a failure before it leaves the batch to be taken again; and before the
+                # batch is handed out, so that a state saved in the loop's body counts it.
                 progress.position = index + 1
             return batch if len(batch) > 1 else batch[0]
 
         return take
 
     def _cut(self, index: int) -> tuple[int, int]:
-        """Return the places in the epoch's order that this shard of batch `index` takes."""
+        """Return begin and end, in the epoch's order, of this shard's part of batch `index`."""
         start = index * self._batch_size
         size = min(self._batch_size, self._m - start)
         rank, ranks = self._rank, self._ranks
         return start + size * rank // ranks, start + size * (rank + 1) // ranks
 
-    def _generator_at(self, state: Mapping[str, Any]) -> np.random.Generator:
-        """Make another generator of this object's kind that stands at `state`."""
-        bits = type(self._generator.bit_generator)()
-        bits.state = state
-        return np.random.Generator(bits)
-
-    def _checked(self, name: str, state: Any) -> Any:
-        """Return a copy of a saved random state, tried on another generator first."""
-        kind = self._generator.bit_generator.state["bit_generator"]
-        saved = state.get("bit_generator") if isinstance(state, dict) else state
-        if not isinstance(saved, str) or saved != kind:
-            raise ValueError(
-                f"{name} was saved from the bit generator {shown(saved)}, this object draws from "
-                f"{kind!r}; pass a Generator of the saved kind as seed"
-            )
-        try:
-            require_integers(state)
-            return self._generator_at(state).bit_generator.state
-        except (LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name} is not a state of {kind} ({error!r}); the state is damaged"
-            ) from error
-
 
 def _looks_transposed(arrays: list[Array], batch_size: int) -> bool:
-    """Whether examples in columns, m = 300 say, were most likely taken for a few in rows."""
+    """Whether the arrays most likely have their examples in columns, and axis 0 counts few rows."""
     shapes = {array.shape[:2] if array.ndim == 2 else None for array in arrays}
     shape = shapes.pop()
     return not shapes and shape is not None and shape[0] <= batch_size and shape[0] < shape[1]
@@ -453,8 +426,8 @@ def _looks_transposed(arrays: list[Array], batch_size: int) -> bool:
 def _rank_and_ranks(shard: Any) -> tuple[int, int]:
     if shard is None:
         return 0, 1
-    if isinstance(shard, (tuple, list)) and len(shard) == 2:
-        rank, ranks = (_integer(f"shard[{i}]", part, least=i) for i, part in enumerate(shard))
-        if rank < ranks:
-            return rank, ranks
-    raise ValueError(f"shard is {shown(shard)}, expected (rank, size) with 0 <= rank < size")
+    parts = enumerate(checks.sequence("shard", shard, length=2))
+    rank, ranks = (checks.integer(f"shard[{i}]", part, least=i) for i, part in parts)
+    if rank < ranks:
+        return rank, ranks
+    raise ValueError(f"shard must be (rank, size) with 0 <= rank < size, got {checks.shown(shard)}")

@@ -1,6 +1,7 @@
-"""Where the examples of an array lie, and which way they are copied.
+"""The arrays of `MiniBatches`: their checks, where their examples lie, and how these are copied.
 
-The core copies them (cpp/binding/gather.cpp), or NumPy where the core cannot or need not.
+The core copies examples (cpp/binding/gather.cpp), or NumPy does if that is as fast or the core cannot.
+Which examples a batch has is decided in minibatches.py.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import gradstep._core as _core
 from gradstep._typing import Array
 from gradstep.checks import is_whole, shown
 
-# Bytes in one piece that are worth a copy of their own: NumPy copies shorter ones as fast.
+# The least bytes in one piece for which the core is faster than NumPy.
 _PIECE = 32
 
-# An example is scattered where it reaches over this many times its own bytes: then nearly every
-# number of it is fetched from memory with a cache line of others.
+# An example is scattered if it reaches over this many times its own bytes: then nearly every number
+# of it is fetched from memory with a cache line of others.
 _SCATTERED = 8
 
 # Bytes of an array that stays in the processor's caches, where scattered examples cost little.
@@ -28,10 +29,10 @@ _SMALL = 1 << 18
 
 
 class Source:
-    """The examples of one array, and the way to copy some of them.
+    """The examples of one array, and how some of them are copied.
 
-    They are counted by axis 0 of `rows`, and its other axes stand in the order of memory, so that
-    what lies together is copied together.
+    Axis 0 of `rows` counts the examples. Its other axes are in the order of memory, so that numbers
+    that lie together are copied together.
     """
 
     def __init__(self, array: Array, axis: int) -> None:
@@ -44,17 +45,17 @@ class Source:
         self.in_pieces = self._lies_in_pieces()
 
     def _lies_in_pieces(self) -> bool:
-        """Whether the core's way of copying an example, piece by piece, is the fast one."""
+        """Whether the core, which copies an example piece by piece, is faster than NumPy."""
         piece = _core.bytes_in_one_piece(self.rows)
         return piece >= _PIECE or 0 < piece == self.rows.nbytes // len(self.rows)
 
     def prepare(self) -> None:
-        """Lay the examples in rows where they are scattered over the memory."""
+        """Lay the examples in rows if they are scattered over the memory."""
         rows = self.rows
         if self.in_pieces or self._mapped or rows.nbytes < _SMALL:
             return
         reach = [(n - 1) * abs(stride) for n, stride in zip(rows.shape, rows.strides, strict=True)]
-        # Of a view that shows the same memory many times, a copy could be larger than the machine.
+        # A copy of a view that shows the same memory many times could be larger than the machine.
         repeats = rows.nbytes > sum(reach) + rows.itemsize
         scattered = sum(reach[1:]) > _SCATTERED * (rows.nbytes // len(rows))
         if scattered and not repeats and _core.bytes_in_one_piece(rows) > 0:
@@ -85,27 +86,29 @@ def _is_mapped(array: Array) -> bool:
 
 
 def as_array(position: int, given: Any) -> Array:
-    """Return `given` as a plain ndarray over the same memory, or say what it is instead."""
-    problem = f"array {position} is {named(given)}, expected a NumPy array"
+    """Return `given` as a plain ndarray over the same memory; TypeError if it is not an array."""
+    expected = f"array {position} must be a NumPy array"
+    got = f"got {'None' if given is None else type(given).__name__}"
     if isinstance(given, np.ma.MaskedArray):
-        raise TypeError(f"{problem} without a mask; fill it with .filled(value) first")
+        raise TypeError(f"{expected} without a mask, {got}; fill it with .filled(value)")
+    expected += f" or an object that exports its memory as one, {got}"
     protocols = ("__array_interface__", "__array_struct__", "__array__")
-    # A NumPy scalar and bytes export memory too, but nobody means them as examples.
+    # A NumPy scalar and bytes export memory too, but they are not meant as examples.
     scalar = isinstance(given, (bytes, np.generic))
     try:
         if not scalar and (any(hasattr(given, name) for name in protocols) or _has_buffer(given)):
             return np.asarray(given)
         if hasattr(given, "__dlpack__"):
             return np.from_dlpack(given)
-    except Exception as error:  # another framework's own, of any kind
-        raise TypeError(f"{problem}; reading its memory failed: {error}") from error
+    except Exception as error:  # other frameworks raise any kind
+        raise TypeError(f"{expected}, of which the memory cannot be read: {error}") from error
     if is_whole(given):
-        mend = f"the batch size is a keyword, batch_size={shown(int(given))}"
+        fix = f"the batch size is a keyword, batch_size={shown(int(given))}"
     elif hasattr(given, "toarray"):
-        mend = "make it dense with .toarray()"
+        fix = "make it dense with .toarray()"
     else:
-        mend = "pass numpy.asarray(...) of it if it holds examples"
-    raise TypeError(f"{problem} or an object that exports its memory as one; {mend}")
+        fix = "pass numpy.asarray(...) of it if it holds examples"
+    raise TypeError(f"{expected}; {fix}")
 
 
 def _has_buffer(given: Any) -> bool:
@@ -117,46 +120,41 @@ def _has_buffer(given: Any) -> bool:
 
 
 def number_of_examples(arrays: list[Array], axis: int) -> int:
-    """Return the m that all arrays share along `axis`."""
+    """Return the number of examples m that all arrays have along `axis`; ValueError if they differ."""
     for i, array in enumerate(arrays):
         if not -array.ndim <= axis < array.ndim:
             needed = shown(axis + 1 if axis >= 0 else -axis)
             wanted = f"(1, {array.size})" if axis == 1 else f"{needed}-D"
-            mend = f"reshape it to {wanted}{_other_axis(arrays, axis)}"
+            fix = f"reshape it to {wanted}{_other_axis(arrays, axis)}"
             if array.ndim == 0:
-                mend = "pass an array of examples"
+                fix = "pass an array of examples"
             raise ValueError(
-                f"array {i} has shape {array.shape}, which has no axis {shown(axis)}; {mend}"
+                f"array {i} must have an axis {shown(axis)}, got shape {array.shape}; {fix}"
             )
         m, first = array.shape[axis], arrays[0].shape[axis]
         if m != first:
             raise ValueError(
-                f"array {i} has {m} examples along axis {axis} (shape {array.shape}), array 0 has "
-                f"{first} (shape {arrays[0].shape}); give all the same number"
+                f"array {i} must have {first} examples along axis {axis}, like array 0 (shape "
+                f"{arrays[0].shape}), got {m} (shape {array.shape}); give all the same number"
                 f"{_other_axis(arrays, axis)}"
             )
         if m == 0:
             raise ValueError(
-                f"array {i} has shape {array.shape}: no examples along axis {axis}, expected at "
-                "least one; check how the data was loaded or sliced"
+                f"array {i} must have at least one example along axis {axis}, got shape "
+                f"{array.shape}; check how the data was loaded or sliced"
             )
     shared: int = arrays[0].shape[axis]
     return shared
 
 
 def _other_axis(arrays: list[Array], axis: int) -> str:
-    """Return the advice to take another axis, where there is one that all arrays agree on."""
+    """Return the advice to take another axis, if there is one on which all arrays agree."""
     deep = min(array.ndim for array in arrays)
     agreed = [
         (lengths.pop(), other)
         for other in (*range(deep), *range(-deep, 0))
         if other != axis and len(lengths := {array.shape[other] for array in arrays}) == 1
     ]
-    # Of several the longest: there are more examples than features, as a rule.
+    # The longest of several: as a rule there are more examples than features.
     m, other = max(agreed, default=(0, 0), key=operator.itemgetter(0))
     return f", or pass axis={other} if the examples are the {m} along that axis" if m > 1 else ""
-
-
-def named(given: Any) -> str:
-    """Return what a refused argument is, in a sentence that begins with its name and "is"."""
-    return "None" if given is None else f"of type {type(given).__name__}"

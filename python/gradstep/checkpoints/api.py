@@ -1,4 +1,4 @@
-"""`save` and `load`."""
+"""`save` and `load`: the order in which everything happens. Each act is in a file of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import gradstep.checkpoints.archive as archive
 import gradstep.checkpoints.atomic_file as atomic_file
+import gradstep.checkpoints.ranks as ranks
+from gradstep.checkpoints.background import wait_for_save
 from gradstep.checkpoints.loaded import Loaded
-from gradstep.checkpoints.parts import pack, require_names, require_names_alike, together
+from gradstep.checkpoints.parts import pack, require_names
 from gradstep.checkpoints.plan import LoadPlan
 
 
@@ -18,7 +20,7 @@ def save(path: atomic_file.StrPath, /, **parts: Any) -> None:
     Parameters
     ----------
     path : str, bytes or path
-        The file, exactly there. What was there before is replaced when all is on the disk.
+        The file, exactly there. An old file is replaced when all of the new one is on the disk.
     **parts
         By names of your choice: objects with ``state_dict`` and ``load_state_dict``, such as
         optimizers, `MiniBatches` and `EWA`; arrays, alone or nested in lists, tuples and dicts,
@@ -29,13 +31,15 @@ def save(path: atomic_file.StrPath, /, **parts: Any) -> None:
     Raises
     ------
     TypeError, ValueError
-        If there is no part, or one that cannot be kept; its place is named.
+        If there is no part, or one that cannot be saved; the error names the place in it.
     OSError
-        If the system refuses: a full disk, a folder that may not be written to, a path to what is
-        no regular file, another save to the same path that is under way (BlockingIOError). The old
-        file is as it was, and no other is left. One exception says so: the folder could not be
-        flushed, and the new file is in place. Or what `save_in_background` to the same path has
-        failed with, if nobody waited for it; this save has not been begun then.
+        If the system refuses: a full disk, a folder without permission to write, a path that is not
+        a regular file, another save to the same path that has not ended (BlockingIOError). The old
+        file is as it was, and no other is left. In one case the message says that the new file is
+        in place: if its folder could not be flushed.
+
+        Also the error of an earlier `save_in_background` to the same path, if it was not waited
+        for. This save has not begun then.
 
     See Also
     --------
@@ -43,11 +47,11 @@ def save(path: atomic_file.StrPath, /, **parts: Any) -> None:
 
     Notes
     -----
-    The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it. A save waits
-    until one that this process has in the background to the same path is done.
+    The file is an .npz of NumPy's with a checksum; docs/checkpoints.md describes it. If this process
+    is saving to the same path in the background, this waits until that is done.
 
     With a `gradstep.distributed.Sharded` among the parts, all of its ranks call this with the same
-    names. Rank 0 writes its parts and the whole state; where it fails, all raise.
+    names. Rank 0 writes its parts and the whole state; if it fails, all raise.
 
     Examples
     --------
@@ -64,69 +68,68 @@ def save(path: atomic_file.StrPath, /, **parts: Any) -> None:
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
-    with together(parts, "save"):  # what one rank may meet alone, before anything is sent
+    with ranks.agreement(parts, "save"):
         require_names(parts)
-        atomic_file.settle(path)  # first, so that there are no two copies in memory
-    require_names_alike(parts)
-    with together(parts, "save"):
+        wait_for_save(path)  # first, so that there are not two copies in memory
+    ranks.require_same_names(parts)
+    with ranks.agreement(parts, "save"):
         packed = pack(parts)
         if packed is not None:
             atomic_file.write_whole(path, partial(archive.write, packed))
 
 
 def load(path: atomic_file.StrPath, /, *, strict: bool = True, **parts: Any) -> Loaded:
-    """Take over what `save` wrote: all of what is asked for, or nothing.
+    """Take over a file of `save`: all parts that are asked for, or none.
 
     Parameters
     ----------
     path : str, bytes or path
         The file.
     strict : bool, default True
-        Raise unless every part that is asked for fits exactly. False loads what fits.
+        Raise unless every part that is asked for fits exactly. False loads the parts that fit.
     **parts
-        By the names that they were saved under: objects, whose ``load_state_dict`` is called or its
-        like; arrays, which are filled in place and have the names, shapes and dtypes of the saved
-        ones; or None for a part that is to be returned as it was saved, arrays and all. Any plain
-        value may stand for one of the file, which is returned. Fewer than the file has is fine.
+        By the names that they were saved under: objects, which take over their saved state; arrays,
+        which are filled in place and have the names, shapes and dtypes of the saved ones; or None
+        for a part that is returned as it was saved, with its arrays. Any plain value stands for a
+        plain value of the file, which is returned. The file may have more parts.
 
     Returns
     -------
     Loaded
-        By name, the parts that were asked for with None, and every other part that needs nothing to
-        load it into: plain values, and trees that mix them with arrays. With ``strict=False`` also
-        what did not fit on either side.
+        By name, the parts that were asked for with None, all plain values, and all trees that mix
+        them with arrays. With ``strict=False`` it also lists what did not fit on either side.
 
     Raises
     ------
     ValueError
-        If the file is damaged, is none of `save` or needs a newer version; or, in one error that
-        lists them all, where parts do not fit. Nothing has changed.
+        If the file is damaged, is not a checkpoint or needs a newer version; or, in one error that
+        lists them all, if parts do not fit. Nothing has changed.
     OSError
         If the system refuses to read the file.
 
     Notes
     -----
     The file is read as a whole and its checksum compared first. Reading takes as much memory as the
-    file is large, and as much again as the arrays that are returned. Plain values take more than
-    they do in the file: numbers in lists 3 to 9 times as much, small dicts 5 to 30 times. Whoever
-    wrote the file, reading it takes at most 64 times its size.
+    file is large, and as much again as the returned arrays. Plain values take more memory than in
+    the file: numbers in lists 3 to 9 times as much, small dicts 5 to 30 times. Even a forged file
+    takes at most 64 times its size.
 
-    The arrays that are returned are new ones of the caller's own. A ``load_state_dict`` of your own
-    gets windows on the file's bytes, which keep all of them alive; copy what you keep.
+    The returned arrays are new ones, which belong to the caller. A ``load_state_dict`` of your own
+    gets windows on the file's bytes, which keep all of the file in memory; copy what you keep.
 
-    Arrays that share one memory (tied weights) are filled where the file has equal values for them.
+    Arrays that share one memory (tied weights) are filled if the file has equal values for them.
 
-    With ``strict=False`` an optimizer takes over its `t` and hyperparameters also where the state
-    of a parameter was not: bias correction then counts steps which that parameter has not seen.
+    With ``strict=False`` an optimizer takes over its `t` and hyperparameters even if the state of a
+    parameter does not fit: bias correction then counts steps that this parameter has not seen.
 
-    An `EWA` that an optimizer keeps is restored by it: load both, or the optimizer alone.
+    An optimizer restores the `EWA` that it keeps: load both, or the optimizer alone.
 
     With a `gradstep.distributed.Sharded` among the parts, all of its ranks call this and read the
-    file, written by any number of ranks or by one process: all load it, or none. It has to be the
-    same file for all, and a save of theirs to the same path in the background is waited for.
+    file: all load it, or none. Any number of ranks, or one process, may have written it. It has to
+    be the same file for all. If they are saving to the same path in the background, this waits.
 
-    Objects of your own are loaded first, one after another; should a later one raise, those before
-    it get back what their ``state_dict`` returned. They must not step or change optimizers that are
+    Objects of your own are loaded first, one after another. If a later one raises, those before it
+    get back what their ``state_dict`` returned. They must not step or change optimizers that are
     loaded with them: that is a RuntimeError.
 
     Examples
@@ -142,28 +145,21 @@ def load(path: atomic_file.StrPath, /, *, strict: bool = True, **parts: Any) -> 
     >>> params
     {'W': array([1., 1., 1.]), 'b': array([0., 0.])}
     """
-    with together(parts, "load") as ranks:
-        if ranks is not None:
-            atomic_file.settle(
-                path
-            )  # on the rank that writes it, before any other looks what is there
-    with together(parts, "load"):
-        contents = archive.parse(atomic_file.read_whole(path), repr(atomic_file.text(path)))
-    with together(parts, "load") as ranks:
-        if ranks is not None and (first := ranks.broadcast(contents.sha256, 0)) != contents.sha256:
-            raise ValueError(
-                f"{atomic_file.text(path)!r} has to be the same file on all ranks: its checksum is "
-                f"{first[:16]}… on rank 0, {contents.sha256[:16]}… on rank {ranks.rank}"
-            )
+    with ranks.agreement(parts, "load"):
+        name = repr(atomic_file.text(path))
+        if ranks.ranks_of(parts) is not None:
+            wait_for_save(path)  # on the rank that writes, before any other rank reads
+    with ranks.agreement(parts, "load"):
+        contents = archive.parse(atomic_file.read_whole(path), name)
+    with ranks.agreement(parts, "load"):
+        ranks.require_same_file(parts, name, contents.sha256)
         plan = LoadPlan(strict, contents.parts)
-        for name, part in parts.items():
-            plan.add(name, part)
+        for part_name, part in parts.items():
+            plan.add(part_name, part)
         plan.compare()
         if strict and plan.problems:
             listed = "".join(f"\n  {problem}" for problem in plan.problems)
-            raise ValueError(
-                f"{atomic_file.text(path)!r} does not fit, and nothing was loaded:{listed}"
-            )
+            raise ValueError(f"{name} does not fit, and nothing was loaded:{listed}")
         loaded = plan.loaded(parts)
-    plan.commit(parts)  # last, as whatever fails after it would come too late
+    plan.commit(parts)  # last, as an error after it would come too late
     return loaded

@@ -1,7 +1,7 @@
 """Parts of a checkpoint <-> the bytes of one file: a zip archive of .npy members, with a checksum.
 
-docs/checkpoints.md describes the format. What parts are is in checkpoint.py, their values and
-arrays in tree.py; how bytes get to the disk whole is in files.py.
+docs/checkpoints.md describes the format. Which parts there are is in parts.py, their values and arrays
+are in values.py, and the way of the bytes to the disk is in atomic_file.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import gradstep.checkpoints.values as tree
+import gradstep.checkpoints.values as values
 from gradstep._typing import Array
 
 FORMAT = "gradstep checkpoint"
@@ -27,12 +27,12 @@ _HEAD = "gradstep.json"
 _COMMENT = f"{FORMAT} {VERSION} sha256=".encode()
 _DIGEST = 64  # hexadecimal digits, the last bytes of a file
 _ENDING = re.compile(FORMAT.encode() + rb" ([1-9][0-9]{0,8}) sha256=([0-9a-f]{64})\Z")
-# So that arrays are aligned in the file, for whoever maps it.
+# Arrays are aligned in the file, for programs that map it.
 _ALIGNMENT = 64
 # Bytes that are copied, hashed and written at a time: they stay in the processor's caches.
 _CHUNK = 1 << 20
 
-# Of the zip format (PKWARE's APPNOTE 6.3.10, sections 4.3 and 4.5), always with 64 bits for sizes.
+# The zip format (PKWARE's APPNOTE 6.3.10, sections 4.3 and 4.5), always with 64 bits for sizes.
 _NEEDS = 45  # version 4.5 of the zip format, the first with 64 bits
 _DESCRIBED = 1 << 3  # the checksum of a member follows its data
 _STORED, _MIDNIGHT, _DAY = 0, 0, 1 << 5 | 1  # 1 January 1980, so that equal parts give equal files
@@ -62,18 +62,18 @@ class Part(NamedTuple):
 
     kind: str  # one of KINDS
     # "arrays": a dict of arrays by name; "plain": without arrays; "tree" and "state": anything
-    tree: Any
+    value: Any
 
 
 class Packed(NamedTuple):
-    """Parts, ready to be written: nothing of the caller's is looked at any more but the arrays."""
+    """Parts, ready to be written: of the caller's objects, only the arrays are still used."""
 
     text: bytes
     arrays: dict[str, Array]
 
 
 class Contents(NamedTuple):
-    """What a file holds. Its arrays are windows on the file's bytes."""
+    """The contents of a file. Its arrays are windows on the file's bytes."""
 
     gradstep: str  # the version that wrote it
     parts: dict[str, Part]
@@ -88,23 +88,26 @@ class _Member(NamedTuple):
 
 
 def pack(parts: Mapping[str, Part], gradstep: str, copied: Collection[str] = ()) -> Packed:
-    """Check parts and get them ready, with copies of the arrays of those named in `copied`.
+    """Return checked parts, ready to be written, with copies of the arrays of those in `copied`.
 
-    TypeError or ValueError where something cannot be kept.
+    Raises
+    ------
+    TypeError, ValueError
+        If a value cannot be saved.
     """
-    encoder = tree.Encoder()
+    encoder = values.Encoder()
     packed = {}
     for name, part in parts.items():
         first = len(encoder.arrays)
-        packed[name] = {part.kind: encoder.encode(part.tree, name)}
+        packed[name] = {part.kind: encoder.encode(part.value, name)}
         for member in [*encoder.arrays][first:] if name in copied else ():
             encoder.arrays[member] = encoder.arrays[member].copy(order="K")
     head = {"format": FORMAT, "version": VERSION, "gradstep": gradstep, "parts": packed}
-    return Packed(tree.to_text(head), encoder.arrays)
+    return Packed(values.to_text(head), encoder.arrays)
 
 
 def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
-    """Write a file to `sink` from its first byte to its last, without going back."""
+    """Write a file to `sink`, from its first byte to its last."""
     out = _Hashing(sink)
     members = [_write_member(out, _HEAD, [packed.text])]
     members += [_write_member(out, name, _npy(array)) for name, array in packed.arrays.items()]
@@ -115,10 +118,10 @@ def write(packed: Packed, sink: Callable[[bytes], object]) -> None:
 
 
 def parse(data: memoryview, name: str) -> Contents:
-    """Return what a file holds; ValueError, which calls it `name`, unless all of it is right.
+    """Return the contents of a file; ValueError, which calls it `name`, if anything is wrong in it.
 
-    What stands around the data of the members must be, byte for byte, what `write` would write for
-    them. So none can overlap another, stand twice, or claim to be larger than it is.
+    The bytes around the data of the members must be exactly those that `write` would write. So a
+    member cannot overlap another, stand twice, or claim to be larger than it is.
     """
     _verify(data, name)
     try:
@@ -128,7 +131,7 @@ def parse(data: memoryview, name: str) -> Contents:
 
 
 class _Hashing:
-    """A sink that counts and hashes what goes on to another, many small pieces at once."""
+    """A sink that counts and hashes bytes, and passes them on to another in large pieces."""
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
@@ -145,7 +148,7 @@ class _Hashing:
             self._pass_on()
 
     def finish(self) -> None:
-        """Pass on what is left, and the checksum."""
+        """Pass on the last bytes, and the checksum."""
         self._pass_on()
         self._sink(_digits(self._digest))
 
@@ -159,7 +162,7 @@ class _Hashing:
 def _hash() -> Any:
     try:
         return hashlib.sha256()
-    except ValueError as error:  # OpenSSL's way to say it
+    except ValueError as error:  # OpenSSL says so
         raise MemoryError("no memory for the checksum") from error
 
 
@@ -186,8 +189,8 @@ def _write_member(out: _Hashing, name: str, chunks: Iterable[bytes]) -> _Member:
 def _npy(array: Array) -> Iterator[bytes]:
     """Cut an array in pieces of a .npy file.
 
-    Each is copied before it is hashed and written: a file stays whole where another thread changes
-    the array meanwhile.
+    Each piece is copied before it is hashed and written: the checksum is right even if another
+    thread changes the array meanwhile.
     """
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     yield _npy_header(array.dtype.str, fortran, array.shape)
@@ -211,7 +214,7 @@ def _npy_header(dtype: str, fortran: bool, shape: tuple[int, ...]) -> bytes:
 
 
 def _local_header(name: bytes, offset: int) -> bytes:
-    """Return what stands before the data of a member: sizes follow them, and zeros align them."""
+    """Return the bytes before the data of a member: sizes follow the data, and zeros align it."""
     end = offset + _LOCAL.size + len(name) + _LOCAL_EXTRA.size
     padding = -end % _ALIGNMENT
     extra = _LOCAL_EXTRA.pack(1, 16, 0, 0, _PADDED, 2 + padding, _ALIGNMENT) + bytes(padding)
@@ -221,7 +224,7 @@ def _local_header(name: bytes, offset: int) -> bytes:
 
 
 def _descriptor(member: _Member) -> bytes:
-    """Return what stands behind the data of a member."""
+    """Return the bytes after the data of a member."""
     return _DESCRIPTOR.pack(b"PK\7\x08", member.crc, member.size, member.size)
 
 
@@ -235,7 +238,7 @@ def _entry(member: _Member) -> bytes:
 
 
 def _ends(members: int, size: int, start: int) -> bytes:
-    """Return what stands behind the directory, up to the digits of the checksum."""
+    """Return the bytes after the directory, up to the digits of the checksum."""
     numbers = members, members, size, start
     end_64 = _END_64.pack(b"PK\6\6", _END_64.size - 12, _UNIX | _NEEDS, _NEEDS, 0, 0, *numbers)
     locator = _LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
@@ -249,7 +252,9 @@ def _verify(data: memoryview, name: str) -> None:
     if not ending:
         beginning = _local_header(_HEAD.encode(), 0)
         if data[: len(beginning)].tobytes() != beginning[: len(data)]:
-            raise ValueError(f"{name} is no checkpoint of gradstep: it begins and ends otherwise")
+            raise ValueError(
+                f"{name} is not a checkpoint of gradstep: it begins and ends with other bytes"
+            )
         raise ValueError(
             f"{name} is damaged: it does not end with its checksum, so it was cut short or its end "
             f"was changed ({len(data)} bytes are there)"
@@ -269,14 +274,14 @@ def _verify(data: memoryview, name: str) -> None:
 
 
 def _contents(data: memoryview) -> Contents:
-    places = _places(data)
-    begin, end = places.pop(_HEAD.encode(), (0, 0))
-    head = tree.from_text(data[begin:end])
+    spans = _spans(data)
+    begin, end = spans.pop(_HEAD.encode(), (0, 0))
+    head = values.from_text(data[begin:end])
     arrays = {
-        name.decode("ascii"): _array(data, begin, end) for name, (begin, end) in places.items()
+        name.decode("ascii"): _array(data, begin, end) for name, (begin, end) in spans.items()
     }
     if not all(name.endswith(".npy") for name in arrays):
-        raise ValueError("a member is no array")
+        raise ValueError("a member is not an array")
     if (
         not isinstance(head, dict)
         or head.keys() != {"format", "version", "gradstep", "parts"}
@@ -286,14 +291,14 @@ def _contents(data: memoryview) -> Contents:
         or not isinstance(head["parts"], dict)
     ):
         raise ValueError(f"{_HEAD} does not hold what it should")
-    decoder = tree.Decoder(arrays)
+    decoder = values.Decoder(arrays)
     parts = {name: _part(name, part, decoder) for name, part in head["parts"].items()}
     if decoder.left:
         raise ValueError(f"the array {min(decoder.left)!r} belongs to no part")
     return Contents(head["gradstep"], parts, data[-_DIGEST:].tobytes().decode("ascii"))
 
 
-def _part(name: str, part: Any, decoder: tree.Decoder) -> Part:
+def _part(name: str, part: Any, decoder: values.Decoder) -> Part:
     if not name.isidentifier():
         raise ValueError(f"a part is called {name!r}")
     if not isinstance(part, dict) or len(part) != 1 or not part.keys() <= set(KINDS):
@@ -309,12 +314,12 @@ def _part(name: str, part: Any, decoder: tree.Decoder) -> Part:
         isinstance(value, dict)
         and all(type(key) is str and isinstance(array, np.ndarray) for key, array in value.items())
     ):
-        raise ValueError(f"the part {name!r} is no dict of arrays")
+        raise ValueError(f"the part {name!r} is not a dict of arrays")
     return Part(kind, value)
 
 
-def _places(data: memoryview) -> dict[bytes, tuple[int, int]]:
-    """Return where the data of each member begin and end."""
+def _spans(data: memoryview) -> dict[bytes, tuple[int, int]]:
+    """Return where the data of each member begins and ends."""
     stop = len(data) - _ENDS - _DIGEST
     if stop < 0:
         raise ValueError("it is too short for a directory")
@@ -324,7 +329,7 @@ def _places(data: memoryview) -> dict[bytes, tuple[int, int]]:
     members = _directory(data, start, stop)
     if data[stop:-_DIGEST].tobytes() != _ends(len(members), size, start):
         raise ValueError("the end of its directory is not what it should be")
-    places: dict[bytes, tuple[int, int]] = {}
+    spans: dict[bytes, tuple[int, int]] = {}
     at = 0
     for member in members:
         header, descriptor = _local_header(member.name, at), _descriptor(member)
@@ -336,12 +341,12 @@ def _places(data: memoryview) -> dict[bytes, tuple[int, int]]:
             or data[end : end + len(descriptor)].tobytes() != descriptor
         ):
             raise ValueError(f"the member {member.name[:200]!r} is not where or what it should be")
-        places[member.name] = begin, end
+        spans[member.name] = begin, end
         at = end + len(descriptor)
-    # The last might reach into the directory, too.
-    if at != start or len(places) != len(members):
+    # The last member must not reach into the directory.
+    if at != start or len(spans) != len(members):
         raise ValueError("its directory does not list all members, or one of them twice")
-    return places
+    return spans
 
 
 def _directory(data: memoryview, start: int, stop: int) -> list[_Member]:
@@ -358,7 +363,7 @@ def _directory(data: memoryview, start: int, stop: int) -> list[_Member]:
 
 
 def _member(data: memoryview, at: int, stop: int) -> _Member:
-    """Read what differs between entries of the directory."""
+    """Read the fields that differ between entries of the directory."""
     if at + _ENTRY.size <= stop:
         fields = _ENTRY.unpack_from(data, at)
         crc, length = fields[7], fields[10]
@@ -380,12 +385,12 @@ def _array(data: memoryview, begin: int, end: int) -> Array:
         raise ValueError("an array has no header, or one of another kind")
     dtype, fortran = match[1].decode(), match[2] == b"True"
     shape = tuple(int(number) for number in match[3].split(b",") if number.strip())
-    if dtype not in tree.DTYPES or header != _npy_header(dtype, fortran, shape):
+    if dtype not in values.DTYPES or header != _npy_header(dtype, fortran, shape):
         raise ValueError(f"an array has the header {header[10:100]!r}")
     begin += len(header)
     if math.prod(shape) * np.dtype(dtype).itemsize != end - begin:
         raise ValueError(f"an array of shape {shape} and dtype {dtype} has {end - begin} bytes")
-    # NumPy says ValueError to a shape that is empty and yet too large.
+    # NumPy raises ValueError for a shape that is empty and yet too large.
     array: Array = np.ndarray(shape, dtype, data, begin, order="F" if fortran else "C")
     if dtype == "|b1" and array.view(np.uint8).max(initial=0) > 1:
         raise ValueError("a truth value is neither 0 nor 1")

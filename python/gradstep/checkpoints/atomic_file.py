@@ -1,6 +1,6 @@
 """Files that are read whole, and written whole or not at all.
 
-What stands in them is the caller's.
+The content of a file is the caller's. Saves in the background are in background.py.
 """
 
 from __future__ import annotations
@@ -23,60 +23,34 @@ except ImportError:  # Windows, where two saves at once go unnoticed
 
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-# What a temporary file is opened with, where the system knows it. A link in its place is refused:
-# somebody else's file would be written.
+# The flags for opening a temporary file, as far as the system has them. A link in its place is
+# refused, as it would lead to a file of somebody else.
 _FLAGS = os.O_CREAT | os.O_RDWR
 for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
-# Where locks are not to be had, and where folders cannot be flushed: file systems over a network,
-# mostly.
+# The errors of file systems without locks, and of those that cannot flush folders: mostly file systems
+# over a network.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _NO_FLUSHING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-_LONGEST = 200  # bytes of a name beside which there is room for what is added
+_LONGEST = 200  # bytes of a name to which the prefix and suffix of a temporary file can be added
 
-# Files that are being written: a forked child has to let go of them, or it would hold their locks
-# for as long as it lives.
+# Files that are being written. A forked child closes them, or it would hold their locks for as long as
+# it lives.
 _open: set[BinaryIO] = set()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: [file.close() for file in [*_open]])
 
-# What another thread of this process is going to write, and what waits for its end.
-_behind: tuple[str, Callable[[], object]] | None = None
-
-
-def announce(path: str, settle: Callable[[], object]) -> None:
-    """Let whoever comes to `path` call `settle` first, until this is called again."""
-    global _behind
-    _behind = os.path.realpath(path), settle
-
-
-def settle(path: StrPath) -> None:
-    """Wait for what this process has announced for the same path, and raise what it raises."""
-    behind = _behind
-    if behind is not None and behind[0] == os.path.realpath(text(path)):
-        behind[1]()
-
-
-def _forget() -> None:
-    """Nobody in a forked child writes what was announced before."""
-    global _behind
-    _behind = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
 
 def read_whole(path: StrPath) -> memoryview:
-    """Return the bytes of a file, in memory that can be written to and aligned as arrays need it.
+    """Return the bytes of a file, in writable memory that is aligned for arrays.
 
     Raises
     ------
     OSError
-        If the system refuses, or `path` leads to no regular file.
+        If the system refuses, or `path` does not lead to a regular file.
     """
     path = text(path)
-    # Before it is opened: a pipe would wait for somebody to write to it.
+    # Checked before it is opened: opening a pipe would wait for a writer.
     _require_regular(path, os.stat(path))
     with open(path, "rb", buffering=0) as file:
         data = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
@@ -88,20 +62,19 @@ def read_whole(path: StrPath) -> memoryview:
 
 
 def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], object]) -> None:
-    """Put a file in the place of what is at `path`, if there is something.
+    """Write a file, and put it in the place of the old one if there is one.
 
-    `write` is called with a function that takes the bytes, in order. Whatever is raised, by it or
-    by the system, the old file stays and nothing else is left. The new one goes to a temporary file
-    in the same folder first. Where a process is killed that file remains, and the next call takes
-    it over. A link at `path` goes on leading where it led, and the mode bits of the old file are
-    those of the new one.
+    `write` is called with a function that takes the bytes, in order. If it or the system raises, the
+    old file stays and nothing else is left. The new file is a temporary one in the same folder at
+    first. If the process is killed, the temporary file remains, and the next call uses it. A link at
+    `path` keeps its target, and the new file gets the mode bits of the old one.
 
     Raises
     ------
     OSError
-        If the system refuses, or `path` leads to what is no regular file; BlockingIOError where another call is writing to the same path. Where
-        the folder alone could not be flushed, the new file is in place already, and the message
-        says so.
+        If the system refuses, or `path` leads to something that is not a regular file;
+        BlockingIOError if another call is writing to the same path. If only the folder could not be
+        flushed, the new file is in place already, and the message says so.
     """
     path = os.path.realpath(_checked(text(path)))
     old = _stat(path)
@@ -109,14 +82,14 @@ def write_whole(path: StrPath, write: Callable[[Callable[[bytes], object]], obje
         with _temporary_beside(path) as (temporary, file):
             try:
                 with _named(path):
-                    os.ftruncate(file.fileno(), 0)  # what a killed process had left
-                # Before there is anything in it to be read. Where this process is killed, the next
-                # one has to write to it, whatever mode it is to have in the end.
+                    os.ftruncate(file.fileno(), 0)  # a killed process may have left some bytes
+                # Before the file has content that others could read. The owner may always write: if
+                # this process is killed, the next one has to, whatever the mode is in the end.
                 _set_mode(file, old, path, stat.S_IRUSR | stat.S_IWUSR)
                 _fill(file, write, path)
                 _set_mode(file, old, path)
                 if fcntl is None:
-                    file.close()  # Windows renames and removes no open file
+                    file.close()  # Windows does not rename or remove open files
                 with _named(path):
                     os.replace(temporary, path)
             except BaseException:
@@ -132,7 +105,7 @@ def _set_mode(file: BinaryIO, old: os.stat_result | None, path: str, more: int =
         return
     mode = stat.S_IMODE(old.st_mode) | more
     with _named(path):
-        # Only where it differs: file systems without modes refuse any change.
+        # Only if it differs: file systems without modes refuse any change.
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
             os.fchmod(file.fileno(), mode)
 
@@ -153,7 +126,7 @@ def _fill(file: BinaryIO, write: Callable[[Callable[[bytes], object]], object], 
 
 @contextlib.contextmanager
 def _folder_of(path: str) -> Iterator[int | None]:
-    """Open the folder before anything is written, where the system can: to fail later is too late."""
+    """Open the folder before anything is written, if the system can: a later error is too late."""
     if not hasattr(os, "O_DIRECTORY"):
         yield None
         return
@@ -189,7 +162,7 @@ def _temporary_beside(path: str) -> Iterator[tuple[str, BinaryIO]]:
             _open.add(file)
             try:
                 _lock(file, path)
-                # Whoever had the lock may have renamed or removed the file since it was opened.
+                # The process that had the lock may have renamed or removed the file since the open.
                 if _leads_to(temporary, file):
                     yield temporary, file
                     return
@@ -198,7 +171,7 @@ def _temporary_beside(path: str) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _opener(path: str, temporary: str, flags: int) -> int:
-    """Open the temporary file of `path`; whatever else is in its place is not written to."""
+    """Open the temporary file of `path`; refuse anything else that is in its place."""
     try:
         descriptor = os.open(temporary, _FLAGS, 0o666)
     except OSError as error:
@@ -209,7 +182,7 @@ def _opener(path: str, temporary: str, flags: int) -> int:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             _refuse_temporary(temporary, errno.EINVAL, path)
-        if found.st_nlink > 1:  # somebody else's file under another name
+        if found.st_nlink > 1:  # a file of somebody else under another name
             _refuse_temporary(temporary, errno.EMLINK, path)
     except BaseException:
         os.close(descriptor)
@@ -220,8 +193,8 @@ def _opener(path: str, temporary: str, flags: int) -> int:
 def _refuse_temporary(temporary: str, code: int, path: str) -> NoReturn:
     raise OSError(
         code,
-        f"the temporary file beside it, {temporary!r}, is a link, has more than one name, or is no "
-        "regular file; remove it",
+        f"the temporary file beside it, {temporary!r}, must be a regular file with one name, got "
+        "another kind of file, or a link; remove it",
         path,
     )
 
@@ -241,7 +214,7 @@ def _lock(file: BinaryIO, path: str) -> None:
 
 
 def _remove(temporary: str, file: BinaryIO) -> None:
-    """Remove the temporary file, if it is still this one: after the renaming it may be another's."""
+    """Remove the temporary file if it is still this one; after renaming, it may be of another."""
     with contextlib.suppress(OSError):
         if fcntl is None:
             file.close()
@@ -263,7 +236,7 @@ def text(path: StrPath) -> str:
 
 
 def _checked(path: str) -> str:
-    """Refuse at once what only the renaming would refuse, after all was written."""
+    """Refuse a path at once that only the renaming would refuse, after everything was written."""
     if not path:
         raise FileNotFoundError(errno.ENOENT, "the path is empty; name a file", path)
     if not os.path.basename(path):
@@ -275,7 +248,7 @@ def _checked(path: str) -> str:
 
 
 def _stat(path: str) -> os.stat_result | None:
-    """Return what is known of what is at `path`; None where the writing will say why not."""
+    """Return the stat of `path`; None if there is none, and the writing will say why."""
     try:
         return os.stat(path)
     except OSError:
@@ -291,7 +264,7 @@ def _require_regular(path: str, found: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Put the path in errors of the system, as calls on open files do not know it."""
+    """Add the path to errors of the system: calls on open files do not know it."""
     try:
         yield
     except OSError as error:

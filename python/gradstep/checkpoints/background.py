@@ -1,6 +1,7 @@
-"""Save a run while it goes on: a copy in memory first, and a thread that writes it behind.
+"""Saves in the background: a copy of a run in memory first, then a thread that writes it.
 
-What is written, and how, is save's in parts.py.
+There is one such save at a time in a process, and a later save to the same path waits for it. The parts
+and the file are the same as those of `save`: see parts.py and atomic_file.py.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ from typing import Any
 
 import gradstep.checkpoints.archive as archive
 import gradstep.checkpoints.atomic_file as atomic_file
-from gradstep.checkpoints.parts import pack, require_names, require_names_alike, together
+import gradstep.checkpoints.ranks as ranks
+from gradstep.checkpoints.parts import pack, require_names
 from gradstep.names import FixedAttributes
 
-# One save at a time, so that there is one copy in memory at most.
-_turn = threading.Lock()
-_latest: BackgroundSave | None = None
+# Held while a save begins, so that there is at most one copy in memory.
+_beginning = threading.Lock()
+_last_save: BackgroundSave | None = None
 
 
 class BackgroundSave(FixedAttributes):
-    """A save that is under way, or has ended; `save_in_background` makes these.
+    """A save in the background, which `save_in_background` returns.
 
     Attributes
     ----------
     path : str
-        Where the file will be, from the root.
+        The absolute path of the file.
 
     Examples
     --------
@@ -47,22 +49,23 @@ class BackgroundSave(FixedAttributes):
 
     def __init__(self, path: str, packed: archive.Packed | None) -> None:
         self._path = path
+        self._target = os.path.realpath(path)
         self._process = os.getpid()
         self._ended = threading.Event()
         self._error: BaseException | None = None
-        self._told = False
-        # Not a daemon: at the interpreter's exit the write is finished.
+        self._raised = False  # whether somebody has been told of the error
+        # Not a daemon: the interpreter's exit waits for the write.
         self._thread = threading.Thread(
             target=self._write, args=(packed,), name=f"saves {path}", daemon=False
         )
 
     @property
     def path(self) -> str:
-        """The file."""
+        """The absolute path of the file."""
         return self._path
 
     def _instead_of_setting(self, name: str) -> str:
-        return ""  # nobody makes one by hand
+        return ""  # users do not make these
 
     @property
     def done(self) -> bool:
@@ -73,7 +76,7 @@ class BackgroundSave(FixedAttributes):
         RuntimeError
             In a forked child, which has no such thread.
         """
-        self._require_own()
+        self._require_same_process()
         return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -87,15 +90,15 @@ class BackgroundSave(FixedAttributes):
         Raises
         ------
         OSError
-            What the save has failed with; see `save`.
+            The error of the save, if it has failed; see `save`.
         RuntimeError
             In a forked child, which has no such thread: only the process that began a save can wait
             for it.
         """
-        self._require_own()
+        self._require_same_process()
         ended = self._ended.wait(timeout)
         if ended and self._error is not None:
-            self._told = True
+            self._raised = True
             raise self._error
         return ended
 
@@ -112,38 +115,39 @@ class BackgroundSave(FixedAttributes):
         try:
             self._thread.start()
         finally:
-            if self._thread.ident is None:  # for want of threads: there is nothing to wait for
+            if self._thread.ident is None:  # the system has no more threads
                 self._ended.set()
 
     def _write(self, packed: archive.Packed | None) -> None:
         try:
-            if packed is not None:  # else another rank writes
+            if packed is not None:  # otherwise another rank writes
                 atomic_file.write_whole(self.path, partial(archive.write, packed))
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
             traceback.clear_frames(error.__traceback__)
             self._error = error
         finally:
-            del packed  # an error would go on holding it, as it does the frames above
+            del packed  # the traceback of an error would keep it in memory
             self._ended.set()
 
-    def _raise_untold(self) -> None:
-        """Wait to the end, and raise what nobody has been told of."""
-        if self._thread.ident is None and not self._ended.is_set():  # a signal's handler is early
+    def _finish(self) -> None:
+        """Wait for the end, and raise the error if it has not been raised yet."""
+        # A signal handler may come here before the thread has started.
+        if self._thread.ident is None and not self._ended.is_set():
             raise BlockingIOError(
                 errno.EWOULDBLOCK,
                 "another save to the same path is being begun; wait until it is done",
                 self.path,
             )
         self._ended.wait()
-        if self._error is not None and not self._told:
-            self._told = True
+        if self._error is not None and not self._raised:
+            self._raised = True
             raise self._error
 
-    def _require_own(self) -> None:
+    def _require_same_process(self) -> None:
         if os.getpid() != self._process:
             raise RuntimeError(
-                f"the save to {self.path!r} was begun by another process, which this one was forked "
-                "from; wait for it there"
+                f"the save to {self.path!r} was begun by a process that this one was forked from; wait "
+                "for it there"
             )
 
 
@@ -158,25 +162,25 @@ def save_in_background(path: atomic_file.StrPath, /, **parts: Any) -> Background
     Returns
     -------
     BackgroundSave
-        ``wait()`` returns when the file is on the disk, or raises what went wrong.
+        ``wait()`` returns when the file is on the disk, or raises the error of the save.
 
     Raises
     ------
     TypeError, ValueError
-        As `save` does, before anything is begun.
+        As `save` does, before anything has begun.
     OSError
-        What an earlier save in the background failed with, if nobody waited for that one. This save
-        has not been begun then.
+        The error of an earlier save in the background, if that one was not waited for. This save
+        has not begun then.
 
     Notes
     -----
-    All is copied when this returns: steps that follow do not change what is written. That takes as
-    much memory as the file has bytes. A save that follows waits for the one before, wherever that
-    writes to, and `save` to the same path waits, too. The interpreter waits at its end, and writes
-    to stderr what has failed if nobody has waited for it: its exit code does not say so, therefore
-    wait for the last one yourself.
+    Everything is copied when this returns: later steps do not change the file. The copy takes as
+    much memory as the file has bytes. The next save in the background waits for this one, whatever
+    its path is, and so does a `save` to the same path. The interpreter waits at its exit, too. If
+    the save has failed and was not waited for, the interpreter writes the error to stderr, but its
+    exit code is 0; so wait for the last save yourself.
 
-    Of several ranks, as in `save`, only rank 0 writes: what it fails with is raised there alone.
+    With several ranks, only rank 0 writes, as in `save`, and an error is raised there alone.
 
     Examples
     --------
@@ -191,48 +195,54 @@ def save_in_background(path: atomic_file.StrPath, /, **parts: Any) -> Background
     >>> gs.load(path, w=w)["step"], w
     (1, array([1., 1., 1.]))
     """
-    global _latest
-    with _turn:
-        with together(parts, "save"):  # what one rank may meet alone
+    global _last_save
+    with _beginning:
+        with ranks.agreement(parts, "save"):
             require_names(parts)
-            if _latest is not None:
-                _latest._raise_untold()
-        # The folder one is in may change until it is written.
-        place = os.path.abspath(atomic_file.text(path)) if atomic_file.text(path) else ""
-        require_names_alike(parts)
-        with together(parts, "save"):
+            if _last_save is not None:
+                _last_save._finish()
+        # The working directory may change before the file is written.
+        absolute = os.path.abspath(atomic_file.text(path)) if atomic_file.text(path) else ""
+        ranks.require_same_names(parts)
+        with ranks.agreement(parts, "save"):
             packed = pack(parts, copied=True)
-        saving = BackgroundSave(place, packed)
+        saving = BackgroundSave(absolute, packed)
         del packed
-        _latest = saving
-        # Before the start, or this older one would overwrite what a save in between has written.
-        atomic_file.announce(place, saving._raise_untold)
+        # Before the start: a save that comes in between would be overwritten by this older one.
+        _last_save = saving
         saving._start()
     return saving
 
 
-def _tell_at_exit() -> None:
-    """Say what nobody has been told of, when all threads have ended."""
-    latest = _latest
-    if latest is None or latest._error is None or latest._told or sys.stderr is None:
+def wait_for_save(path: atomic_file.StrPath) -> None:
+    """Wait for a save of this process to the same path in the background; raise a new error of it."""
+    last = _last_save
+    if last is not None and last._target == os.path.realpath(atomic_file.text(path)):
+        last._finish()
+
+
+def _report_at_exit() -> None:
+    """Write an error that was not raised to stderr, after all threads have ended."""
+    last = _last_save
+    if last is None or last._error is None or last._raised or sys.stderr is None:
         return
-    error = latest._error
-    with contextlib.suppress(OSError, ValueError):  # it is closed
+    error = last._error
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed
         print(
-            f"gradstep: the save in the background to {latest.path!r} has failed, and nobody has "
+            f"gradstep: the save in the background to {last.path!r} has failed, and nobody has "
             f"waited for it: {type(error).__name__}: {error}",
             file=sys.stderr,
         )
 
 
-atexit.register(_tell_at_exit)
+atexit.register(_report_at_exit)
 
 
-def _forget() -> None:
-    """Begin anew in a forked child, which has neither the thread nor whoever held the lock."""
-    global _turn, _latest
-    _turn, _latest = threading.Lock(), None
+def _reset_after_fork() -> None:
+    """Begin anew in a forked child, which has neither the thread nor the holder of the lock."""
+    global _beginning, _last_save
+    _beginning, _last_save = threading.Lock(), None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,4 +1,7 @@
-"""What is inside of a checkpoint, for people to look at."""
+"""`inspect`: a table of the contents of a checkpoint, for people.
+
+Reading and checking the file is in archive.py. The command line is in gradstep/__main__.py.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ import numpy as np
 
 import gradstep.checkpoints.archive as archive
 import gradstep.checkpoints.atomic_file as atomic_file
-import gradstep.checkpoints.values as tree
+import gradstep.checkpoints.values as values
 
 _WIDTH = 60  # characters of a plain value that are shown
 
 
 class Entry(NamedTuple):
-    """One line of what is inside: an array, or a plain value that holds none."""
+    """One line of the table: an array, or a plain value without arrays."""
 
     part: str
     name: str  # within the part, its keys joined by dots; "" for the part itself
@@ -26,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What `inspect` found. As text it is a table.
+    """The contents of a checkpoint, from `inspect`. As text it is a table.
 
     Attributes
     ----------
@@ -38,9 +41,9 @@ class Inspection(NamedTuple):
         The version that wrote it.
     parts : dict
         The kind of each part: "state" (of an object), "arrays" (a flat dict), "plain" (no arrays) or
-        "tree" (everything else that holds arrays).
+        "tree" (all others).
     entries : list
-        One for each array, and for each plain value that holds none: its part, name, dtype, shape,
+        One for each array, and for each plain value without arrays: its part, name, dtype, shape,
         bytes and value.
 
     Examples
@@ -77,7 +80,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(path: atomic_file.StrPath) -> Inspection:
-    """List what is inside of a checkpoint, and verify its checksum.
+    """List the contents of a checkpoint, and verify its checksum.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ def inspect(path: atomic_file.StrPath) -> Inspection:
     Raises
     ------
     ValueError
-        If the file is damaged, is none of `gradstep.save` or needs a newer version.
+        If the file is damaged, is not a checkpoint or needs a newer version.
     OSError
         If the system refuses to read it.
 
@@ -108,14 +111,14 @@ def inspect(path: atomic_file.StrPath) -> Inspection:
     data = atomic_file.read_whole(path)
     contents = archive.parse(data, repr(atomic_file.text(path)))
     entries = [
-        entry for name, part in contents.parts.items() for entry in _entries(name, part.tree)
+        entry for name, part in contents.parts.items() for entry in _entries(name, part.value)
     ]
     kinds = {name: part.kind for name, part in contents.parts.items()}
     return Inspection(atomic_file.text(path), len(data), contents.gradstep, kinds, entries)
 
 
 def _entries(part: str, value: Any, *keys: str) -> Iterator[Entry]:
-    """List the arrays of a tree, and between them the largest pieces without any."""
+    """List the arrays of a value, and between them the largest pieces without arrays."""
     name = ".".join(keys)
     if isinstance(value, np.ndarray):
         yield Entry(part, name, str(value.dtype), value.shape, value.nbytes, None)
@@ -127,7 +130,7 @@ def _entries(part: str, value: Any, *keys: str) -> Iterator[Entry]:
 
 
 def _holds_array(value: Any) -> bool:
-    return any(isinstance(leaf, np.ndarray) for leaf in tree.leaves(value))
+    return any(isinstance(leaf, np.ndarray) for leaf in values.leaves(value))
 
 
 def _children(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -145,7 +148,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _printable(text: str) -> str:
-    """Return a text that does nothing to a terminal."""
+    """Return a text without characters that control a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -1,39 +1,42 @@
-"""What a load will do: every part is compared first, then all are taken over at once, or none."""
+"""The plan of a load: every part is compared with the file first, then all are taken over, or none.
+
+Reading the file is in archive.py. How objects prepare and commit is in gradstep/transaction.py.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import gradstep._core as _core
-import gradstep.checkpoints.values as tree
+import gradstep.checkpoints.ranks as ranks
+import gradstep.checkpoints.values as values
 import gradstep.transaction as transaction
 from gradstep._typing import Array
 from gradstep.checkpoints.archive import Part
-from gradstep.checkpoints.loaded import Loaded
-from gradstep.checkpoints.parts import (
-    KINDS,
-    PLAIN,
-    arrays_of,
-    kind_of,
-    prepares,
-    ranks_of,
-    together,
-)
+from gradstep.checkpoints.loaded import Loaded, why_not_returned, with_own_arrays
+from gradstep.checkpoints.parts import KINDS, PLAIN, arrays_of, kind_of, prepares
 from gradstep.transaction import Prepared
 
-# The name of an array, the array, and what the file has for it.
-_Fill: TypeAlias = tuple[str, Array, Array]
+
+class _ArrayFill(NamedTuple):
+    """An array of the caller's that will be filled from the file."""
+
+    name: str
+    target: Array
+    source: Array
 
 
 class LoadPlan:
-    """All that a load will do, once all of it is known to fit."""
+    """All that a load will do, after all of it has been found to fit.
+
+    `add` each part, `compare` them, look at `problems`, make the result with `loaded`, and `commit`.
+    """
 
     def __init__(self, strict: bool, saved: Mapping[str, Part]) -> None:
         self.missing: list[str] = []
@@ -41,14 +44,14 @@ class LoadPlan:
         self._strict = strict
         self._saved = saved
         self._kinds = {
-            name: kind_of(part.tree) if part.kind == "tree" else part.kind
+            name: kind_of(part.value) if part.kind == "tree" else part.kind
             for name, part in saved.items()
         }
         self._prepared: list[Prepared] = []
-        self._fills: list[_Fill] = []
-        self._objects: dict[int, str] = {}
-        self._follows: list[tuple[str, object]] = []
-        self._foreign: list[tuple[str, Any, Any]] = []
+        self._fills: list[_ArrayFill] = []
+        self._objects: dict[int, str] = {}  # the names of objects, by their identity
+        self._follows: list[tuple[str, object]] = []  # averages that an optimizer restores
+        self._foreign: list[tuple[str, Any, Any]] = []  # objects that cannot prepare, and states
 
     @property
     def problems(self) -> list[str]:
@@ -56,23 +59,23 @@ class LoadPlan:
         return self.missing + self.unexpected
 
     def add(self, name: str, part: Any) -> None:
-        """Plan to load one part, and note what of it does not fit."""
+        """Plan to load one part, and note everything in it that does not fit."""
         if name not in self._saved:
             listed = ", ".join(self._saved) or "no parts"
             self.missing.append(f"{name}: not in the file, which has {listed}")
             return
-        here, there, saved = kind_of(part), self._kinds[name], self._saved[name].tree
+        here, there, saved = kind_of(part), self._kinds[name], self._saved[name].value
         if part is None:
-            pass  # it is returned
+            pass  # `loaded` returns it
         elif here == there == "arrays":
             self._compare_arrays(name, part, saved)
         elif here == "state" and (there == "state" or isinstance(saved, dict)):
             self._prepare_object(name, part, saved)
-        elif here == "plain" and there in ("plain", "mixed"):  # it stands for what is returned
+        elif here == "plain" and there in ("plain", "mixed"):  # `loaded` returns the file's value
             self.missing += [
                 f"{name}: nothing can be loaded into an object of type {type(leaf).__name__}; "
                 f"{name}=None returns what was saved"
-                for leaf in tree.leaves(part)
+                for leaf in values.leaves(part)
                 if not isinstance(leaf, PLAIN)
             ]
         else:
@@ -103,9 +106,9 @@ class LoadPlan:
             kind, given = self._kinds[name], parts.get(name) is not None
             asked = name in parts and not given
             if asked or (kind in ("plain", "mixed") and name not in taken):
-                found[name] = saved.tree if kind == "plain" else _with_own_arrays(saved.tree)
+                found[name] = saved.value if kind == "plain" else with_own_arrays(saved.value)
             else:
-                left[name] = _why_not_returned(name, kind, given)
+                left[name] = why_not_returned(name, kind, given)
         loaded = Loaded(found, left)
         if not self._strict:
             loaded.missing, loaded.unexpected = self.missing, self.unexpected
@@ -117,14 +120,14 @@ class LoadPlan:
         return loaded
 
     def compare(self) -> None:
-        """Note what does not fit between the parts, once there are all."""
-        shared = _core.overlapping([target for _, target, _ in self._fills])
+        """Note what does not fit between the parts, after all have been added."""
+        shared = _core.overlapping([fill.target for fill in self._fills])
         for late, early in sorted(shared.items()):
             problem = _tied_problem(self._fills[late], self._fills[early])
             if problem:
-                self.missing.append(f"{self._fills[late][0]}: {problem}")
-        kept = [fill for i, (_, *fill) in enumerate(self._fills) if i not in shared]
-        self._prepared.append(Prepared(fills=[(target, source) for target, source in kept]))
+                self.missing.append(f"{self._fills[late].name}: {problem}")
+        apart = [fill for i, fill in enumerate(self._fills) if i not in shared]
+        self._prepared.append(Prepared(fills=[(fill.target, fill.source) for fill in apart]))
         restored = {id(thing) for prepared in self._prepared for thing in prepared.restores}
         self.missing += [
             f"{name}: an optimizer keeps this average, and restores it; load that optimizer with it"
@@ -136,7 +139,7 @@ class LoadPlan:
         targets = arrays_of(name, part)[1]
         try:
             saved = arrays_of(name, there)[1]
-        except ValueError as error:  # a forged file's keys are one when joined
+        except ValueError as error:  # keys of a forged file that are the same when joined
             self.missing.append(str(error))
             return
         for key, target in targets.items():
@@ -145,7 +148,7 @@ class LoadPlan:
                 self.missing.append(f"{name}.{key}: {problem}")
             else:
                 # A plain array: a subclass may have Python code to set items.
-                self._fills.append((f"{name}.{key}", np.asarray(target), saved[key]))
+                self._fills.append(_ArrayFill(f"{name}.{key}", np.asarray(target), saved[key]))
         self.unexpected += [
             f"{name}.{key}: {_shown(array)} in the file, not here"
             for key, array in saved.items()
@@ -159,16 +162,16 @@ class LoadPlan:
         self.unexpected += [f"{name}: {entry}" for entry in prepared.unexpected]
 
     def commit(self, parts: Mapping[str, Any]) -> None:
-        """Do it all, or nothing; on all ranks, where there are several."""
+        """Do all of it, or nothing; on all ranks, if there are several."""
         undo: list[Callable[[], object]] = []
         done = [False]
         try:
-            with together(parts, "load"):
+            with ranks.agreement(parts, "load"):
                 for prepared in self._prepared:
                     for warning in prepared.warnings:
-                        warnings.warn(warning, stacklevel=3)  # whoever calls load
+                        warnings.warn(warning, stacklevel=3)  # the line that calls load
                 for name, part, state in self._foreign:
-                    # A copy, as it may be what the object itself goes on with.
+                    # A copy, as the object may go on with the state that it returns.
                     undo.append(partial(part.load_state_dict, copy.deepcopy(part.state_dict())))
                     try:
                         part.load_state_dict(state)
@@ -179,10 +182,7 @@ class LoadPlan:
                 for prepared in self._prepared:
                     for bits, _ in prepared.random:
                         undo.append(partial(setattr, bits, "state", bits.state))
-            ranks = ranks_of(parts)
-            # Others have done it, or will.
-            alone = contextlib.nullcontext()
-            with alone if ranks is None else ranks.collective("load", must_succeed=True):
+            with ranks.after_agreement(parts, "load"):
                 transaction.commit(self._prepared, done)
         except BaseException:
             if not done[0]:
@@ -209,13 +209,13 @@ def _problem(target: Array, saved: Array | None) -> str | None:
     return None
 
 
-def _tied_problem(late: _Fill, early: _Fill) -> str | None:
+def _tied_problem(late: _ArrayFill, early: _ArrayFill) -> str | None:
     """Return why one of two targets that share memory cannot be filled after the other."""
     (_, target, saved), (name, first, first_saved) = late, early
-    # In the order of memory, so that W and W.T are the same.
+    # With axes in the order of memory, so that W and W.T are the same.
     target, saved = _in_order(target, target, saved)
     first, first_saved = _in_order(first, first, first_saved)
-    if _place(target) != _place(first):
+    if _extent(target) != _extent(first):
         return f"shares memory with {name} here, so only one of them can be filled"
     pieces = np.nditer([saved, first_saved], ["external_loop", "buffered", "zerosize_ok"])
     if all(one.tobytes() == other.tobytes() for one, other in pieces):
@@ -229,37 +229,8 @@ def _in_order(like: Array, *arrays: Array) -> list[Array]:
     return [array.transpose(axes) for array in arrays]
 
 
-def _place(array: Array) -> tuple[object, ...]:
+def _extent(array: Array) -> tuple[object, ...]:
     return array.ctypes.data, array.shape, array.strides, array.dtype
-
-
-def _with_own_arrays(value: Any) -> Any:
-    """Return a tree with copies of its arrays; its lists and dicts are changed."""
-    if isinstance(value, np.ndarray):
-        return value.copy(order="K")
-    if isinstance(value, tuple):
-        return tuple(map(_with_own_arrays, value))
-    places = enumerate(value) if isinstance(value, list) else ()
-    for key, child in value.items() if isinstance(value, dict) else places:
-        value[key] = _with_own_arrays(child)
-    return value
-
-
-def _why_not_returned(name: str, kind: str, given: bool) -> str:
-    """Return why `load` did not return a part, and how to get it."""
-    if given:
-        return (
-            f"load was given what {name} goes into; gs.load(path, {name}=None) returns it instead"
-        )
-    if kind == "arrays":
-        return (
-            f"{name} holds arrays, which load fills in place: gs.load(path, {name}={name}), or "
-            f"gs.load(path, {name}=None) to get new arrays"
-        )
-    return (
-        f"{name} is the state of an object, which load takes over: gs.load(path, {name}={name}), or "
-        f"gs.load(path, {name}=None) to get the state itself"
-    )
 
 
 def _shown(array: Array) -> str:

@@ -1,6 +1,6 @@
-"""Trees of plain values and arrays <-> what JSON knows, with the arrays beside it by name.
+"""Values of a checkpoint <-> JSON and named arrays. A value is a tree of plain values and arrays.
 
-How both lie in a file is in archive.py; which trees there are, and what they mean, in checkpoint.py.
+How JSON and arrays lie in a file is in archive.py. Which values there are is in parts.py.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import numpy as np
 import gradstep._core as _core
 from gradstep._typing import Array
 
-# What is kept of dtypes: those that need no pickle and are the same everywhere.
+# The dtypes that can be saved: they need no pickle and are the same on every machine.
 DTYPES = frozenset(
     {"|b1", "|i1", "|u1"}
     | {order + code for order in "<>" for code in ("i2", "i4", "i8", "u2", "u4", "u8")}
     | {order + code for order in "<>" for code in ("f2", "f4", "f8", "c8", "c16")}
 )
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-# A value that holds itself reaches any depth; far above that of any state, far below the recursion
-# that an interpreter bears.
+# The largest depth, which a value that holds itself exceeds: far above that of any state, and far below
+# the recursion limit of an interpreter.
 _DEPTH = 64
-# Where Python itself stops by default, because reading more takes quadratic time.
+# Python's own limit by default, because reading more digits takes quadratic time.
 _DIGITS = 4300
 _TOO_LONG = 10**_DIGITS
-# Lists and dicts that stand in several places are kept as often. Where each of 40 lists holds the next
-# one twice, that has no end.
+# A list or dict that stands in several places is saved as often. If each of 40 lists held the next one
+# twice, that would not end.
 _REPEATS = 2**20
-# Characters of a key that are kept in the name of an array.
+# The characters of a key that go into the name of an array.
 _LONGEST = 100
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
-# What to keep of objects that hold a random state.
+# What to save of objects that have a random state.
 _ADVICE: list[tuple[type, str]] = [
-    (np.random.Generator, "keep generator.bit_generator.state, and set that after loading"),
-    (np.random.BitGenerator, "keep generator.state, and set that after loading"),
-    (np.random.RandomState, "keep generator.get_state(), and call its set_state() after loading"),
-    (random.Random, "keep generator.getstate(), and call its setstate() after loading"),
+    (np.random.Generator, "save generator.bit_generator.state, and set that after loading"),
+    (np.random.BitGenerator, "save generator.state, and set that after loading"),
+    (np.random.RandomState, "save generator.get_state(), and call its set_state() after loading"),
+    (random.Random, "save generator.getstate(), and call its setstate() after loading"),
 ]
 
 
@@ -58,9 +58,9 @@ def is_array(value: object) -> bool:
 
 
 def leaves(tree: object) -> list[Any]:
-    """Return one value of each type in a tree, lists, tuples and dicts aside."""
+    """Return one leaf of each type in a tree of lists, tuples and dicts."""
     found: dict[type, Any] = {}
-    seen: dict[int, Any] = {}  # as a tree may hold one list in many places, or itself
+    seen: dict[int, Any] = {}  # a tree may hold one list in many places, or itself
     left = [tree]
     while left:
         value = left.pop()
@@ -75,17 +75,17 @@ def leaves(tree: object) -> list[Any]:
 
 
 def advice(value: object) -> str:
-    """Return what to do with an object that a checkpoint cannot hold as it is."""
+    """Return the fix for an object that a checkpoint cannot hold as it is."""
     for kind, what in _ADVICE:
         if isinstance(value, kind):
             return what
     if not isinstance(value, type) and callable(getattr(value, "state_dict", None)):
-        return "keep its state_dict()"
+        return "save its state_dict()"
     return "convert it first"
 
 
 class Encoder:
-    """Turns trees to what JSON knows, and gathers their arrays under names that stand once."""
+    """Turns values into JSON, and gathers their arrays under distinct names."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
@@ -94,7 +94,7 @@ class Encoder:
         self._tried: Counter[str] = Counter()
 
     def encode(self, value: object, *path: str) -> Any:
-        """Return `value`, which lies at `path`, as JSON knows it.
+        """Return `value`, which is at `path`, in the types of JSON.
 
         Raises
         ------
@@ -105,9 +105,10 @@ class Encoder:
         """
         if len(path) > _DEPTH:
             raise ValueError(
-                f"{_where(path[:4])} holds itself, or is nested more than {_DEPTH} deep; flatten it"
+                f"{_where(path[:4])} must be nested at most {_DEPTH} deep, got more, or a value that "
+                "holds itself; flatten it"
             )
-        if type(value) in _PLAIN:  # first, as most are
+        if type(value) in _PLAIN:  # first, as most values are
             return _plain(value, path)
         if isinstance(value, np.ndarray):
             return {"$array": self._add(value, path)}
@@ -122,13 +123,13 @@ class Encoder:
         if is_array(value):
             return {"$array": self._add(_core.as_array(value, _where(path)), path)}
         raise TypeError(
-            f"{_where(path)} is of type {type(value).__name__}, expected None, bool, int, float, str, "
-            "a number of NumPy, an array, or a list, tuple or dict of these; " + advice(value)
+            f"{_where(path)} must be None, bool, int, float, str, a number of NumPy, an array, or a "
+            f"list, tuple or dict of these, got {type(value).__name__}; {advice(value)}"
         )
 
     def _list(self, values: list[Any] | tuple[Any, ...], path: tuple[str, ...]) -> list[Any]:
         self._count(values, path)
-        # Long histories are of floats, mostly.
+        # Long histories are mostly floats.
         return [
             value
             if type(value) is float and math.isfinite(value)
@@ -141,8 +142,8 @@ class Encoder:
         self._containers.add(id(container))
         if self._repeats > _REPEATS:
             raise ValueError(
-                f"{_where(path[:1])} holds the same lists or dicts more than {_REPEATS} times, and "
-                "each would be kept as often; copy what differs, or keep it once"
+                f"{_where(path[:1])} must repeat its lists and dicts at most {_REPEATS} times, got "
+                "more, and each would be saved as often; save it once"
             )
 
     def _mapping(self, mapping: Mapping[Any, Any], path: tuple[str, ...]) -> Any:
@@ -159,13 +160,13 @@ class Encoder:
     def _add(self, array: Array, path: tuple[str, ...]) -> str:
         if isinstance(array, np.ma.MaskedArray):
             raise TypeError(
-                f"{_where(path)} is a masked array, and its mask would be dropped; keep "
+                f"{_where(path)} must be an array without a mask, got a masked array; save "
                 ".filled(value), or .data and .mask"
             )
         _dtype(array, path)
         base = "/".join(map(_quoted, path))
         name = f"{base}.npy"
-        while name in self.arrays:  # of 1 and "1", say, or of keys that were cut
+        while name in self.arrays:  # for example of 1 and "1", or of keys that were cut
             self._tried[base] += 1
             name = f"{base}~{self._tried[base] + 1}.npy"
         self.arrays[name] = np.asarray(array)
@@ -173,21 +174,21 @@ class Encoder:
 
 
 class Decoder:
-    """Puts trees together again from what JSON knows and the arrays by name, each taken once."""
+    """Makes values from JSON and the arrays by name, each of which is taken once."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.left = dict(arrays)
 
     def decode(self, value: Any, depth: int = 1) -> Any:
-        """Return the tree that `Encoder.encode` made this of; ValueError where it made no such.
+        """Return the value that `Encoder.encode` turned into this; ValueError if it cannot have.
 
-        Lists and dicts are decoded in place: another copy of them would take as much again.
+        Lists and dicts are decoded in place: copies would take as much memory again.
         """
         if depth > _DEPTH:
             raise ValueError(f"values are nested more than {_DEPTH} deep")
         if isinstance(value, list):
             for i, entry in enumerate(value):
-                if type(entry) is not float:  # as most of a long history are
+                if type(entry) is not float:  # most of a long history are
                     value[i] = self.decode(entry, depth + 1)
             return value
         if isinstance(value, dict):
@@ -220,7 +221,7 @@ class Decoder:
 
     def _dict(self, pairs: list[Any], depth: int) -> dict[Any, Any]:
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            raise ValueError("a dict is no list of keys and values")
+            raise ValueError("a dict is not a list of keys and values")
         keys = [Decoder({}).decode(key, depth + 1) for key, _ in pairs]
         try:
             found = {
@@ -234,13 +235,13 @@ class Decoder:
         return found
 
 
-def to_text(tree: Any) -> bytes:
-    """Write what `Encoder.encode` returned as JSON."""
-    return json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
+def to_text(encoded: Any) -> bytes:
+    """Return the result of `Encoder.encode` as the text of JSON."""
+    return json.dumps(encoded, ensure_ascii=False, allow_nan=False).encode()
 
 
 def from_text(text: memoryview) -> Any:
-    """Read JSON, more strictly than the standard asks; ValueError where it is none."""
+    """Read JSON, more strictly than the standard; ValueError if it is not valid."""
     try:
         return json.loads(
             str(text, "utf-8"),
@@ -256,12 +257,14 @@ def from_text(text: memoryview) -> Any:
 def _plain(value: object, path: tuple[str, ...]) -> Any:
     if type(value) is int:
         if not -_TOO_LONG < value < _TOO_LONG:
-            raise ValueError(f"{_where(path)} is an integer of more than {_DIGITS} digits")
+            raise ValueError(
+                f"{_where(path)} must have at most {_DIGITS} digits, got a longer integer"
+            )
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if type(value) is str:
-        # Halves of surrogate pairs are no UTF-8, and JSON would join two of them.
+        # Halves of surrogate pairs are not UTF-8, and JSON would join two of them.
         if _is_text(value):
             return value
         return {"$text": value.encode(errors="surrogatepass").hex()}
@@ -272,8 +275,8 @@ def _encode_key(key: object, path: tuple[str, ...]) -> Any:
     if isinstance(key, np.generic | str | int | float | tuple | None):
         return Encoder().encode(key, *path, f"key {key!r}")
     raise TypeError(
-        f"{_where(path)} has a key of type {type(key).__name__}, expected str, int, float, bool, "
-        "None or a tuple of these; convert it first"
+        f"keys of {_where(path)} must be str, int, float, bool, None or tuples of these, got "
+        f"{type(key).__name__}; convert them first"
     )
 
 
@@ -282,14 +285,14 @@ def _dtype(value: Array | np.generic, path: tuple[str, ...]) -> str:
     if dtype in DTYPES and value.dtype.names is None:
         return dtype
     raise TypeError(
-        f"{_where(path)} has dtype {value.dtype}, expected bool, integers, float16 to float64, "
-        "complex64 or complex128; convert it with .astype(...)"
+        f"{_where(path)} must have bool, integers, float16 to float64, complex64 or complex128, got "
+        f"{value.dtype}; convert it with .astype(...)"
     )
 
 
 def _scalar(content: list[Any]) -> np.generic:
     if len(content) != 2 or not all(isinstance(part, str) for part in content):
-        raise ValueError("a scalar is no dtype and bytes")
+        raise ValueError("a scalar is not a dtype and bytes")
     dtype, digits = content
     if dtype not in DTYPES:
         raise ValueError(f"a scalar has the dtype {dtype!r}")
@@ -303,7 +306,7 @@ def _scalar(content: list[Any]) -> np.generic:
 
 
 def _quoted(key: str) -> str:
-    """Return a key as a part of a name that any file system takes, and that leads nowhere else."""
+    """Return a key as part of a name that every file system takes, and that leaves no folder."""
     quoted = quote(key[:_LONGEST], safe="", errors="surrogatepass")[:_LONGEST]
     return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
 
@@ -313,7 +316,7 @@ def _where(path: tuple[str, ...]) -> str:
 
 
 def _is_name(key: object) -> bool:
-    """Whether a key can stand in JSON as it is; what begins with $ is a mark."""
+    """Whether a key can stand in JSON as it is; a key that begins with $ is a mark."""
     return type(key) is str and key[:1] != "$" and _is_text(key)
 
 
@@ -345,7 +348,7 @@ def _float(digits: str) -> float:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from gradstep.distributed.step_loop import StepLoop, of_group
 from gradstep.optimizers.base import Optimizer
 from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.state_dict import Loader, plain_state
-from gradstep.values import plain
+from gradstep.values import plain_values
 
 _NOT_A_CLASS = "optimizer must be an optimizer class of gradstep, got {}"
 
@@ -456,8 +456,8 @@ def _texts(groups: Sequence[Mapping[str, Any]], owner: Callable[[int], str]) -> 
     """Return the values of groups as texts by name; a callable of the user's has no other text."""
     found: dict[str, str] = {}
     for i, group in enumerate(groups):
-        values = plain(group)
-        own = dict.fromkeys(values.pop("own"), "a callable")
-        texts = {name: repr(value) for name, value in values.items()}
-        found |= {f"{name}{owner(i)}": text for name, text in (own | texts).items()}
+        values, callables = plain_values(group)
+        texts = dict.fromkeys(callables, "a callable")
+        texts |= {name: repr(value) for name, value in values.items()}
+        found |= {f"{name}{owner(i)}": text for name, text in texts.items()}
     return found

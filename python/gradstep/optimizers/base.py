@@ -31,7 +31,7 @@ from gradstep.optimizers.selection import ByName, Masked
 from gradstep.optimizers.spec import Spec
 from gradstep.optimizers.state_dict import Loader, plain_state
 from gradstep.pytree import Structure, require_distinct
-from gradstep.values import own
+from gradstep.values import frozen
 
 
 class Optimizer(FixedAttributes):
@@ -114,7 +114,7 @@ class Optimizer(FixedAttributes):
         if self._average is None:
             self._take(params)
             return
-        self._average._own()  # raises if another optimizer has it
+        self._average._unshared_stepper()  # raises if another optimizer has it
         self._averages = _core.new_stepper()
         self._stepper.follow(self._averages)
         self._take(params)
@@ -312,13 +312,13 @@ class Optimizer(FixedAttributes):
         layout: Layout,
         groups: int,
         runs: Sequence[tuple[int, Sequence[str], Sequence[Any]]],
-    ) -> tuple[_core.Addition | None, averaging.Kept | None]:
+    ) -> tuple[_core.Addition | None, averaging.AverageState | None]:
         """Prepare the averages of new parameters, if this optimizer keeps averages."""
         if self._average is None or self._averages is None:
             return None, None
         trees = layout.trees()
         tree = trees if layout.listed else trees[0]
-        return averaging.grown(self._average, self._averages, tree, groups, runs)
+        return averaging.prepare_averages(self._average, self._averages, tree, groups, runs)
 
     def step(self, grads: Any, scale: float = 1.0) -> None:
         """Take one step: update every parameter in place.
@@ -409,7 +409,7 @@ class Optimizer(FixedAttributes):
 
     def _set_option(self, name: str, value: Any) -> None:
         before = self._options
-        options = {**before, name: own(value)}
+        options = {**before, name: frozen(value)}
         # Without keywords: with them pybind11 does not check that there is memory.
         prepared = self._stepper.prepare_change([], None, None, options)
         warn_of_dropped_schedules(before, options)
@@ -536,8 +536,9 @@ class Optimizer(FixedAttributes):
         Options are under ``"options"``, the number of skipped steps under ``"skipped"``, and the
         averages of the parameters, not corrected, under ``"average"``.
 
-        A schedule of `gradstep.schedules` is kept by name and arguments. Another callable is not
-        kept: its name stands under ``"own"``, and loading leaves the loading optimizer's in place.
+        A schedule of `gradstep.schedules` is saved by name and arguments. Another callable is not
+        saved: the hyperparameter's name is listed under ``"callables"``, and the optimizer that
+        loads the state keeps its own callable.
 
         Examples
         --------

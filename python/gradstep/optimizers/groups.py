@@ -14,7 +14,7 @@ import gradstep.checks as checks
 from gradstep.names import FixedAttributes, called_here, level_of_caller
 from gradstep.optimizers.spec import STARTS, Spec
 from gradstep.schedules.base import Constant
-from gradstep.values import from_plain
+from gradstep.values import from_state
 
 
 class Group(FixedAttributes, MutableMapping[str, Any]):
@@ -95,28 +95,11 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
 
     def restored(self, saved: Mapping[str, Any]) -> tuple[Change, list[str]]:
         """Return the change to what `saved` has, and the names that it leaves to this group."""
-        values = self._values
-        kept = saved.get("own", [])
-        if not isinstance(kept, list) or not set(kept) <= set(values):
-            raise ValueError(
-                f"group {self.index} of the state has an 'own' of {checks.shown(kept)}"
-            )
-        names = {*values, "own", "start", "products"} - set(kept)
-        wrong = names.symmetric_difference(saved) - {"own", "products"}
-        if wrong:
-            raise ValueError(
-                f"group {self.index} of the state lacks or has too much: {sorted(map(str, wrong))}"
-            )
-        try:
-            restored = {
-                name: values[name] if name in kept else from_plain(saved[name]) for name in values
-            }
-        except RecursionError as error:
-            raise ValueError(
-                f"group {self.index} of the state is nested too deeply, or holds itself"
-            ) from error
-        start = checks.count("start", saved["start"])
-        return Change(self, values, restored, start, _products(saved.get("products", {}))), kept
+        values, plain = self._values, dict(saved)
+        start, products = plain.pop("start", None), plain.pop("products", {})
+        restored, kept = from_state(f"group {self.index} of the state", plain, values)
+        start = checks.count("start", start)
+        return Change(self, values, restored, start, _products(products)), kept
 
 
 class Change(NamedTuple):

@@ -11,7 +11,7 @@ import gradstep.checks as checks
 from gradstep._typing import Array
 from gradstep.optimizers.groups import Group
 from gradstep.optimizers.spec import STARTS, CoreArgs
-from gradstep.pytree import Container, Structure, held
+from gradstep.pytree import Container, Structure, containers_and_leaves
 
 
 class GroupSpec(NamedTuple):
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
 
     def held(self) -> tuple[list[Container], list[tuple[str, Any]]]:
         """Return what holds the parameters now, and each with the expression for it."""
-        return held(self.structures, self.listed, self.params)
+        return containers_and_leaves(self.structures, self.listed, self.params)
 
     def trees(self) -> list[Any]:
         """Return the parameters by themselves, in their structures."""

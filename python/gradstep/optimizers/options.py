@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from gradstep.averaging import EWA
-from gradstep.values import own
+from gradstep.values import frozen
 
 Bound = float | Callable[[int], float] | None
 Nonfinite = Literal["propagate", "skip", "raise"]
@@ -22,7 +22,7 @@ def core_options(options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return options as the core takes them; None if all have their defaults."""
     if all(options[name] is default for name, default in DEFAULTS.items()):
         return None
-    return {name: own(options[name]) for name in DEFAULTS}
+    return {name: frozen(options[name]) for name in DEFAULTS}
 
 
 def checked_average(average: object) -> EWA | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import gradstep.checks as checks
-from gradstep.values import own
+from gradstep.values import frozen
 
 Values: TypeAlias = Mapping[str, Any]
 # Of each argument the core's name for it, the user's name (for errors), and the value.
@@ -71,7 +71,7 @@ class Spec:
 
     def resolve(self, given: Values) -> Resolved:
         """Return by which rule a group with these hyperparameters steps, and with what."""
-        values = {name: own(value) for name, value in given.items()}
+        values = {name: frozen(value) for name, value in given.items()}
         rule = self.rule if isinstance(self.rule, str) else self.rule(values)
         core_args: CoreArgs = [(name, name, value) for name, value in self.constants.items()]
         for name, value in values.items():

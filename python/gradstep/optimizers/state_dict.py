@@ -17,7 +17,7 @@ from gradstep._typing import Array
 from gradstep.optimizers.groups import Change, Group, planned
 from gradstep.optimizers.options import DEFAULTS
 from gradstep.transaction import Prepared
-from gradstep.values import from_plain, own, plain
+from gradstep.values import from_state, frozen, to_state
 
 States = Mapping[str, Mapping[str, Array]]
 
@@ -31,7 +31,7 @@ def plain_state(optimizer: str, snapshot: _core.Snapshot) -> dict[str, Any]:
         "t": t,
         "groups": [
             {
-                **plain(values),
+                **to_state(values),
                 "start": start,
                 "products": {name: list(pair) for name, pair in products.items()},
                 "params": list(members),
@@ -42,7 +42,7 @@ def plain_state(optimizer: str, snapshot: _core.Snapshot) -> dict[str, Any]:
             name: dict(zip(arrays, copies, strict=True))
             for (name, arrays), copies in zip(state.items(), states, strict=True)
         },
-        "options": plain(options or DEFAULTS),
+        "options": to_state(options or DEFAULTS),
         "skipped": skipped,
         "average": None if averages is None else _plain_average(averages, list(state)),
     }
@@ -66,7 +66,7 @@ class LoadTarget:
     def __init__(self, layout: Any, averages: _core.Stepper | None) -> None:
         self.members: Sequence[Sequence[str]] = layout.members  # of each group
         self.state: States = layout.state
-        kept: averaging.Kept | None = None if averages is None else averages.layout
+        kept: averaging.AverageState | None = None if averages is None else averages.layout
         self.averages: Mapping[str, Array] = (
             {} if kept is None else dict(zip(layout.state, kept.averages, strict=True))
         )
@@ -189,14 +189,9 @@ class Loader:
     def _options(self, given: object) -> dict[str, Any]:
         here: Mapping[str, Any] = self._stepper.options or DEFAULTS
         saved = checks.mapping("options of the state", given)
-        kept = saved.pop("own", [])
-        named = isinstance(kept, list) and all(type(name) is str for name in kept)
-        if not named or {*kept, *saved} != set(DEFAULTS) or set(kept) & set(saved):
-            raise ValueError(
-                f"options of the state must be {', '.join(DEFAULTS)}, got {checks.shown(given)}"
-            )
+        options, kept = from_state("options of the state", saved, here)
         self._kept += kept
-        return {name: here[name] if name in kept else from_plain(saved[name]) for name in DEFAULTS}
+        return options
 
     def _average(
         self, given: object
@@ -228,8 +223,8 @@ class Loader:
                 f"starts of the average must be a list of {groups}, got {checks.shown(starts)}"
             )
         flag = checks.flag("bias_correction", saved["bias_correction"])
-        beta = own(saved["beta"])
-        told = averaging.told(beta, flag)
+        beta = frozen(saved["beta"])
+        told = averaging.core_args(beta, flag)
         changes: list[_core.Change] = [
             (
                 i,
@@ -242,7 +237,7 @@ class Loader:
             )
             for i, start in enumerate(starts)
         ]
-        kept: averaging.Kept = self._averages.layout
+        kept: averaging.AverageState = self._averages.layout
         values = self._fitting(
             {name: {"average": array} for name, array in self._here.averages.items()},
             {

@@ -1,8 +1,11 @@
-"""What schedules share: the class, the checks of arguments, and the two that the class itself uses."""
+"""The class of every schedule, `Constant` and `Scaled`, and the arithmetic that schedules share.
+
+A number stands for `Constant` and ``schedule * factor`` is `Scaled`, so both live beside the class.
+Checks of arguments are in arguments.py.
+"""
 
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, cast, overload
 
@@ -10,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstep._typing import Array
-from gradstep.checks import is_whole, shown
+from gradstep.checks import LARGEST, finite, number, shown
+from gradstep.schedules.arguments import label_of, store, store_floats
 
 Number: TypeAlias = float | np.integer[Any] | np.floating[Any]
 
 AnySchedule: TypeAlias = Callable[[Any], float]
-
-# An integer may well be larger, and then nothing can be computed with it.
-_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -97,17 +98,21 @@ class Schedule:
         """
         if isinstance(n, np.ndarray):
             if isinstance(n, np.ma.MaskedArray):
-                raise TypeError("count must be without a mask; fill it with .filled(value) first")
+                raise TypeError(
+                    "count must be an array without a mask, got a masked array; fill it with "
+                    ".filled(value)"
+                )
             return np.fromiter(map(self, n.flat), np.float64, n.size).reshape(n.shape)
         # A plain count skips the conversion: this runs once a step.
-        count = n if type(n) is int or type(n) is float else number_argument("count", n)
-        if not 0 <= count <= _LARGEST:
+        count = n if type(n) is int or type(n) is float else number("count", n)
+        if not 0 <= count <= LARGEST:
             raise ValueError(f"count must be finite and >= 0, got {shown(count)}")
         try:
             return self._rate(count)
         except OverflowError as error:
             raise OverflowError(
-                f"{shown(self)} is beyond any float at count {shown(count)}: {error}"
+                f"the rate of {shown(self)} must be finite, got one beyond any float at count "
+                f"{shown(count)}: {error}"
             ) from error
 
     def __mul__(self, factor: Number) -> "Scaled":
@@ -124,121 +129,33 @@ class Schedule:
         raise NotImplementedError(f"{type(self).__name__} has no formula: define _rate")
 
 
-def number_argument(label: str, given: object) -> float:
-    """Return a number as a plain int or float."""
-    if is_whole(given):
-        number = int(given)
-        if abs(number) > _LARGEST:
-            raise ValueError(f"{label} must be finite, got {shown(given)}")
-        return number
-    if isinstance(given, float | np.floating):
-        return float(given)
-    raise TypeError(f"{label} must be a number, got {shown(given)}")
-
-
-def float_argument(
-    label: str, given: object, least: float = 0.0, *, strictly: bool = False
-) -> float:
-    """Return a finite number from ``least`` up (above it, if ``strictly``) as a plain float."""
-    value = float(number_argument(label, given))
-    if not (least < value if strictly else least <= value) or value == math.inf:
-        bound = f"{'>' if strictly else '>='} {least:g}"
-        raise ValueError(f"{label} must be finite and {bound}, got {shown(given)}")
-    return value
-
-
-def label_of(schedule: Schedule, name: str) -> str:
-    """Return what an argument of a schedule is called in errors."""
-    return f"{type(schedule).__name__}: {name}"
-
-
-def store(schedule: Schedule, name: str, value: object) -> None:
-    """Set an argument of a frozen schedule while it is being made."""
-    object.__setattr__(schedule, name, value)
-
-
-def store_floats(
-    schedule: Schedule, *names: str, least: float = 0.0, strictly: bool = False
-) -> None:
-    """Check arguments that are finite numbers, and set them as plain floats."""
-    for name in names:
-        given = getattr(schedule, name)
-        value = float_argument(label_of(schedule, name), given, least, strictly=strictly)
-        store(schedule, name, value)
-
-
-def store_counts(schedule: Schedule, *names: str, least: int = 1) -> None:
-    """Check arguments that are whole numbers, and set them as plain ints."""
-    for name in names:
-        given = getattr(schedule, name)
-        label = label_of(schedule, name)
-        message = f"{label} must be an integer >= {least}, got {shown(given)}"
-        if not is_whole(given):
-            raise TypeError(message)
-        count = number_argument(label, given)
-        if count < least:
-            raise ValueError(message)
-        store(schedule, name, count)
-
-
-def store_tuple(schedule: Schedule, name: str, convert: Callable[[str, object], object]) -> None:
-    """Check an argument that is a list, entry by entry, and set it as a tuple."""
-    given = getattr(schedule, name)
-    label = label_of(schedule, name)
-    listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
-    if not listed and not (isinstance(given, np.ndarray) and given.ndim > 0):
-        raise TypeError(f"{label} must be a list or tuple, got {shown(given)}")
-    store(schedule, name, tuple(convert(f"{label}[{i}]", x) for i, x in enumerate(given)))
-
-
-def store_pieces(schedule: Schedule, name: str, convert: Callable[[str, object], object]) -> None:
-    """Store ``boundaries`` and the argument that has one piece more than they."""
-    store_tuple(schedule, "boundaries", number_argument)
-    store_tuple(schedule, name, convert)
-    boundaries, pieces = (getattr(schedule, field) for field in ("boundaries", name))
-    if not all(a < b for a, b in zip((0, *boundaries), (*boundaries, math.inf), strict=True)):
-        raise ValueError(
-            f"{label_of(schedule, 'boundaries')} must be finite, > 0 and strictly increasing, "
-            f"got {boundaries}"
-        )
-    if len(pieces) != len(boundaries) + 1:
-        raise ValueError(
-            f"{label_of(schedule, name)} must be one more than the boundaries, "
-            f"got {len(pieces)} for {len(boundaries)} boundaries"
-        )
-
-
 def as_schedule(label: str, given: object) -> AnySchedule:
     """Return a schedule: the callable as it is, a plain number as Constant."""
     if callable(given):
         return given
-    if is_whole(given) or isinstance(given, float | np.floating):
-        return Constant(float_argument(label, given))
-    raise TypeError(f"{label} must be a schedule, a callable or a number, got {shown(given)}")
+    try:
+        return Constant(finite(label, given))
+    except TypeError as error:
+        raise TypeError(
+            f"{label} must be a schedule, a callable or a number, got {shown(given)}"
+        ) from error
 
 
 def rate_of(schedule: AnySchedule, n: float) -> float:
-    """Return the rate of a schedule that may be anybody's callable."""
-    rate = schedule(n)
+    """Return the rate of a schedule that may be any callable."""
+    rate: object = schedule(n)
     if type(rate) is float:
         return rate
     try:
-        looked_at = np.asarray(rate)
-        # Text and complex numbers would be made floats of, the latter with a warning at most.
-        if looked_at.ndim == 0 and looked_at.dtype.kind in "iufO":
-            return float(rate)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise no_rate(schedule, rate, n) from error
-    raise no_rate(schedule, rate, n)
-
-
-def no_rate(schedule: AnySchedule, rate: object, n: float) -> TypeError:
-    """Return the error for a schedule that returned something else than a number."""
-    return TypeError(f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}")
+        return float(number("the rate", rate))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{shown(schedule)} must return a number, got {shown(rate)} at count {n}"
+        ) from error
 
 
 def product(rate: float, factor: float) -> float:
-    """Multiply a rate; OverflowError where that leaves the floats, as `math.pow` raises it."""
+    """Multiply a rate; raise OverflowError if that leaves the floats, as `math.pow` does."""
     product = rate * factor
     if product == math.inf and rate < math.inf:
         raise OverflowError("math range error")
@@ -246,7 +163,7 @@ def product(rate: float, factor: float) -> float:
 
 
 def whole_epochs(n: float, steps_per_epoch: int) -> float:
-    """Return a count of steps as one of whole epochs; with one step per epoch, as it is."""
+    """Return the epoch that a count of steps is in: the count itself with one step per epoch."""
     return n if steps_per_epoch == 1 else n // steps_per_epoch
 
 
@@ -294,16 +211,16 @@ class Scaled(Schedule):
 
     .. math:: \alpha = \text{factor} \cdot \text{unscaled}(n)
 
-    ``schedule * factor`` and ``factor * schedule`` make it, so ``group["lr"] *= 0.5`` halves what is
-    left of a schedule and keeps its shape.
+    ``schedule * factor`` and ``factor * schedule`` make it, so ``group["lr"] *= 0.5`` halves the rest
+    of a schedule and keeps its shape.
 
     Parameters
     ----------
     unscaled : Schedule, callable or float
-        The schedule. A number means `Constant`; where it is `Scaled` itself, the two factors are
-        multiplied and become one.
+        The schedule. A number means `Constant`. If it is `Scaled` itself, the two factors become
+        one, their product.
     factor : float >= 0
-        What every rate is multiplied by.
+        Multiplies every rate.
 
     Raises
     ------
@@ -328,7 +245,7 @@ class Scaled(Schedule):
     def _check(self) -> None:
         unscaled = as_schedule(label_of(self, "unscaled"), self.unscaled)
         store_floats(self, "factor")
-        # Cut down again and again, it would be nested too deeply one day.
+        # A rate that is halved again and again would be nested too deeply one day.
         if type(unscaled) is Scaled:
             store(self, "factor", unscaled.factor * self.factor)
             store_floats(self, "factor")

@@ -5,21 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast, overload
 
-from gradstep.schedules.base import (
-    AnySchedule,
-    Number,
-    Schedule,
-    as_schedule,
-    rate_of,
-    store,
-    store_counts,
-    store_pieces,
-)
+from gradstep.schedules.arguments import label_of, store, store_counts, store_pieces
+from gradstep.schedules.base import AnySchedule, Number, Schedule, as_schedule, rate_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Warmup(Schedule):
-    """What `warmup` returns; see there.
+    """The schedule that `warmup` returns; see there.
 
     Examples
     --------
@@ -32,7 +24,7 @@ class Warmup(Schedule):
     steps: int
 
     def _check(self) -> None:
-        store(self, "after", as_schedule("Warmup: after", self.after))
+        store(self, "after", as_schedule(label_of(self, "after"), self.after))
         store_counts(self, "steps", least=0)
 
     def _rate(self, n: float) -> float:
@@ -44,7 +36,7 @@ class Warmup(Schedule):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Joined(Schedule):
-    """What `join` returns; see there.
+    """The schedule that `join` returns; see there.
 
     Examples
     --------
@@ -82,7 +74,7 @@ def warmup(schedule: AnySchedule | Number, steps: int) -> AnySchedule:
     Parameters
     ----------
     schedule : Schedule, callable or float
-        What follows the climb, counted from 0 at its end. A number means `Constant`.
+        Follows the climb, counted from 0 at its end. A number means `Constant`.
     steps : int
         Steps of the climb. The last of them, ``n == steps - 1``, is at ``schedule(0)`` already. With
         0 of them there is no climb.

@@ -18,7 +18,7 @@ from gradstep.schedules.decay import (
     StepDecay,
 )
 
-# A schedule that is made elsewhere is not part of the table.
+# The schedules that have a plain form. A class of the user's is not one of them.
 _KINDS: dict[str, type[Schedule]] = {
     kind.__name__: kind
     for kind in (
@@ -68,12 +68,12 @@ def to_config(schedule: Schedule) -> dict[str, object]:
     # Exactly these types: a subclass may have another formula under the same name.
     if type(schedule) not in _KINDS.values():
         raise TypeError(
-            f"{shown(schedule)} cannot be stored: expected a schedule of gradstep.schedules, which is "
-            "stored by its name and arguments"
+            f"schedule must be one of gradstep.schedules, got {shown(schedule)}; only these are "
+            "stored, by name and arguments"
         )
     config: dict[str, object] = {"schedule": type(schedule).__name__}
     for field in fields(schedule):
-        config[field.name] = _to_plain(getattr(schedule, field.name))
+        config[field.name] = to_plain(getattr(schedule, field.name))
     return config
 
 
@@ -107,25 +107,31 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     name = config.get("schedule")
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ValueError(f"unknown schedule {shown(name)}: expected one of {', '.join(_KINDS)}")
+        raise ValueError(f"schedule must be one of {', '.join(_KINDS)}, got {shown(name)}")
     try:
-        arguments = {key: _from_plain(value) for key, value in config.items() if key != "schedule"}
+        arguments = {key: from_plain(value) for key, value in config.items() if key != "schedule"}
     except RecursionError as error:
-        raise ValueError("config is nested too deeply, or holds itself") from error
+        raise ValueError(
+            "config must be a finite structure, got one that is nested too deeply or holds itself"
+        ) from error
     try:
         return kind(**arguments)
     except (TypeError, ValueError, OverflowError) as error:
         expected = ", ".join(field.name for field in fields(kind))
-        raise ValueError(f"{name} takes the arguments {expected}: {error}") from error
+        raise ValueError(
+            f"the config of {name} must have fitting arguments {expected}, got others: {error}"
+        ) from error
 
 
-def _to_plain(value: Any) -> object:
+def to_plain(value: Any) -> Any:
+    """Return a number, a schedule or a tuple of these as plain values; TypeError if it has none."""
     if isinstance(value, tuple):
-        return [_to_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return to_config(value) if callable(value) else value
 
 
-def _from_plain(value: object) -> object:
+def from_plain(value: Any) -> Any:
+    """Return the number, the schedule or the tuple that `to_plain` turned into plain values."""
     if isinstance(value, Mapping):
         return from_config(value)
-    return [_from_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    return tuple(map(from_plain, value)) if isinstance(value, list | tuple) else value

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from gradstep.checks import shown
-from gradstep.schedules.base import _LARGEST, Schedule, mix, store_counts, store_floats
+from gradstep.checks import LARGEST, shown
+from gradstep.schedules.arguments import store_counts, store_floats
+from gradstep.schedules.base import Schedule, mix
 
 
 def _cosine(start: float, end: float, x: float) -> float:
@@ -119,12 +120,15 @@ class CosineRestarts(Schedule):
     def _rate(self, n: float) -> float:
         if self.factor == 1.0:
             return _cosine(self.lr, self.end, n % self.steps / self.steps)
-        # s_i is a geometric sum; solved for i it tells the cycle. The hair on top keeps a restart
-        # that falls on a whole n there, where rounding would put it just behind (factor 1.1, say).
-        # log1p and expm1 keep the digits where the factor is close to 1.
+        # s_i is a geometric sum; solved for i it tells the cycle. Without the extra 1e-12, rounding
+        # would move a restart at a whole n to just behind it (with factor 1.1, for example). log1p
+        # and expm1 keep the digits if the factor is close to 1.
         growth = self.factor - 1.0
-        if not n * growth < _LARGEST / 4:
-            raise ValueError(f"count is too large for restarts by {self.factor:g}, got {shown(n)}")
+        if not n * growth < LARGEST / 4:
+            raise ValueError(
+                f"count must be below {LARGEST / 4 / growth:g} with factor={self.factor:g}, "
+                f"got {shown(n)}"
+            )
         log_factor = math.log1p(growth)
         cycle = int(math.log1p(n / self.steps * growth) / log_factor * (1.0 + 1e-12))
         stretch = math.expm1(cycle * log_factor)  # factor^i - 1

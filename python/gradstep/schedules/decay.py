@@ -5,16 +5,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradstep.schedules.base import (
-    Schedule,
-    float_argument,
-    mix,
-    product,
-    store_counts,
-    store_floats,
-    store_pieces,
-    whole_epochs,
-)
+from gradstep.checks import finite
+from gradstep.schedules.arguments import store_counts, store_floats, store_pieces
+from gradstep.schedules.base import Schedule, mix, product, whole_epochs
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -249,7 +242,7 @@ class Piecewise(Schedule):
     values: Sequence[float]
 
     def _check(self) -> None:
-        store_pieces(self, "values", float_argument)
+        store_pieces(self, "values", finite)
 
     def _rate(self, n: float) -> float:
         return self.values[bisect_right(self.boundaries, n)]

@@ -1,4 +1,4 @@
-"""What stands around a step: gradients of micro-batches added up, and the scale of a loss."""
+"""Around a step: gradients of micro-batches that are added up, and the scale of a loss."""
 
 from gradstep.training.accumulation import Accumulator
 from gradstep.training.loss_scaling import LossScaler

@@ -1,6 +1,7 @@
 """Gradients of several micro-batches, added up in place before one step.
 
-Adding is a step of the core like any other, and so is checked and shared out among threads.
+Adding is a step of the core like any other, so the core checks it and shares it among threads. The step
+by the mean is the optimizer's.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ class Accumulator(FixedAttributes):
     Raises
     ------
     TypeError, ValueError
-        If `optimizer` is no optimizer of this package, or `every` no such number.
+        If `optimizer` is not an optimizer of this package, or `every` is not such a number.
 
     Notes
     -----
-    Sums are kept in the dtypes of the parameters, as much memory as these, and added to in place.
-    A gradient that is not finite makes the whole batch so, for the optimizer's ``nonfinite``.
+    Sums have the dtypes of the parameters, take as much memory, and are added to in place. If one
+    gradient is not finite, neither is the mean, and the optimizer's ``nonfinite`` decides.
 
-    Over `distributed.Sharded`, `step` takes no ``count``: where the ranks' parts of a micro-batch
-    differ in length, weight them by `scale`, which is each rank's own here.
+    Over `distributed.Sharded`, `step` takes no ``count``: if the ranks' parts of a micro-batch
+    differ in length, weight them by `scale`, which may differ between ranks here.
 
     Examples
     --------
@@ -54,7 +55,7 @@ class Accumulator(FixedAttributes):
     >>> steps.step(np.array([3.0])); w
     array([-2.])
 
-    Where `every` does not divide the micro-batches of an epoch, `flush` steps by the rest:
+    If `every` does not divide the micro-batches of an epoch, `flush` steps by the rest:
 
     >>> batches = gs.MiniBatches(np.ones((10, 1)), batch_size=2, seed=0)  # 5 in an epoch
     >>> for epoch in range(2):
@@ -87,8 +88,8 @@ class Accumulator(FixedAttributes):
         trees = [structure.unflatten(sums) for structure in layout.structures]
         self._gradients = trees if layout.listed else trees[0]
         self._layout = layout
-        # Keeps the count and, while the step of a complete batch is under way, how many steps the
-        # optimizer had taken or refused before.
+        # Holds the count and, during the step of a complete batch, how many steps the optimizer had
+        # taken or skipped before.
         self._adder = _core.new_stepper()
         addition = self._adder.prepare_addition(
             [("", "sgd", _ADDING, None)], [(0, self._names, self._sums)]
@@ -112,26 +113,26 @@ class Accumulator(FixedAttributes):
 
     @property
     def skipped(self) -> int:
-        """The number of steps that the optimizer has refused."""
+        """The number of steps that the optimizer has skipped."""
         return self._optimizer.skipped
 
     @property
     def nonfinite(self) -> str:
-        """What the optimizer does about gradients that are not finite."""
+        """What the optimizer does if gradients are not finite."""
         return self._optimizer.nonfinite
 
     def _done(self) -> int:
         return self._optimizer.t + self._optimizer.skipped
 
     def step(self, grads: Any, scale: float = 1.0) -> None:
-        """Add the gradients of a micro-batch, times `scale`; take a step where the batch is complete.
+        """Add the gradients of a micro-batch, times `scale`; take a step if the batch is complete.
 
         Parameters
         ----------
         grads
             As in the optimizer's step.
         scale : float, default 1.0
-            Multiplies these gradients: one over the loss scale, for one.
+            Multiplies these gradients, for example by one over the loss scale.
 
         Raises
         ------
@@ -140,22 +141,22 @@ class Accumulator(FixedAttributes):
         FloatingPointError
             By the step, with the optimizer's ``nonfinite="raise"``; the batch is left out.
         """
-        self._finish()  # where an interruption came between adding and stepping
+        self._finish()  # if an interruption came between adding and stepping
         self._require_layout()
         if self._adder.t == self._every - 1:
-            # Whatever would keep the optimizer from stepping comes before the last is added.
+            # Raises now whatever would raise in the step, before the last gradients are added.
             self._optimizer._stepper.require_ready()
         self._adder.step(grads, scale)
         self._finish()
 
     def flush(self) -> bool:
-        """Take a step by the mean of the micro-batches that there are, fewer than `every`.
+        """Take a step by the mean of the micro-batches so far, fewer than `every`.
 
         Returns
         -------
         bool
-            Whether a step was taken: False where there was nothing to step by, and where the
-            optimizer refused the step with ``nonfinite="skip"`` and the batch is left out.
+            Whether a step was taken: False if there were no micro-batches, and if the optimizer
+            skipped the step with ``nonfinite="skip"`` and the batch is left out.
 
         Raises
         ------
@@ -166,8 +167,8 @@ class Accumulator(FixedAttributes):
 
         Notes
         -----
-        Collective over an optimizer that is spread over ranks. A `LossScaler` around this one does
-        not see the step, and moves its scale with the next.
+        Collective, if the optimizer is spread over ranks. A `LossScaler` around this accumulator does
+        not see the step, and moves its scale with the next one.
         """
         t = self._optimizer.t
         self._finish()
@@ -178,13 +179,16 @@ class Accumulator(FixedAttributes):
 
     def _require_layout(self) -> None:
         if self._optimizer._layout is not self._layout:
-            raise ValueError("the optimizer has got other groups; make a new Accumulator over it")
+            raise ValueError(
+                "the optimizer must have its groups from before, got others; make a new Accumulator "
+                "over it"
+            )
 
     def _finish(self, complete: bool = False) -> None:
-        """Take the step of a complete batch, unless it has been taken or refused, and begin anew.
+        """Take the step of a complete batch, unless it has been taken or skipped, and begin anew.
 
-        A batch is complete with `every` micro-batches, or where the caller says so. Where the
-        optimizer raises without having stepped, the batch stays as it was.
+        A batch is complete with `every` micro-batches, or if the caller says so. If the optimizer
+        raises and has not stepped, the batch stays as it was.
         """
         count = self._adder.t
         if self._adder.given(0) is None:
@@ -195,7 +199,7 @@ class Accumulator(FixedAttributes):
             if self._adder.given(0) == self._done():
                 self._optimizer.step(self._gradients, 1.0 / count)
         finally:
-            if self._adder.given(0) != self._done():  # taken or refused
+            if self._adder.given(0) != self._done():  # taken or skipped
                 zeros = [np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in self._sums]
                 _core.commit([self._replacement(0, None, zeros)])
             else:
@@ -212,18 +216,18 @@ class Accumulator(FixedAttributes):
         return f"Accumulator({self._optimizer!r}, every={self._every})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot: the count and copies of the sums; the optimizer is saved by itself.
+        """Return a snapshot of the count and the sums, without the optimizer, which has its own.
 
         Raises
         ------
         ValueError
-            Between two steps of an optimizer that is spread over ranks, as each has its own sums.
+            Between two steps of an optimizer that is spread over ranks, as their sums differ.
         """
         self._finish()
         if self.count and self._optimizer._communicator is not None:
             raise ValueError(
-                f"{self.count} of {self._every} micro-batches are added up, others on each rank; save "
-                "behind the step"
+                f"count must be 0 to save over ranks, got {self.count} of {self._every}: "
+                "micro-batches are added up, others on each rank; save after the step"
             )
         return {
             "every": self._every,
@@ -240,25 +244,20 @@ class Accumulator(FixedAttributes):
         Raises
         ------
         TypeError, ValueError
-            If it is not the state of an accumulator over parameters like these; nothing has changed.
+            If it is not the state of an accumulator over such parameters; nothing has changed.
         """
         transaction.take_over(self._prepare_load(d, True))
 
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> transaction.Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
-        d = checks.mapping("the state", state)
-        if set(d) != {"every", "count", "sums"}:
-            raise ValueError(
-                f"the state of an accumulator has every, count, sums, got {checks.shown(list(d))}"
-            )
+        keys, fix = ("every", "count", "sums"), "load what Accumulator.state_dict() returned"
+        d = checks.record("the state", state, keys, fix)
         if checks.count("every", d["every"], least=1) != self._every:
-            raise ValueError(f"the state is of every={d['every']}, here it is {self._every}")
-        count = checks.count("count", d["count"], below=self._every)
-        saved = checks.mapping("sums of the state", d["sums"])
-        if set(saved) != set(self._names):
             raise ValueError(
-                f"sums of the state must be of {', '.join(self._names)}, got "
-                f"{checks.shown(list(saved))}"
+                f"every of the state must be {self._every}, as here, got {d['every']}; make this "
+                "accumulator with every of the saved one"
             )
+        count = checks.count("count", d["count"], below=self._every)
+        saved = checks.record("sums of the state", d["sums"], self._names)
         sums = [_core.as_array(saved[name], f"the sum of {name!r}") for name in self._names]
         return transaction.Prepared([self._replacement(count, None, sums)])

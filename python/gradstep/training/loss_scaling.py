@@ -1,6 +1,6 @@
 """Dynamic loss scaling: a factor that keeps small gradients from vanishing in few bits.
 
-What is done to the gradients is the optimizer's step; here is only how the factor moves.
+How the factor moves is decided here. The optimizer's step divides the gradients by it.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import gradstep._core as _core
 import gradstep.checks as checks
 import gradstep.transaction as transaction
 from gradstep.names import FixedAttributes
 
-# One over the scale has to be a normal number in float32.
+# The inverse of the scale has to be a normal number in float32.
 _LEAST, _MOST = 2.0**-100, 2.0**100
 
 
 class Steps(Protocol):
-    """What a scaler scales for: an optimizer, or an `Accumulator` over one."""
+    """An optimizer, or an `Accumulator` over one, as a scaler needs it."""
 
     def step(self, grads: Any, scale: float = 1.0) -> None:
         """Take one step."""
@@ -36,16 +35,16 @@ class Steps(Protocol):
         """What is done about gradients that are not finite."""
 
 
-class _Kept(NamedTuple):
-    """All that there is, replaced as a whole: an interruption finds one or the other."""
+class _ScalerState(NamedTuple):
+    """All that a scaler keeps. Replaced as a whole: an interruption finds the old or the new one."""
 
     scale: float
     good: int  # steps since the scale moved or a step was skipped
     growth: float
     backoff: float
     interval: int
-    # What the optimizer had taken and refused before the step under way. What has become of it is
-    # caught up with later where an interruption came in between.
+    # The steps that the optimizer had taken and skipped before the present one. If an interruption
+    # comes before the scale has moved, it moves at the next call.
     before: tuple[int, int] | None = None
 
 
@@ -53,19 +52,19 @@ class LossScaler(FixedAttributes):
     """Dynamic loss scaling: scale the loss up, and the gradients back down in the step.
 
     Gradients of a loss times `scale` are as many times larger, so that in float16 or bfloat16 they
-    do not vanish. Where they overflow, the optimizer skips the step and the scale backs off; after
-    `interval` steps without that it grows.
+    do not vanish. If they overflow, the optimizer skips the step and the scale backs off; after
+    `interval` steps without an overflow it grows.
 
     Parameters
     ----------
     optimizer : Optimizer or Accumulator
         With ``nonfinite="skip"``.
     scale : float, default 65536.0
-        What the loss is multiplied by at first, from 2⁻¹⁰⁰ to 2¹⁰⁰.
+        The factor of the loss at first, from 2⁻¹⁰⁰ to 2¹⁰⁰.
     growth : float, default 2.0
-        What `scale` is multiplied by after `interval` good steps, at least 1.
+        Multiplies `scale` after `interval` good steps, at least 1.
     backoff : float, default 0.5
-        What it is multiplied by after a skipped step, above 0 and at most 1.
+        Multiplies `scale` after a skipped step, above 0 and at most 1.
     interval : int, default 2000
         Good steps from one growth to the next.
 
@@ -76,8 +75,8 @@ class LossScaler(FixedAttributes):
 
     Notes
     -----
-    The scale stays between 2⁻¹⁰⁰ and 2¹⁰⁰. Powers of two change no bit of a gradient, so that is
-    what all the defaults are.
+    The scale stays between 2⁻¹⁰⁰ and 2¹⁰⁰. All defaults are powers of two, which change no bit of a
+    gradient.
 
     References
     ----------
@@ -111,38 +110,38 @@ class LossScaler(FixedAttributes):
             )
         _require_skipping(optimizer)
         self._optimizer = optimizer
-        self._kept = _Kept(
-            _number("scale", scale, _LEAST, _MOST),
+        self._state = _ScalerState(
+            checks.finite("scale", scale, _LEAST, _MOST),
             0,
-            _number("growth", growth, 1.0, 2.0**64),
-            _number("backoff", backoff, 2.0**-64, 1.0),
+            checks.finite("growth", growth, 1.0, 2.0**64),
+            checks.finite("backoff", backoff, 2.0**-64, 1.0),
             checks.count("interval", interval, least=1),
         )
 
     @property
     def scale(self) -> float:
-        """What the loss is to be multiplied by for the next step."""
+        """The factor of the loss for the next step."""
         self._catch_up()
-        return self._kept.scale
+        return self._state.scale
 
     def step(self, grads: Any, *, count: int | None = None) -> None:
-        """Take one step by gradients of the loss times `scale`; skip it where they overflowed.
+        """Take one step by gradients of the loss times `scale`; skip it if they overflowed.
 
         Parameters
         ----------
         grads
             As in the optimizer's step.
         count : int, optional
-            As in the step of `distributed.Sharded`, and for that alone.
+            As in the step of `distributed.Sharded`; other optimizers do not take it.
 
         Raises
         ------
         TypeError, ValueError, RuntimeError
             As in the optimizer's step; nothing has changed.
         """
-        _require_skipping(self._optimizer)  # which may have been changed, or loaded over
+        _require_skipping(self._optimizer)  # an assignment or a load may have changed it
         scale = self.scale
-        self._kept = self._kept._replace(before=(self._optimizer.t, self._optimizer.skipped))
+        self._state = self._state._replace(before=(self._optimizer.t, self._optimizer.skipped))
         counted = {} if count is None else {"count": count}
         try:
             self._optimizer.step(grads, 1.0 / scale, **counted)
@@ -150,8 +149,8 @@ class LossScaler(FixedAttributes):
             self._catch_up()
 
     def _catch_up(self) -> None:
-        """Move the scale by what has become of the last step."""
-        scale, good, growth, backoff, interval, before = self._kept
+        """Move the scale, depending on whether the last step was taken or skipped."""
+        scale, good, growth, backoff, interval, before = self._state
         if before is None:
             return
         t, skipped = before
@@ -161,19 +160,19 @@ class LossScaler(FixedAttributes):
             good += 1
             if good >= interval:
                 scale, good = min(scale * growth, _MOST), 0
-        self._kept = _Kept(scale, good, growth, backoff, interval)
+        self._state = _ScalerState(scale, good, growth, backoff, interval)
 
     def __repr__(self) -> str:
-        scale, _, growth, backoff, interval, _ = self._kept
+        scale, _, growth, backoff, interval, _ = self._state
         return (
             f"LossScaler(scale={scale!r}, growth={growth!r}, backoff={backoff!r}, "
             f"interval={interval!r})"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a snapshot as plain values; the optimizer is saved by itself."""
+        """Return a snapshot as plain values, without the optimizer, which has its own."""
         self._catch_up()
-        state = self._kept._asdict()
+        state = self._state._asdict()
         del state["before"]
         return state
 
@@ -189,13 +188,8 @@ class LossScaler(FixedAttributes):
 
     def _prepare_load(self, state: Mapping[str, Any], strict: bool) -> transaction.Prepared:
         """Check a state for `gradstep.load`, which takes it over with all other parts at once."""
-        d = checks.mapping("the state", state)
-        expected = {"scale", "good", "growth", "backoff", "interval"}
-        if set(d) != expected:
-            raise ValueError(
-                f"the state of a loss scaler has {', '.join(sorted(expected))}, got "
-                f"{checks.shown(list(d))}"
-            )
+        keys = [key for key in _ScalerState._fields if key != "before"]
+        d = checks.record("the state", state, keys, "load what LossScaler.state_dict() returned")
         loaded = LossScaler(
             self._optimizer,
             d["scale"],
@@ -203,22 +197,13 @@ class LossScaler(FixedAttributes):
             backoff=d["backoff"],
             interval=d["interval"],
         )
-        kept = loaded._kept._replace(good=checks.count("good", d["good"]))
-        return transaction.Prepared(swaps=[(self, "_kept", kept)])
+        taken = loaded._state._replace(good=checks.count("good", d["good"]))
+        return transaction.Prepared(swaps=[(self, "_state", taken)])
 
 
 def _require_skipping(optimizer: Steps) -> None:
     if optimizer.nonfinite != "skip":
         raise ValueError(
-            "loss scaling needs an optimizer that skips what overflows, and this one has "
-            f"nonfinite={optimizer.nonfinite!r}; give it nonfinite='skip'"
+            "nonfinite of the optimizer must be 'skip' for loss scaling, got "
+            f"{optimizer.nonfinite!r}; give it nonfinite='skip'"
         )
-
-
-def _number(name: str, value: object, least: float, most: float) -> float:
-    if callable(value) or not _core.is_number(value):
-        raise TypeError(f"{name} must be a number, got {checks.shown(value)}")
-    number = float(value)  # type: ignore[arg-type]
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be from {least} to {most}, got {checks.shown(value)}")
-    return number

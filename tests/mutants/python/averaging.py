@@ -8,7 +8,7 @@ MUTANTS = [
         AVERAGING,
         Mutant(
             "averages go on",
-            "results = [np.empty_like(array) for array in kept.averages]",
+            "results = [np.empty_like(array) for array in stored.averages]",
             "results = list(kept.averages)",
             "what was returned changes later",
         ),
@@ -73,8 +73,8 @@ MUTANTS = [
         ),
         Mutant(
             "values inside averaged()",
-            "stepper.require_own()\n        kept: Kept | None = stepper.layout\n        if kept is None:\n            return 0.0",
-            "kept: Kept | None = stepper.layout\n        if kept is None:\n            return 0.0",
+            "stepper.require_own()\n        stored: AverageState | None = stepper.layout\n        if stored is None:\n            return 0.0",
+            "stored: AverageState | None = stepper.layout\n        if stored is None:\n            return 0.0",
             "an average of parameters",
             AVERAGED,
         ),

@@ -1,12 +1,24 @@
 """Ways to break python/gradstep/checks.py."""
 
-from listing import ERRORS, Mutant, in_file
+from listing import ERRORS, SCHEDULES, Mutant, in_file
 
 MUTANTS = [
     *in_file(
         "python/gradstep/checks.py",
         ERRORS,
         Mutant("True is a count", "isinstance(value, bool) or ", "", "t=True is step 1"),
-        Mutant("counts below the least", "if number < least:", "if False:", "t=0 divides by zero"),
+        Mutant(
+            "checks: anything with a float is a number",
+            "if callable(value) or not _core.is_number(value):",
+            "if False:",
+            "text and arrays become rates",
+            SCHEDULES,
+        ),
+        Mutant(
+            "counts below the least",
+            "if least is not None and number < least:",
+            "if False:",
+            "t=0 divides by zero",
+        ),
     ),
 ]

@@ -8,9 +8,22 @@ MUTANTS = [
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
             "lists stay the caller's",
-            "return tuple([e if isinstance(e, list | tuple) else own(e) for e in value])",
+            "return tuple([e if isinstance(e, list | tuple) else frozen(e) for e in value])",
             "return value",
             "betas change behind the optimizer's back",
+        ),
+        Mutant(
+            "groups that do not fit are loaded",
+            "if {*plain, *callables} != {*here} or set(callables) & set(plain):",
+            "if False:",
+            "KeyError, or values lost",
+        ),
+        Mutant(
+            "states of old have no callables",
+            "key = _CALLABLES if _CALLABLES in plain else _OLD_CALLABLES",
+            "key = _CALLABLES",
+            "a checkpoint of commit 4e867cd does not load",
+            "tests/checkpoints/test_saved_earlier.py",
         ),
     ),
 ]

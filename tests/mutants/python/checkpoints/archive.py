@@ -62,14 +62,14 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: members may stand twice",
-            "    if at != start or len(places) != len(members):",
+            "    if at != start or len(spans) != len(members):",
             "    if at != start:",
             "which of the two is meant is chance",
         ),
         Mutant(
             "checkpoints: bytes that no member has",
-            "    if at != start or len(places) != len(members):",
-            "    if len(places) != len(members):",
+            "    if at != start or len(spans) != len(members):",
+            "    if len(spans) != len(members):",
             "other readers see something else",
         ),
         Mutant(

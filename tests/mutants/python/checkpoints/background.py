@@ -14,19 +14,19 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: a second save does not wait",
-            "            _latest._raise_untold()",
+            "            _last_save._finish()",
             "            pass",
             "two copies in memory, and the older may win",
         ),
         Mutant(
-            "checkpoints: what failed is not told",
-            "        if self._error is not None and not self._told:",
+            "checkpoints: the error of a save is not raised",
+            "        if self._error is not None and not self._raised:",
             "        if False:",
             "a run without checkpoints",
         ),
         Mutant(
-            "checkpoints: what failed is told twice",
-            "            self._told = True\n            raise self._error\n        return ended",
+            "checkpoints: the error of a save is raised twice",
+            "            self._raised = True\n            raise self._error\n        return ended",
             "            raise self._error\n        return ended",
             "a later save is refused for an old error",
         ),
@@ -38,7 +38,7 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: a forked child waits for the parent's",
-            "    _turn, _latest = threading.Lock(), None",
+            "    _beginning, _last_save = threading.Lock(), None",
             "    pass",
             "a child hangs",
         ),

@@ -26,8 +26,8 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: live arrays in the background",
-            "    live = [name for name, part in parts.items() if not prepares(part)]",
-            "    live = []",
+            "    shared = [name for name, part in parts.items() if not prepares(part)]",
+            "    shared = []",
             "weights of later steps are saved",
         ),
     ),

@@ -55,12 +55,6 @@ MUTANTS = [
             "an error that says nothing",
         ),
         Mutant(
-            "checkpoints: windows are returned",
-            'return value.copy(order="K")',
-            "return value",
-            "one small array keeps all of a file in memory",
-        ),
-        Mutant(
             "checkpoints: what an object took is returned as well",
             " and name not in taken",
             "",
@@ -68,7 +62,7 @@ MUTANTS = [
         ),
         Mutant(
             "checkpoints: tied arrays",
-            "    if _place(target) != _place(first):",
+            "    if _extent(target) != _extent(first):",
             "    if True:",
             "what was saved can never be loaded",
         ),

@@ -104,7 +104,7 @@ MUTANTS = [
         ),
         Mutant(
             "an average of two optimizers",
-            "self._average._own()  # raises if another optimizer has it",
+            "self._average._unshared_stepper()  # raises if another optimizer has it",
             "",
             "two optimizers in one average",
             AVERAGED,

@@ -20,12 +20,6 @@ MUTANTS = [
             "no hyperparameter can be changed",
         ),
         Mutant(
-            "groups that do not fit are loaded",
-            "if wrong:",
-            "if False:",
-            "KeyError, or values lost",
-        ),
-        Mutant(
             "an update, one by one",
             "change_all(self._stepper, [self.changed(dict(*given, **values))])",
             "for name in (new := dict(*given, **values)):\n            self[name] = new[name]",

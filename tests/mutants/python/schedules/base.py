@@ -7,10 +7,10 @@ MUTANTS = [
         "python/gradstep/schedules/base.py",
         SCHEDULES,
         Mutant(
-            "any rate is made a float",
-            'if looked_at.ndim == 0 and looked_at.dtype.kind in "iufO":',
-            "if True:",
-            "text and complex numbers become rates",
+            "any rate is a number",
+            'return float(number("the rate", rate))',
+            "return float(rate)  # type: ignore[arg-type]",
+            "text becomes a rate",
         ),
         Mutant(
             "epochs are not whole", "n // steps_per_epoch", "n / steps_per_epoch", "other rates"
@@ -22,7 +22,7 @@ MUTANTS = [
             "a rate that is cut at every step ends in a RecursionError",
         ),
         Mutant(
-            "negative counts", "if not 0 <= count <= _LARGEST:", "if False:", "rates from nowhere"
+            "negative counts", "if not 0 <= count <= LARGEST:", "if False:", "rates from nowhere"
         ),
     ),
 ]

@@ -27,7 +27,7 @@ MUTANTS = [
         ),
         Mutant(
             "sums: interrupted batches are not finished",
-            "        self._finish()  # where an interruption came between adding and stepping\n",
+            "        self._finish()  # if an interruption came between adding and stepping\n",
             "",
             "a batch of one micro-batch too many",
         ),

@@ -38,8 +38,8 @@ MUTANTS = [
         ),
         Mutant(
             "scales: the count of a state",
-            'kept = loaded._kept._replace(good=checks.count("good", d["good"]))',
-            "kept = loaded._kept",
+            'taken = loaded._state._replace(good=checks.count("good", d["good"]))',
+            "taken = loaded._state",
             "a resumed run grows later",
         ),
     ),
