@@ -1,6 +1,6 @@
 """Learning-rate schedules: immutable callables from a count to a rate.
 
-Each formula stands here once, with its checks. Who counts the steps and uses the rate is not known here.
+Every formula is in this package, with its checks. Optimizers count the steps and use the rate.
 """
 
 from gradstep.schedules.base import Constant, Scaled, Schedule

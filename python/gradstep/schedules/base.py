@@ -26,8 +26,8 @@ class Schedule:
     """A rate as a function of a count: the base of every schedule here.
 
     Called with a count, in steps unless the schedule says otherwise, it returns the rate; see
-    `__call__`. A schedule times a number is a schedule, see `Scaled`. Schedules of one class with
-    equal arguments are equal and hash alike.
+    `__call__`. A schedule times a number is a schedule, see `Scaled`. Schedules of the same class
+    with equal arguments are equal and have the same hash.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Schedule:
     # NumPy's numbers and arrays leave multiplying to `__rmul__` below.
     __array_ufunc__ = None
 
-    # These three stand here once: making them for each class took half of the module's loading.
+    # Written once: a dataclass would make these three for each class, which took half of the import.
     def __repr__(self) -> str:
         values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
         return f"{type(self).__qualname__}({values})"
@@ -70,7 +70,7 @@ class Schedule:
         ----------
         n : number or numpy.ndarray
             Steps (or epochs) taken so far, from 0; may be fractional. An array is for plotting:
-            it is walked in Python, element by element.
+            Python computes its elements one by one.
 
         Returns
         -------

@@ -1,4 +1,7 @@
-"""Schedules as plain values, for checkpoints."""
+"""Schedules as plain values, for checkpoints: the name of the class and the arguments.
+
+How a state has them among other hyperparameters is in gradstep/values.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -46,18 +49,18 @@ def to_config(schedule: Schedule) -> dict[str, object]:
     Parameters
     ----------
     schedule : Schedule
-        A schedule of this module.
+        A schedule of `gradstep.schedules`.
 
     Returns
     -------
     dict
-        The name under ``"schedule"``, then every argument: numbers, lists, and for the parts of
-        `warmup` and `join` such dicts again. `from_config` takes it back.
+        The name under ``"schedule"``, then every argument: numbers, lists, and such dicts for the
+        parts of `warmup` and `join`. `from_config` takes it back.
 
     Raises
     ------
     TypeError
-        It is, or contains, a callable that is not a schedule of this module.
+        It is, or contains, a callable that is not a schedule of `gradstep.schedules`.
 
     Examples
     --------
@@ -95,7 +98,7 @@ def from_config(config: Mapping[str, object]) -> Schedule:
     TypeError
         ``config`` is not a mapping.
     ValueError
-        The name is unknown, or an argument is unknown, missing or cannot be.
+        The name is unknown, or an argument is unknown, missing or refused.
 
     Examples
     --------

@@ -83,7 +83,7 @@ class CosineRestarts(Schedule):
         How many times longer each cycle is than the one before; a cycle need not be a whole
         number of steps.
     end : float >= 0, default 0.0
-        The rate that every cycle goes down to; the restart comes as it is reached.
+        The rate at the end of every cycle; reaching it is the restart.
 
     Raises
     ------
@@ -138,7 +138,7 @@ class CosineRestarts(Schedule):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class OneCycle(Schedule):
-    r"""Go up to the rate and down again, far below where it began, along half a cosine each.
+    r"""Go up to the rate and down again, far below the first one, along half a cosine each.
 
     .. math:: \alpha = \begin{cases}
         \text{mix}(\alpha_0 / \text{div\_factor},\ \alpha_0,\ n / p) & n < p \\
@@ -158,9 +158,9 @@ class OneCycle(Schedule):
         The fraction of ``steps`` (not a percentage) spent on the way up; it must leave at least one
         step for each way.
     div_factor : float > 0, default 25.0
-        How many times lower than ``lr`` it begins.
+        The first rate is as many times lower than ``lr``.
     final_div_factor : float > 0, default 1e4
-        How many times lower than where it began it ends.
+        The last rate is as many times lower than the first one.
 
     Raises
     ------

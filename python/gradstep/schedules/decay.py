@@ -135,8 +135,7 @@ class InverseSqrtDecay(Schedule):
     References
     ----------
     Zinkevich (2003), "Online Convex Programming and Generalized Infinitesimal Gradient Ascent",
-    proves a bound on the regret for rates of this form. None of PyTorch, Keras and optax has it
-    ready made.
+    proves a bound on the regret for rates of this form. PyTorch, Keras and optax do not have it.
 
     Examples
     --------
@@ -169,7 +168,7 @@ class StepDecay(Schedule):
     lr : float >= 0
         The rate at count 0, :math:`\alpha_0`.
     factor : float > 0
-        What the rate is multiplied by at each drop.
+        Multiplies the rate at each drop.
     every : int >= 1
         Steps from one drop to the next.
 
