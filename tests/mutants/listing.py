@@ -26,6 +26,8 @@ class Mutant:
     tests: str = ""
     survives: str = ""
     file: str = ""
+    room: str = ""
+    generated: bool = False
 
 
 def in_file(file: str, tests: str, *mutants: Mutant) -> list[Mutant]:
