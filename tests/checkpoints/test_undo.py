@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import gradstep as gs
-from gradstep import transaction
 
 
 def test_a_random_state_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +21,7 @@ def test_a_random_state_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise MemoryError
 
     # The core is asked after the random states are set: they are the first that may fail.
-    monkeypatch.setattr(transaction._core, "commit", refuse)
+    monkeypatch.setattr("gradstep._core.commit", refuse)
     with pytest.raises(MemoryError):
         gs.load(tmp_path / "old", opt=opt, batches=batches)
     assert batches.state_dict() == before
