@@ -1,10 +1,10 @@
 """Makes the rote mutants: a comparison swapped, a line dropped, a number one too large.
 
 The mutants that are listed by hand have a harm that is worth reading. Here live those that need no
-thought. The tools for Python do not fit: mutmut puts all mutants of a function beside it and forks, which
-breaks what is pickled, forked and documented here; four of five mutants of cosmic-ray exchange one
-arithmetic operator for ten others, and none drops a statement or an operand. Neither reads C++, nor
-copies and builds the package.
+thought. The tools for Python do not fit. mutmut rewrites each function as a switch between all of its
+mutants, so pickles, signatures and tracebacks change, and it forks the process of the tests. cosmic-ray
+drops no statement, operand or argument; more than half of its mutants put other arithmetic operators in
+the place of one. Neither reads C++, nor copies and builds the package.
 """
 
 from __future__ import annotations
