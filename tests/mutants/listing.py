@@ -4,7 +4,7 @@ The mutants of a source file are in a file of the same name: those of ``cpp/engi
 ``cpp/engine/pool.py``. Each is one text of the source, replaced by another. The text must stand exactly
 once, so keep it short but unique. `harm` says what a user would see. `tests` are the tests that are
 likely to notice, in the order in which they run. `survives` says why no test on this machine can notice;
-a mutant without it has to be caught.
+a mutant without it has to be caught. `generated` ones have a `room`, whose tests run before all others.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Mutant:
     tests: str = ""
     survives: str = ""
     file: str = ""
+    room: str = ""
+    generated: bool = False
 
 
 def in_file(file: str, tests: str, *mutants: Mutant) -> list[Mutant]:
