@@ -7,21 +7,11 @@ MUTANTS = [
         "python/gradstep/thread_count.py",
         f"{PARALLEL} tests/process/test_limits.py",
         Mutant(
-            "the largest quota", "min(quotas, default=None)", "max(quotas, default=None)", "slow"
-        ),
-        Mutant(
-            "threads stay as they were set",
-            "finally:\n        _leave(block)",
-            "finally:\n        pass",
-            "a with block never ends",
-        ),
-        Mutant(
             "a block keeps what it found",
             "_open[i + 1].replaced = block.replaced",
             "pass",
             "blocks that overlap leave the number of one of them",
         ),
         Mutant("nested regions are not read", '.split(",")[0]', "", "OMP_NUM_THREADS is ignored"),
-        Mutant("less than a core", "return max(1, min(", "return max(0, min(", "no import"),
     ),
 ]

@@ -13,12 +13,6 @@ MUTANTS = [
             "betas change behind the optimizer's back",
         ),
         Mutant(
-            "groups that do not fit are loaded",
-            "if {*plain, *callables} != {*here} or set(callables) & set(plain):",
-            "if False:",
-            "KeyError, or values lost",
-        ),
-        Mutant(
             "states of old have no callables",
             "key = _CALLABLES if _CALLABLES in plain else _OLD_CALLABLES",
             "key = _CALLABLES",

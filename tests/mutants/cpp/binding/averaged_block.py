@@ -14,13 +14,6 @@ MUTANTS = [
             AVERAGED,
         ),
         Mutant(
-            "put in: zeros",
-            "if (steps == 0) continue;",
-            "",
-            "parameters are zero inside averaged()",
-            AVERAGED,
-        ),
-        Mutant(
             "rebound: averaged does not look",
             "stepper.containers_.require_same_arrays(stepper.model_.parameters);",
             "",

@@ -13,12 +13,6 @@ MUTANTS = [
             "an error names the wrong option",
         ),
         Mutant(
-            "bounds stay as they began",
-            "if (!bound->function.is_none()) *bound = bound_of(name, bound->function, t);",
-            "",
-            "a schedule of max_norm does nothing",
-        ),
-        Mutant(
             "any text for nonfinite",
             "names[i]) == 0",
             "names[i]) >= 0",
@@ -29,28 +23,6 @@ MUTANTS = [
             "scheduled_number(Range::nonnegative_or_inf, name, value, t)",
             "scheduled_number(Range::nonnegative_or_inf, name, value, t + 1)",
             "a schedule runs ahead",
-        ),
-    ),
-    *in_file(
-        "cpp/binding/options.hpp",
-        ONE_STEP,
-        Mutant(
-            "no check without a norm",
-            "return max_norm.value || nonfinite != propagate;",
-            "return max_norm.value.has_value();",
-            "steps that are not finite are taken",
-        ),
-        Mutant(
-            "no norm without a check",
-            "return max_norm.value || nonfinite != propagate;",
-            "return nonfinite != propagate;",
-            "nothing is clipped",
-        ),
-        Mutant(
-            "a schedule of clip_value alone",
-            "return !max_norm.function.is_none() || !clip_value.function.is_none();",
-            "return !max_norm.function.is_none();",
-            "a schedule of clip_value does nothing",
         ),
     ),
 ]

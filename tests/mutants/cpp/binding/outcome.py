@@ -7,13 +7,6 @@ MUTANTS = [
         "cpp/binding/outcome.cpp",
         f"{OPTIMIZER} {ERRORS}",
         Mutant(
-            "skipped steps are not counted",
-            "set_skipped(skipped() + 1);",
-            "",
-            "skipped stays 0",
-            ONE_STEP,
-        ),
-        Mutant(
             "a skipped step notes no norm",
             "  note_norm(norm);\n  {",
             "  {",

@@ -1,6 +1,6 @@
 """Ways to break cpp/binding/prepared_update.cpp."""
 
-from listing import CHECKPOINT, ERRORS, GROUPS, ONE_STEP, OPTIMIZER, Mutant, in_file
+from listing import CHECKPOINT, ERRORS, OPTIMIZER, Mutant, in_file
 
 MUTANTS = [
     *in_file(
@@ -12,41 +12,6 @@ MUTANTS = [
             "",
             "what another thread has set is lost",
             "tests/process/test_two_threads.py",
-        ),
-        Mutant(
-            "a rule with other state",
-            "if (state_names(rule) != state_names(old_rule)) {",
-            "if (false) {",
-            "memory behind the state is written",
-            ERRORS,
-        ),
-        Mutant(
-            "what was constant counts for all steps",
-            "group.continue_products(old, t_ - start);",
-            "group.continue_products(old, t_);",
-            "wrong corrections where a later group gets a schedule",
-            GROUPS,
-        ),
-        Mutant(
-            "loading leaves the count",
-            "stepper.outcome_.set_skipped(skipped_);",
-            "",
-            "skipped is of another run",
-            ONE_STEP,
-        ),
-        Mutant(
-            "changes leave the options",
-            "std::swap(stepper.options_, options_);",
-            "",
-            "max_norm cannot be assigned",
-            ONE_STEP,
-        ),
-        Mutant("loading leaves t", "stepper.t_ = t_;", "", "a resumed run corrects wrongly"),
-        Mutant(
-            "state is not loaded",
-            "  copies_.fill();",
-            "",
-            "a resumed run begins with zero moments",
         ),
         Mutant(
             "starts are forgotten",

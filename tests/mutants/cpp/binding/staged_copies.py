@@ -7,12 +7,6 @@ MUTANTS = [
         "cpp/binding/staged_copies.cpp",
         AVERAGED,
         Mutant(
-            "filled from the beginning",
-            "copy.run.gather(1, begin, some, buffer);",
-            "copy.run.gather(1, 0, some, buffer);",
-            "a resumed run differs",
-        ),
-        Mutant(
             "only the first tile is filled",
             "begin < copy.count; begin += tile",
             "begin < tile; begin += tile",

@@ -7,18 +7,6 @@ MUTANTS = [
         "cpp/binding/state_memory.cpp",
         OPTIMIZER,
         Mutant(
-            "kinds of state in one place",
-            "data_ + kind * bytes_of_kind_ + like.offset",
-            "data_ + like.offset",
-            "m is v",
-        ),
-        Mutant(
-            "parameters' state in one place",
-            "bytes_of_kind_ + behind});",
-            "behind});",
-            "m of one parameter is m of all",
-        ),
-        Mutant(
             "state begins anywhere",
             'numpy.attr("zeros")(kinds',
             'numpy.attr("empty")(kinds',

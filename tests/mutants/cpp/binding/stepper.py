@@ -1,6 +1,6 @@
 """Ways to break cpp/binding/stepper.cpp."""
 
-from listing import AVERAGED, AVERAGING, ERRORS, GROUPS, OPTIMIZER, REBINDING, Mutant, in_file
+from listing import ERRORS, GROUPS, OPTIMIZER, REBINDING, Mutant, in_file
 
 MUTANTS = [
     *in_file(
@@ -28,46 +28,11 @@ MUTANTS = [
             GROUPS,
         ),
         Mutant(
-            "the layout hides its optimizer",
-            "  Py_VISIT(layout_.ptr());\n",
-            "",
-            "memory of an optimizer is never free",
-            "tests/process/test_leaks.py",
-        ),
-        Mutant(
-            "refused averages stay",
-            "if (averages_) averages_->drop_behind(groups, parameters);",
-            "",
-            "no step after a group that was refused",
-            AVERAGED,
-        ),
-        Mutant(
-            "rebound: a snapshot does not look",
-            "  containers_.require_same_arrays(model_.parameters);\n  const auto copy_of",
-            "  const auto copy_of",
-            "the moments of arrays that are in no model are saved",
-            REBINDING,
-        ),
-        Mutant(
             "saving takes no turn",
             "py::tuple Stepper::snapshot() {\n  const BusyGuard guard(busy_);",
             "py::tuple Stepper::snapshot() {",
             "a checkpoint with the t of one step and the moments of another",
             "tests/process/test_two_threads.py",
-        ),
-        Mutant(
-            "saved averages go on",
-            "copies.append(copy_of(average.w));",
-            "copies.append(average.w);",
-            "a checkpoint changes with later steps",
-            AVERAGED,
-        ),
-        Mutant(
-            "averages corrected by the next step",
-            "0.0 : group.average_correction(steps));",
-            "0.0 : group.average_correction(steps + 1));",
-            "averages too low at first",
-            AVERAGING,
         ),
         Mutant(
             "saved state goes on",

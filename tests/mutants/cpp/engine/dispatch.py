@@ -12,11 +12,5 @@ MUTANTS = [
             "available_isas().front()",
             "slow",
         ),
-        Mutant(
-            "GRADSTEP_ISA is ignored",
-            "use_isa(wanted && *wanted ? wanted :",
-            "use_isa(false ? wanted :",
-            "no level can be forced",
-        ),
     ),
 ]

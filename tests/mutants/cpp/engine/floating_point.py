@@ -7,12 +7,6 @@ MUTANTS = [
         "cpp/engine/floating_point.hpp",
         NUMBERS,
         Mutant(
-            "the mode is not set",
-            "{ write({default_control, saved_.status}); }",
-            "{}",
-            "other bits where the caller flushes denormals",
-        ),
-        Mutant(
             "the mode is not given back",
             "~DefaultFloatingPointMode() { write(saved_); }",
             "~DefaultFloatingPointMode() {}",

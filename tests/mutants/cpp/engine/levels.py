@@ -1,18 +1,8 @@
 """Ways to break cpp/engine/levels.cpp, cpp/engine/levels.hpp."""
 
-from listing import PARALLEL, Mutant, in_file
+from listing import Mutant, in_file
 
 MUTANTS = [
-    *in_file(
-        "cpp/engine/levels.cpp",
-        PARALLEL,
-        Mutant(
-            "no wide level",
-            "if (runs_v3(words)) levels.tables[levels.count++] = &v3::table;",
-            "",
-            "slow everywhere",
-        ),
-    ),
     *in_file(
         "cpp/engine/levels.hpp",
         "tests/core/test_native.py::test_a_level_needs_every_feature_and_register",
@@ -20,12 +10,6 @@ MUTANTS = [
             "AVX2 is all of v3",
             "bit(3) | bit(5) | bit(8)",
             "bit(5)",
-            "a crash on some processors",
-        ),
-        Mutant(
-            "AVX-512 F is all of v4",
-            "bit(16) | bit(17) | bit(28) | bit(30) | bit(31)",
-            "bit(16)",
             "a crash on some processors",
         ),
         Mutant(

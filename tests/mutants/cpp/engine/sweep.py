@@ -1,6 +1,6 @@
 """Ways to break cpp/engine/sweep.cpp."""
 
-from listing import AVERAGED, BITS, LAYOUTS, NUMBERS, ONE_STEP, STEPS, Mutant, in_file
+from listing import AVERAGED, BITS, NUMBERS, ONE_STEP, STEPS, Mutant, in_file
 
 MUTANTS = [
     *in_file(
@@ -15,22 +15,10 @@ MUTANTS = [
             "tests/core/test_guard_pages.py",
         ),
         Mutant(
-            "shares leave a rest",
-            "std::min<std::int64_t>(share, rest)",
-            "0",
-            "the last elements never learn",
-        ),
-        Mutant(
             "last parts are lost",
             "i > 0 && share.begun.load(std::memory_order_relaxed)",
             "i > 0",
             "some elements miss steps, at times",
-        ),
-        Mutant(
-            "one's own last parts are spared",
-            "left_alone ? 2 * part_ : 0",
-            "2 * part_",
-            "some elements miss steps",
         ),
         Mutant(
             "who began once counts as there",
@@ -39,67 +27,16 @@ MUTANTS = [
             "some elements miss steps, at times",
         ),
         Mutant(
-            "shares stay taken",
-            "share.taken.store(0, std::memory_order_relaxed);",
-            "",
-            "large arrays learn once",
-        ),
-        Mutant(
             "backwards: parts meet wrongly",
             "visit_range(cut(end - last), cut(end - first), visit);",
             "visit_range(cut(end - last), cut(end - first - 1), visit);",
             "elements miss every other step",
         ),
         Mutant(
-            "always forwards",
-            "backwards_ = !backwards_;",
-            "",
-            "slower steps",
-            "tests/core/test_native.py",
-        ),
-        Mutant(
-            "the last tile is cut off",
-            "if (at >= total_) return total_;",
-            "",
-            "the last elements never learn",
-        ),
-        Mutant(
-            "cut between tiles",
-            "return at - (at - std::prev(after)->offset) % tile;",
-            "return at;",
-            "slower steps of strided arrays",
-            tests="tests/core/test_native.py",
-        ),
-        Mutant(
-            "items begin at zero",
-            "std::max<std::int64_t>(begin - item->offset, 0)",
-            "std::max<std::int64_t>(begin, 0)",
-            "elements of later arrays miss steps",
-        ),
-        Mutant(
-            "items end late",
-            "std::min(end - item->offset, item->count)",
-            "std::min(end, item->count)",
-            "elements of later arrays make several steps",
-        ),
-        Mutant(
-            "the item before is forgotten",
-            "if (item != items_.begin()) --item;",
-            "",
-            "arrays are cut at the front",
-        ),
-        Mutant(
             "float64 is read as float32",
             "begin * item.itemsize;\n  }\n  item.kernel",
             "begin * 4;\n  }\n  item.kernel",
             "elements of large float64 arrays are mixed up",
-        ),
-        Mutant(
-            "strided: from the beginning",
-            "item.strided->gather(stream, begin, count, buffer);",
-            "item.strided->gather(stream, 0, count, buffer);",
-            "tiles of strided arrays are mixed up",
-            LAYOUTS,
         ),
         Mutant(
             "strided: gradients are written",
@@ -109,13 +46,6 @@ MUTANTS = [
             STEPS + "::test_a_gradient_is_only_read",
         ),
         Mutant(
-            "strided: dense arrays from the beginning",
-            "if (data) return data + begin * item.itemsize;",
-            "if (data) return data;",
-            "tiles of strided arrays are mixed up",
-            LAYOUTS,
-        ),
-        Mutant(
             "small steps in the caller's mode",
             "const DefaultFloatingPointMode mode;\n    visit_range(begin, end, visit);",
             "visit_range(begin, end, visit);",
@@ -123,60 +53,11 @@ MUTANTS = [
             NUMBERS,
         ),
         Mutant(
-            "large steps in each thread's mode",
-            "const DefaultFloatingPointMode mode;\n  shares_",
-            "shares_",
-            "other bits where the caller flushes denormals",
-            NUMBERS,
-        ),
-        Mutant(
-            "the array before is named",
-            "return x < i.tiles;",
-            "return x <= i.tiles;",
-            "an error names another array",
-            ONE_STEP,
-        ),
-        Mutant(
-            "tiles of the first array",
-            "item.tiles + begin / tile",
-            "begin / tile",
-            "a norm of some arrays alone",
-            ONE_STEP,
-        ),
-        Mutant(
             "a norm before scaling",
             "g, count, scale_);",
             "g, count, 1.0);",
             "unscaled gradients are clipped",
             ONE_STEP,
-        ),
-        Mutant(
-            "dense parameters are not averaged",
-            "!item.strided && !item.averaged && !clip_",
-            "!item.strided && !clip_",
-            "averages of zeros",
-            AVERAGED,
-        ),
-        Mutant(
-            "dense gradients are not limited",
-            "!item.strided && !item.averaged && !clip_",
-            "!item.strided && !item.averaged",
-            "clip_value does nothing",
-            ONE_STEP,
-        ),
-        Mutant(
-            "limited for nobody",
-            "      streams[gradient] = buffers[gradient];",
-            "",
-            "clip_value does nothing",
-            ONE_STEP,
-        ),
-        Mutant(
-            "gradients are averaged",
-            "{last, streams[0]}",
-            "{last, streams[gradient]}",
-            "averages of gradients",
-            AVERAGED,
         ),
         Mutant(
             "strided averages stay zero",
@@ -191,13 +72,6 @@ MUTANTS = [
             "total_ = written_ = 0;",
             "the norm grows from step to step",
             ONE_STEP,
-        ),
-        Mutant(
-            "the norm in the caller's mode",
-            "const DefaultFloatingPointMode mode;\n  return {norm_of(squares_), not_finite};",
-            "return {norm_of(squares_), not_finite};",
-            "other bits where the caller rounds otherwise",
-            NUMBERS,
         ),
     ),
 ]

@@ -19,17 +19,5 @@ MUTANTS = [
             "INT_MAX",
             "threadpoolctl has no effect",
         ),
-        Mutant(
-            "the user's limit is ignored",
-            "std::min<std::int64_t>(most, pays)",
-            "pays",
-            "set_num_threads has no effect",
-        ),
-        Mutant(
-            "sleeping helpers count as awake",
-            "awake ? least : asleep_work.load()",
-            "least",
-            "slower small steps",
-        ),
     ),
 ]

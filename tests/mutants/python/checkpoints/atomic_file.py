@@ -37,12 +37,6 @@ MUTANTS = [
             "a file is cut short without an error",
         ),
         Mutant(
-            "checkpoints: litter stays",
-            "                _remove(temporary, file)\n",
-            "",
-            "a failing disk fills up",
-        ),
-        Mutant(
             "checkpoints: only errors are tidied up after",
             "            except BaseException:\n",
             "            except Exception:\n",
@@ -103,12 +97,6 @@ MUTANTS = [
             "nobody knows which disk is full",
         ),
         Mutant(
-            "checkpoints: long names",
-            "    if len(os.fsencode(name)) > _LONGEST:",
-            "    if len(os.fsencode(name)) > 999:",
-            "names that the system takes are refused",
-        ),
-        Mutant(
             "checkpoints: a pipe is opened",
             '    if not stat.S_ISREG(found.st_mode):\n        raise OSError(errno.EINVAL, "not',
             '    if False:\n        raise OSError(errno.EINVAL, "not',
@@ -119,12 +107,6 @@ MUTANTS = [
             "    if found is not None:\n        _require_regular(path, found)\n    return path",
             "    return path",
             "all is written before it is refused",
-        ),
-        Mutant(
-            "checkpoints: locks are needed",
-            "        if error.errno not in _NO_LOCKS:",
-            "        if True:",
-            "nothing can be saved on file systems without locks",
         ),
         Mutant(
             "checkpoints: any folder may fail to be flushed",

@@ -37,12 +37,6 @@ MUTANTS = [
             "a child hangs",
         ),
         Mutant(
-            "checkpoints: a forked child waits for the parent's",
-            "    _beginning, _last_save = threading.Lock(), None",
-            "    pass",
-            "a child hangs",
-        ),
-        Mutant(
             "checkpoints: errors hold the copies",
             "            traceback.clear_frames(error.__traceback__)\n",
             "",

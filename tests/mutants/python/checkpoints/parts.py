@@ -19,12 +19,6 @@ MUTANTS = [
             "a tree comes back as a dict of joined names",
         ),
         Mutant(
-            "checkpoints: strict is a part",
-            'name == "strict" or ',
-            "",
-            "a part that cannot be loaded",
-        ),
-        Mutant(
             "checkpoints: live arrays in the background",
             "    shared = [name for name, part in parts.items() if not prepares(part)]",
             "    shared = []",

@@ -1,6 +1,6 @@
 """Ways to break python/gradstep/compat/keras.py."""
 
-from listing import COMPAT, ONE_STEP, Mutant, in_file
+from listing import COMPAT, Mutant, in_file
 
 MUTANTS = [
     *in_file(
@@ -17,37 +17,6 @@ MUTANTS = [
             "momentum_decay=1.0)",
             "momentum_decay=0.004)",
             "other factors of momentum",
-        ),
-        Mutant(
-            "keras: another decay of AdamW",
-            "weight_decay: Rate = 0.004,",
-            "weight_decay: Rate = 0.01,",
-            "not Keras's default",
-        ),
-        Mutant(
-            "keras: another rho",
-            "rho: Rate = 0.95,",
-            "rho: Rate = 0.9,",
-            "not Keras's default",
-        ),
-        Mutant(
-            "keras: decay is coupled",
-            '{"decoupled": True, **constants}',
-            "constants",
-            "decay goes through the moments",
-        ),
-        Mutant(
-            "keras: bounds are dropped",
-            "arguments[ours] = theirs[name]",
-            "pass",
-            "global_clipnorm and clipvalue never clip",
-            ONE_STEP,
-        ),
-        Mutant(
-            "keras: what cannot be had is ignored",
-            "if not isinstance(value, int | float | None) or value not in neutral:",
-            "if False:",
-            "clipnorm is ignored",
         ),
         Mutant(
             "keras: RMSprop's eps outside",

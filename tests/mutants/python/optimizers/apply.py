@@ -14,13 +14,6 @@ MUTANTS = [
             GROUPS,
         ),
         Mutant(
-            "functions count one step too many",
-            "_core.new_stepper(t - 1, ",
-            "_core.new_stepper(t, ",
-            "corrections of the next step",
-            STEPS + "::test_functions_take_the_same_steps_as_classes",
-        ),
-        Mutant(
             "lr_decay needs no t",
             'for name in ("bias_correction", "lr_decay"):',
             'for name in ("bias_correction",):',
@@ -42,20 +35,6 @@ MUTANTS = [
             'scale = values.pop("scale", 1.0)',
             'scale = values.pop("scale", 1.0) and 1.0',
             "scale does nothing in functions",
-        ),
-        Mutant(
-            "functions: keys too many",
-            "type(like) is not dict or len(like) != len(w)",
-            "type(like) is not dict",
-            "a misspelt key goes unseen",
-            ERRORS,
-        ),
-        Mutant(
-            "functions: any keys, where there are as many",
-            " and all(type(a) is np.ndarray for a in arrays)",
-            "",
-            "an error that speaks of None where a key is wrong",
-            ERRORS,
         ),
         Mutant(
             "functions: keys are text",

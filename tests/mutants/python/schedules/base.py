@@ -13,16 +13,10 @@ MUTANTS = [
             "text becomes a rate",
         ),
         Mutant(
-            "epochs are not whole", "n // steps_per_epoch", "n / steps_per_epoch", "other rates"
-        ),
-        Mutant(
             "factors are nested",
             "if type(unscaled) is Scaled:",
             "if False:",
             "a rate that is cut at every step ends in a RecursionError",
-        ),
-        Mutant(
-            "negative counts", "if not 0 <= count <= LARGEST:", "if False:", "rates from nowhere"
         ),
     ),
 ]
