@@ -26,9 +26,9 @@ std::string dtype_text(py::handle array) { return py::str(array.attr("dtype")); 
 
 const char* const dtype_names[dtype_count] = {"float32", "float64"};
 
-[[noreturn]] void not_an_array(py::handle object, const Label& label, const std::string& mend) {
+[[noreturn]] void not_an_array(py::handle object, const Label& label, const std::string& fix) {
   throw py::type_error(label.text() + " must be a NumPy array or export its memory as one, got " +
-                       repr_of_type(object) + "; " + mend);
+                       repr_of_type(object) + "; " + fix);
 }
 
 // Unlike py::hasattr, does not swallow an interruption or a lack of memory that comes while a
@@ -190,9 +190,9 @@ View view_of(py::handle array, const Label& label) {
   if (native && descriptor->type_num == Api::NPY_DOUBLE_) {
     dtype = float64;
   } else if (!native || descriptor->type_num != Api::NPY_FLOAT_) {
-    throw py::type_error(label.text() + " has dtype " + dtype_text(array) +
-                         ", expected native float32 or float64; convert it once with "
-                         ".astype(np.float32) or .astype(np.float64)");
+    throw py::type_error(label.text() + " must be native float32 or float64, got dtype " +
+                         dtype_text(array) +
+                         "; convert it once with .astype(np.float32) or .astype(np.float64)");
   }
   return {memory_of(array, itemsize_of[dtype]), dtype, proxy->flags};
 }
@@ -201,8 +201,8 @@ View writable_view_of(py::handle array, const Label& label) {
   const View view = view_of(array, label);
   if (!view.has(Flag::NPY_ARRAY_WRITEABLE_)) {
     throw py::value_error(label.text() +
-                          " is read-only, but is updated in place; pass a writable array, for "
-                          "instance a copy");
+                          " must be writable, got a read-only array; it is updated in place, so "
+                          "pass a writable one, for instance a copy");
   }
   return view;
 }
@@ -210,13 +210,13 @@ View writable_view_of(py::handle array, const Label& label) {
 void require_like(const View& view, const Label& label, const View& model, const char* like) {
   if (view.dtype != model.dtype) {
     const std::string wanted = dtype_names[model.dtype];
-    throw py::type_error(label.text() + " has dtype " + dtype_names[view.dtype] + ", expected " +
-                         wanted + " " + like + "; convert it with .astype(np." + wanted + ")");
+    throw py::type_error(label.text() + " must have dtype " + wanted + " " + like + ", got " +
+                         dtype_names[view.dtype] + "; convert it with .astype(np." + wanted + ")");
   }
   const Geometry &a = view.geometry, &b = model.geometry;
   if (a.ndim != b.ndim || !std::equal(a.shape, a.shape + a.ndim, b.shape)) {
-    throw py::value_error(label.text() + " has shape " + shape_text(a) + ", expected " +
-                          shape_text(b) + " " + like + reshaping(label, a, b));
+    throw py::value_error(label.text() + " must have shape " + shape_text(b) + " " + like +
+                          ", got " + shape_text(a) + reshaping(label, a, b));
   }
 }
 

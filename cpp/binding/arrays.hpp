@@ -1,5 +1,5 @@
-// A NumPy object -> a checked piece of memory. The only place that judges arrays: every error about
-// a dtype, shape, layout or overlap is raised here, before any byte has changed.
+// A NumPy object -> a checked piece of memory. Errors about dtypes, shapes and layouts are raised
+// here, before any byte has changed. Overlap: overlap.hpp, written_memory.hpp.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -22,7 +22,7 @@ class AveragedBlock {
   void put_back() noexcept;
 
  private:
-  // What is needed until the parameters are back.
+  // Alive while the averages are in.
   struct Active {
     explicit Active(Stepper& stepper);
 
@@ -34,7 +34,7 @@ class AveragedBlock {
     bool large = false;
   };
 
-  Stepper& stepper_;  // whoever owns this keeps it alive
+  Stepper& stepper_;  // the binding keeps it alive
   std::unique_ptr<Active> active_;
 };
 

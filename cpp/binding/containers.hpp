@@ -16,7 +16,7 @@ class Containers {
  public:
   Containers() = default;
   // `walk` returns the containers, as tuples of a container, its keys or positions and what it
-  // holds there, and each parameter with the expression for it. None where nobody could rebind one.
+  // holds there, and each parameter with the expression for it. None where no entry can be rebound.
   explicit Containers(py::object walk);
 
   // ValueError where they hold other arrays than these parameters. A few nanoseconds for each entry

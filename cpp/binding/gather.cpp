@@ -83,7 +83,7 @@ Examples::Examples(const py::array& array) : data(static_cast<const char*>(array
   }
 }
 
-// A copy whose size is known to the compiler is a load and a store; 0 stands for any other size.
+// Where the compiler knows the size, a copy is a load and a store; 0 stands for any other size.
 template <std::size_t known>
 void copy(char* to, const char* from, std::int64_t bytes) {
   std::memcpy(to, from, known ? known : static_cast<std::size_t>(bytes));
@@ -189,7 +189,7 @@ py::array new_rows(const py::array& like, std::int64_t count) {
 }
 
 // The indices that a gather reads and those that it fetches ahead, in range for every array. A
-// copy: nobody can change it while the lock is let go of.
+// copy: no other thread can change it while the lock is released.
 std::vector<std::int64_t> checked(const py::array_t<std::int64_t, py::array::c_style>& order,
                                   std::int64_t start, std::int64_t stop,
                                   const std::vector<Examples>& all) {

@@ -51,7 +51,7 @@ struct Group {
 
   // Forgets what belongs to the step before.
   void begin_step();
-  // Once for each step, whoever asks first. `t` steps have been taken.
+  // Does so once for each step. `t` steps have been taken.
   void prepare_corrections(std::int64_t t);
   // Chooses the kernel for parameters of one dtype.
   void prepare_kernel(const KernelTable& table, DType dtype, std::int64_t t);

@@ -1,5 +1,5 @@
-// Judges what a group of parameters is told: the only place that does. What there is to be told,
-// its range and its meaning are in rules.hpp.
+// Validates hyperparameters: the only place that does. Their names, ranges and meanings are in
+// rules.hpp.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -30,11 +30,11 @@ bool is_number(py::handle value);
 // A value as it is written, or its type: not every huge integer or deep list can be.
 std::string shown(py::handle value);
 
-// TypeError where `value` is no number, ValueError where it is out of its range; by the name that
-// whoever gave it knows it by.
+// TypeError where `value` is not a number, ValueError where it is out of its range. Errors use the
+// name that the caller knows.
 double checked_number(Range range, const std::string& known_as, py::handle value);
 
-// The same for what a schedule returns at a count, which the error names.
+// The same for the value of a schedule at a count, which the error names.
 double scheduled_number(Range range, const std::string& known_as, py::handle schedule,
                         std::int64_t t);
 

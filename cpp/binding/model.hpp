@@ -1,4 +1,4 @@
-// What a stepper steps: parameters with their state, in groups; and what is prepared to be added.
+// The parameters of a stepper with their state, in groups; and groups that are ready to be added.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +32,7 @@ struct Parameter {
 
 // Arrays of state by parameter.
 using States = std::vector<std::vector<py::array>>;
-// What an error begins with, a rule, its arguments, and what is to be read back as `given`.
+// A prefix for errors, a rule, its arguments, and an object to be read back as `given`.
 using NewGroup = std::tuple<std::string, std::string, CoreArgs, py::object>;
 // The index of a group, counted on from those that are there; names; arrays.
 using NewParameters = std::tuple<int, std::vector<std::string>, py::sequence>;

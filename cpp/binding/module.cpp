@@ -1,4 +1,4 @@
-// Python bindings. No logic: what is decided is decided in the files that are bound here.
+// Python bindings, without logic.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -88,15 +88,15 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("state_names", &state_names, py::arg("rule"));
   m.def("is_number", &is_number, py::arg("value"));
 
-  const auto looked_at = [](PyHeapTypeObject* heap_type) {
+  const auto checked_allocation = [](PyHeapTypeObject* heap_type) {
     heap_type->ht_type.tp_alloc = [](PyTypeObject* self, py::ssize_t count) {
       PyObject* made = PyType_GenericAlloc(self, count);
       if (!made) throw py::error_already_set();  // pybind11 does not look
       return made;
     };
   };
-  const auto collected = [looked_at](PyHeapTypeObject* heap_type) {
-    looked_at(heap_type);
+  const auto garbage_collected = [checked_allocation](PyHeapTypeObject* heap_type) {
+    checked_allocation(heap_type);
     PyTypeObject* type = &heap_type->ht_type;
     type->tp_flags |= Py_TPFLAGS_HAVE_GC;
     type->tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
@@ -111,12 +111,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       return 0;
     };
   };
-  [[maybe_unused]] const py::class_<PreparedUpdate> update(m, "PreparedUpdate",
-                                                           py::custom_type_setup(looked_at));
-  py::class_<AveragedBlock>(m, "AveragedBlock", py::custom_type_setup(looked_at))
+  [[maybe_unused]] const py::class_<PreparedUpdate> update(
+      m, "PreparedUpdate", py::custom_type_setup(checked_allocation));
+  py::class_<AveragedBlock>(m, "AveragedBlock", py::custom_type_setup(checked_allocation))
       .def("put_in", &AveragedBlock::put_in)
       .def("put_back", &AveragedBlock::put_back);
-  py::class_<StagedStep>(m, "StagedStep", py::custom_type_setup(looked_at))
+  py::class_<StagedStep>(m, "StagedStep", py::custom_type_setup(checked_allocation))
       .def_property_readonly("gradients", &StagedStep::gradients)
       .def_property_readonly("hyperparameters", &StagedStep::hyperparameters)
       .def("measure", &StagedStep::measure)
@@ -125,9 +125,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def("finish", &StagedStep::finish)
       .def("close", &StagedStep::close);
   m.def("commit", &PreparedUpdate::commit_all, py::arg("updates"));
-  py::class_<Addition>(m, "Addition", py::custom_type_setup(looked_at))
+  py::class_<Addition>(m, "Addition", py::custom_type_setup(checked_allocation))
       .def_readonly("states", &Addition::states);
-  py::class_<Stepper>(m, "Stepper", py::custom_type_setup(collected))
+  py::class_<Stepper>(m, "Stepper", py::custom_type_setup(garbage_collected))
       .def("add_group", &Stepper::add_group, py::arg("rule"), py::arg("core_args"),
            py::arg("given") = py::none(), py::arg("start") = py::none(),
            py::arg("mu_product") = py::none())

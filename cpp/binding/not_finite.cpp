@@ -1,4 +1,4 @@
-// Looking for what is not finite; see not_finite.hpp.
+// Finding an element that is not finite; see not_finite.hpp.
 #include "binding/not_finite.hpp"
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// What a step does besides the update: clipping and the finite check. Judged like hyperparameters,
-// by the same lines; the formulas are in norm.hpp.
+// The options of a step: clipping and the finite check. The same lines validate them and
+// hyperparameters; the formulas are in norm.hpp.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct Options {
 
   Bound max_norm, clip_value;
   Nonfinite nonfinite = propagate;
-  py::object given = py::none();  // as whoever set them wants to find them again
+  py::object given = py::none();  // the caller's dict, to be read back
 
   Options() = default;
   // `given` is a dict of all three by name.

@@ -1,5 +1,5 @@
-// What the last step came to: its norm, what it was refused for, and how many were refused. Other
-// threads may read it while one steps.
+// The outcome of the last step: its norm, or why it was refused, and how many steps were refused so
+// far. Other threads may read it while one steps.
 #pragma once
 
 #include <atomic>
@@ -16,20 +16,20 @@ class Outcome {
   void set_skipped(std::int64_t steps) { skipped_.store(steps, std::memory_order_relaxed); }
   // Of the last step, where it was measured.
   std::optional<double> norm();
-  // What was not finite in the last step that was refused for it.
+  // The text for the last step that was refused.
   std::optional<std::string> not_finite();
 
   void note_norm(std::optional<double> norm) {
     if (norm != norm_) set_norm(norm);
   }
-  // A step was refused because of what is `not_finite`.
+  // A step was refused; `not_finite` says which element of which gradient.
   void note_refused(std::string not_finite, std::optional<double> norm);
 
  private:
   void set_norm(std::optional<double> norm);
 
   std::atomic<std::int64_t> skipped_{0};
-  std::mutex mutex_;  // of what follows, which is written by whoever has the stepper to itself
+  std::mutex mutex_;  // of the members below; only the thread that has the stepper writes them
   std::optional<double> norm_;
   std::optional<std::string> not_finite_;
 };

@@ -71,7 +71,7 @@ Memory memory_of(py::handle array, std::ptrdiff_t itemsize) {
 }
 
 bool share_memory(const Memory& a, const Memory& b) {
-  // Arithmetic settles what is regular; what is not, NumPy solves, in a hundred times as long.
+  // Arithmetic decides regular cases. NumPy solves the others, which takes a hundred times as long.
   if (interleaved(a, b)) return false;
   const py::module_ numpy = py::module_::import("numpy");
   const py::object plain = numpy.attr("asarray");  // a subclass might answer in its own way

@@ -1,5 +1,4 @@
-// Arrays that are to be filled from others: judged and laid out in advance, so that the copying
-// itself cannot fail.
+// Copies from arrays into others, validated and laid out in advance: copying itself cannot fail.
 #pragma once
 
 #include <cstdint>

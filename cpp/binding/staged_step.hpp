@@ -24,8 +24,8 @@ class StagedStep {
   // The norm of these gradients, and parameter, position and text of the first that is not finite,
   // if there is any.
   std::pair<double, std::optional<std::tuple<int, std::int64_t, std::string>>> measure();
-  // With what is true of all gradients, also of those that other processes have. False where the
-  // step is refused for them, or FloatingPointError, as the options say.
+  // Norm and text are those of all gradients, also of those that other processes have. Where the
+  // step is refused for them: false, or FloatingPointError, as the options say.
   bool begin(std::optional<double> norm, std::optional<std::string> not_finite);
   // Updates the parameters from `first` on and before `last`.
   void run(int first, int last);
@@ -38,7 +38,7 @@ class StagedStep {
   enum Stage { made, begun, running, over };
   Step& at(Stage stage);
 
-  Stepper& stepper_;  // whoever owns this keeps it alive
+  Stepper& stepper_;  // the binding keeps it alive
   std::optional<Step> step_;
   Stage stage_ = made;
 };

@@ -94,7 +94,7 @@ void Step::require_scale() const {
   }
 }
 
-// All memory of others that a step reads or writes.
+// All memory of the caller's that a step reads or writes.
 void Step::pin() {
   Stepper& s = stepper_;
   Pins& pins = s.plan_.pins;
@@ -178,7 +178,7 @@ std::string Step::describe(const NotFinite& found) const {
   return gradstep::describe(found, view_of(stepper_.gradients_[i], label), label);
 }
 
-// Whatever needs memory comes first: a step is refused with all that is said of it, or not at all.
+// Memory is allocated first: a step is refused with its text, or not at all.
 void Step::refuse(std::string not_finite, std::optional<double> norm) {
   const bool raises = stepper_.options_.nonfinite == Options::raise;
   py::object error;
@@ -196,7 +196,7 @@ void Step::refuse(std::string not_finite, std::optional<double> norm) {
 
 namespace {
 
-// How gradients are brought to what the update takes, where one factor of the kernels does not do.
+// None where one factor of the kernels is enough.
 std::optional<ClipSettings> clip_settings_for(double factor, std::optional<double> clip_value) {
   // A factor that is denormal in float32, or nearly, is cut in two.
   constexpr double tiny = 0x1p-100, first = 0x1p-64;

@@ -14,7 +14,7 @@ namespace gradstep {
 // dropped with it, also where it was refused.
 class Step {
  public:
-  // `reason` is what others hear who want the stepper meanwhile; null for the usual one.
+  // `reason` is the error of other threads that want the stepper meanwhile; null for the usual one.
   Step(Stepper& stepper, py::handle gradients, py::handle scale, const char* reason = nullptr);
 
   bool pays_without_interpreter() const { return stepper_.targets_.pays_without_interpreter(); }

@@ -10,7 +10,7 @@ namespace {
 using Flag = py::detail::npy_api::constants;
 
 [[noreturn]] void raise_overlap(const Label& a, const Label& b, bool same_bytes) {
-  // A copy of a parameter would be another parameter, and so untie what is tied.
+  // Not a copy: it would be another parameter, and tied weights would go their own ways.
   const bool tied = a.role == Label::parameter && b.role == Label::parameter;
   const char* advice =
       !tied ? "; arrays of a step must not overlap: pass a copy of one of them"

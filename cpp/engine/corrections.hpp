@@ -77,7 +77,7 @@ class Corrections {
       h.mu = nadam_factor(h.beta1, power_of_0_96(h.momentum_decay * static_cast<double>(t)));
       h.mu_next =
           nadam_factor(h.beta1, power_of_0_96(h.momentum_decay * static_cast<double>(t + 1)));
-      // Rounded, so that whoever keeps the product in one number takes the same steps.
+      // Rounded, so that a caller who keeps the product in one number takes the same steps.
       product = {multiply(products[of_mu].value, {h.mu, 0.0}).high, 0.0};
       next_[of_mu] = product;
     }

@@ -1,6 +1,6 @@
 // The norm of the gradients of a step, from sums of squares of tiles that anybody may have summed,
 // in any order of time. They are added in the order of the tiles, so the norm has the same bits
-// always. What sums a tile is in kernels.cpp, who walks the tiles in sweep.cpp.
+// always. The sum of a tile is in kernels.cpp, the walk over tiles in sweep.cpp.
 #pragma once
 
 #include <cmath>

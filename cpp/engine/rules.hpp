@@ -8,7 +8,7 @@
 
 namespace gradstep {
 
-// What a number that a step is told may be.
+// The range of a hyperparameter.
 enum class Range {
   nonnegative,         // finite, at least 0
   unit_interval,       // at least 0 and below 1: the weight of what was before
@@ -16,8 +16,8 @@ enum class Range {
   finite,
 };
 
-// What a step is told, in the names of the papers: numbers with their ranges, and truth values. A
-// rule reads the ones it knows.
+// Hyperparameters, in the names of the papers: numbers with their ranges, and truth values. A rule
+// reads the ones it knows.
 #define GRADSTEP_NUMBERS(ROW)                                                             \
   ROW(lr, nonnegative)                                                                    \
   ROW(beta, unit_interval)                                                                \

@@ -1,4 +1,4 @@
-// Changing places; see swap.hpp.
+// Swapping places; see swap.hpp.
 #include "engine/swap.hpp"
 
 #include <algorithm>

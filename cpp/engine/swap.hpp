@@ -1,4 +1,4 @@
-// Parameters and their averages change places, and later back, with every bit as it was. Knows no
+// Parameters and their averages swap places, and later back, with every bit as it was. Knows no
 // Python and no optimizer.
 #pragma once
 

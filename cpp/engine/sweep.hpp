@@ -35,7 +35,8 @@ struct Item {
   int all_streams() const { return stream_count + (averaged ? 1 : 0); }
 };
 
-// What is done to gradients that the kernels cannot do by their one factor; see GradientKernel.
+// How gradients are scaled and clipped where the one factor of a kernel is not enough; see
+// GradientKernel.
 struct ClipSettings {
   double first = 1, second = 1, bound = 0;
 };

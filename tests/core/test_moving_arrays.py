@@ -126,11 +126,11 @@ def test_memory_can_be_resized_between_two_steps() -> None:
     assert weakref.getweakrefcount(flat) == weakref.getweakrefcount(g) == 0
     assert flat.flags.owndata
     assert g.flags.owndata
-    with pytest.raises(ValueError, match="gradient of '1' has shape"):
+    with pytest.raises(ValueError, match="gradient of '1' must have shape"):
         opt.step([g, g[1:]])
     assert flat.flags.owndata
     g.resize(10, refcheck=False)
-    with pytest.raises(ValueError, match=r"gradient of '0' has shape \(10,\)"):
+    with pytest.raises(ValueError, match=r"gradient of '0' must have shape .*, got \(10,\)"):
         opt.step([g, g])
     assert np.all(flat == -1)
 
@@ -174,7 +174,7 @@ def guarded(act):
                 taken[0] += 1
             except ValueError as error:
                 refused[0] += 1
-                if not any(text in str(error) for text in ("has shape", "cannot resize", "arrays")):
+                if not any(text in str(error) for text in ("must have shape", "cannot resize", "arrays")):
                     failures.append(repr(error))
             except BaseException as error:
                 failures.append(repr(error))
@@ -274,7 +274,7 @@ for moment in range(1000):
         opt.step(grads)
         whole = -1
     except ValueError as error:
-        assert "gradient of '5' has shape (8,)" in str(error), error
+        assert "gradient of '5' must have shape" in str(error), error
         whole = 0
     armed = False
     gc.callbacks.remove(resize)

@@ -400,7 +400,7 @@ W = np.zeros(4)
         ({"params": np.zeros(1), "lr": -1.0}, ValueError, "group 1: lr must be finite"),
         ({"params": np.zeros(1), "lr": "1"}, TypeError, "group 1: lr must be a number"),
         ({"params": np.zeros(1), "nesterov": 1}, TypeError, "group 1: nesterov must be True or"),
-        ({"params": np.zeros(1, int)}, TypeError, "parameter '1' has dtype int64"),
+        ({"params": np.zeros(1, int)}, TypeError, "parameter '1' must be .* got dtype int64"),
         ({"lr": 0.1}, ValueError, "group must have the key 'params', got {'lr': 0.1}"),
         ([np.zeros(1)], TypeError, "group must be a mapping, got list"),
     ],

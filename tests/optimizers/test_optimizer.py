@@ -470,7 +470,7 @@ def test_gradients_are_let_go_also_after_an_error() -> None:
     opt = gs.SGD([ones(2), ones(3)])
     gradient = ones(2)
     alive = weakref.ref(gradient)
-    with pytest.raises(ValueError, match="has shape"):
+    with pytest.raises(ValueError, match="must have shape"):
         opt.step([gradient, ones(2)])
     del gradient
     assert alive() is None
