@@ -29,13 +29,13 @@ def test_what_changes_after_construction_is_seen() -> None:
     w, other = f32(6), f32(6)
     opt = gs.Momentum({"w": w, "other": other})
     w.flags.writeable = False
-    with pytest.raises(ValueError, match="parameter 'w' is read-only"):
+    with pytest.raises(ValueError, match="parameter 'w' must be writable"):
         opt.step({"w": f32(6), "other": f32(6)})
     w.flags.writeable = True
     w.shape = (2, 3)
     for shape in (6,), (2, 3):
         with pytest.raises(
-            ValueError, match=r"parameter 'w' has shape \(2, 3\), expected \(6,\) like its state"
+            ValueError, match=r"parameter 'w' must have shape \(6,\) like its state, got \(2, 3\)"
         ):
             opt.step({"w": f32(*shape), "other": f32(6)})
     w.shape = (6,)
@@ -71,15 +71,15 @@ def test_what_looks_the_same_at_first_sight_is_seen_too() -> None:
             column.strides = (0,)
             opt.step(grads)
         column.strides = (8,)
-        with refused(TypeError, "parameter 'w' has dtype int32"):
+        with refused(TypeError, "parameter 'w' must be .* got dtype int32"):
             w.dtype = np.int32  # type: ignore[misc, assignment]
             opt.step({**grads, "w": np.ones(6, np.int32)})
         w.dtype = np.float32  # type: ignore[misc, assignment]
-        with refused(ValueError, r"'last' has shape \(6,\), expected \(6, 1\) like"):
+        with refused(ValueError, r"'last' must have shape \(6, 1\) like .*, got \(6,\)"):
             last.shape = (6,)
             opt.step({**grads, "last": f32(6)})
         last.shape = (6, 1)
-        with refused(ValueError, r"'w' has shape \(3,\), expected \(6,\) like"):
+        with refused(ValueError, r"'w' must have shape \(6,\) like .*, got \(3,\)"):
             w.resize(3, refcheck=False)  # its first half, where it was
             opt.step({**grads, "w": f32(3)})
         w.resize(6, refcheck=False)
@@ -117,13 +117,13 @@ def test_every_gradient_is_looked_at_however_many_fitted_before() -> None:
         opt.step(grads)
     before = {name: w.copy() for name, w in params.items()}
     wrong: list[tuple[Any, type[Exception], str]] = [
-        (np.ones((2, 3)), TypeError, "gradient of 'b' has dtype float64, expected float32"),
-        (f32(3, 2), ValueError, r"gradient of 'b' has shape \(3, 2\), expected \(2, 3\)"),
-        (f32(6), ValueError, r"gradient of 'b' has shape \(6,\), expected \(2, 3\)"),
-        (f32(2), ValueError, r"gradient of 'b' has shape \(2,\), expected \(2, 3\)"),
-        (f32(2, 3).astype(">f4"), TypeError, "gradient of 'b' has dtype >f4"),
+        (np.ones((2, 3)), TypeError, "gradient of 'b' must have dtype float32 .*, got float64"),
+        (f32(3, 2), ValueError, r"gradient of 'b' must have shape \(2, 3\) .*, got \(3, 2\)"),
+        (f32(6), ValueError, r"gradient of 'b' must have shape \(2, 3\) .*, got \(6,\)"),
+        (f32(2), ValueError, r"gradient of 'b' must have shape \(2, 3\) .*, got \(2,\)"),
+        (f32(2, 3).astype(">f4"), TypeError, "gradient of 'b' must be native .* got dtype >f4"),
         (params["b"], ValueError, "gradient of 'b' shares memory with parameter 'b'"),
-        (params["b"][:1], ValueError, r"gradient of 'b' has shape \(1, 3\)"),
+        (params["b"][:1], ValueError, r"gradient of 'b' must have shape .*, got \(1, 3\)"),
         (params["b"][::-1], ValueError, "gradient of 'b' shares memory with parameter 'b'"),
         (np.broadcast_to(params["a"][:3], (2, 3)), ValueError, "shares memory with parameter 'a'"),
         (np.ma.masked_array(f32(2, 3)), TypeError, "gradient of 'b'.*mask"),
@@ -155,9 +155,7 @@ def test_gradients_come_in_a_dict_with_just_the_keys() -> None:
         for keys in right:
             opt.step(kind({key: f32(2) if "W" in key else f32(3) for key in keys}))
         for others in wrong:
-            with pytest.raises(
-                ValueError, match=r"grads must have the keys 'd?W', 'd?b'|no parameter: '[cb]'"
-            ):
+            with pytest.raises(ValueError, match=r"grads must (only )?have the keys 'd?W', 'd?b'"):
                 opt.step(kind({key: f32(2) if "W" in key else f32(3) for key in others}))
     assert opt.t == 8
     assert opt.params["W"].tolist() == [-7, -7]
@@ -200,7 +198,9 @@ def test_a_gradient_that_reshapes_a_parameter_is_noticed() -> None:
         a.shape = (2, 3)
 
     before = a.copy()
-    with pytest.raises(ValueError, match=r"gradient of 'a' has shape \(6,\), expected \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"gradient of 'a' must have shape \(2, 3\) .*, got \(6,\)"
+    ):
         opt.step({"a": f32(6), "b": Meddler(f32(6), reshape)})
     assert np.array_equal(a.ravel(), before)
 
