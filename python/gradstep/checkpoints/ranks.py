@@ -41,15 +41,18 @@ def agreement(parts: Mapping[str, Any], operation: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def after_agreement(parts: Mapping[str, Any], operation: str) -> Iterator[None]:
-    """End the job if this rank fails inside the block: the others have done the same, or will."""
+def after_agreement(
+    parts: Mapping[str, Any], operation: str
+) -> contextlib.AbstractContextManager[None]:
+    """Return a block in which no rank may fail: the others have done the same, or will.
+
+    It is not a generator, whose end needs memory: an error after the work is done comes too late.
+    """
     ranks = ranks_of(parts)
     if ranks is None:
-        yield
-        return
-    with ranks.collective(operation, must_succeed=True):
-        yield
+        return contextlib.nullcontext()
+    block: contextlib.AbstractContextManager[None] = ranks.collective(operation, must_succeed=True)
+    return block
 
 
 def require_same_names(parts: Mapping[str, Any]) -> None:
