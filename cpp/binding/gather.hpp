@@ -1,6 +1,6 @@
 // Chosen examples of arrays, copied into dense batches, and all examples of an array, copied so
 // that each lies in one piece. Of any dtype whose values are plain bytes. Not here: which examples
-// are chosen, and which arrays are worth a copy (batches.py).
+// are chosen, and which arrays are worth a copy (python/gradstep/batches).
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -73,8 +73,6 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
     def changed(self, new: Mapping[str, Any]) -> Change:
         """Return the change to other values, by name."""
         values = self._values
-        core_args = self._spec.resolve(values).core_args
-        starts = [known_as for name, known_as, _ in core_args if name in STARTS]
         for name, value in new.items():
             if name not in values:
                 raise ValueError(
@@ -82,7 +80,7 @@ class Group(FixedAttributes, MutableMapping[str, Any]):
                     f"(there are {', '.join(values)})"
                 )
             same = isinstance(value, int | float) and value == values[name]
-            if name in starts and not same:
+            if self._spec.arguments.get(name) in STARTS and not same:
                 raise ValueError(
                     f"{name} is what v started from, and changes nothing now; fill state[...]['v']"
                 )

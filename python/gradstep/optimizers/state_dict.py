@@ -1,6 +1,6 @@
-"""The state of an optimizer as plain values, and the way back: what is loaded, checked in advance.
+"""The state of an optimizer as plain values, and the check of such a state before it is loaded.
 
-What is saved of a group is in groups.py; files are checkpoint.py's.
+The values of a group are in groups.py; files are in gradstep/checkpoints.
 """
 
 from __future__ import annotations
